@@ -1,0 +1,35 @@
+# make setup | demo | test | check: each sets up first; `make` alone tells what there is.
+PYTHON ?= python3.11
+BIN := .venv/bin
+STAMP := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check clean
+
+help:
+	@echo "make demo    set up, then run the whole pipeline on the embedded sample (10 minutes at most)"
+	@echo "make test    set up, then run the whole test suite"
+	@echo "make check   ruff, mypy and the import rules"
+	@echo "make setup   only the set-up: .venv with everything that is needed"
+	@echo "make clean   remove .venv and the demo's scratch folder"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt setup.sh
+	@PYTHON="$(PYTHON)" sh setup.sh
+	@touch $(STAMP)
+
+demo: $(STAMP)
+	@$(BIN)/python -m flows.demo
+
+test: $(STAMP)
+	@$(BIN)/python -m pytest
+
+check: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest -q tests/test_house.py
+
+clean:
+	rm -rf .venv demo

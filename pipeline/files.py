@@ -1,0 +1,83 @@
+"""Files that are there whole or not at all: write beside, flush to disk, rename."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+_CHUNK = 1 << 20
+
+
+def work_folder(*parts: str) -> Path:
+    """The folder for half-done work, `work/` here or where FACEMASK_WORK says; made if it is not there."""
+    folder = Path(os.environ.get("FACEMASK_WORK", "work")).joinpath(*parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path beside `path` to write to; on success it becomes `path`, on any error it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield beside
+        with beside.open("rb") as written:
+            os.fsync(written.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def replace_folder(made: Path, target: Path) -> None:
+    """Move the finished folder `made` to `target`, on the same disk; what stood there goes only then."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        target.replace(old)
+    made.replace(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Put `source` at `target` without a second copy where the disk can share it."""
+    with replacing_name(target) as beside:
+        try:
+            os.link(source, beside)
+        except OSError:  # another disk, or one without hard links
+            shutil.copyfile(source, beside)
+
+
+@contextmanager
+def replacing_name(path: Path) -> Iterator[Path]:
+    """As `replacing`, for a file whose content is on disk already: no flush."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside.unlink(missing_ok=True)
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    with replacing(path) as beside:
+        beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def digest_of(*values: Any) -> str:
+    """16 hex digits that name a piece of work by all that it depends on (values that JSON can hold)."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

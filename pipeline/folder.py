@@ -1,0 +1,85 @@
+"""`facemask curate`: any folder of images, without DVC: a manifest and a page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from pipeline import params
+from pipeline.curate import read_review, verdicts, write_summary
+from pipeline.errors import FacemaskError
+from pipeline.images import is_image_name
+from pipeline.manifest import to_frame, write_manifest
+from pipeline.measure import MeasureParams, measure_files, workers
+from pipeline.progress import Progress
+from pipeline.report import ReportParams, folder_pictures, write_page
+from pipeline.rules import CurateParams
+from pipeline.sources import Domain, files_under
+
+
+@dataclass(frozen=True)
+class FolderSource:
+    name: str
+    folder: Path
+    domain: Domain
+
+
+def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: Path | None) -> Path:
+    """Curate `folder` into out/manifest.parquet and out/index.html; gives the page's path.
+
+    A folder in FFHQ's or MaskedFace-Net's layout, or one that holds such folders, is known by itself; any other needs
+    `domain`. Limits are those of `params_file`, by default the project's own params.yaml.
+    """
+    if not folder.is_dir():
+        raise FacemaskError(f"{folder} is no folder: name one that holds images")
+    file = params_file or Path(__file__).parent.parent / "params.yaml"
+    measuring = params.load("measure", MeasureParams, file)
+    limits = params.load("curate", CurateParams, file)
+    pictures = params.load("report", ReportParams, file)
+
+    sources = find_sources(folder, domain)
+    listed = {source.name: [path for path, _ in files_under(source.folder)] for source in sources}
+    total = sum(is_image_name(path) for paths in listed.values() for path in paths)
+    others = sum(map(len, listed.values())) - total
+    print(f"curate: {total:,} images in {folder}, {others:,} other files left alone", flush=True)
+    if not total:
+        raise FacemaskError(f"{folder} holds no images (png, jpg, webp, bmp, tiff): name a folder that does")
+
+    progress, tables = Progress("measure", total), []
+    with workers() as executor:
+        for source in sources:
+            paths = [path for path in listed[source.name] if is_image_name(path)]
+            table = measure_files(executor, source.folder, paths, measuring, progress)
+            tables.append(to_frame(table.drop_columns(["landmarks"])).assign(source=source.name, domain=source.domain))
+    images = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
+    rows = verdicts(images, limits, read_review(out / "review.csv"))
+    write_manifest(rows, out / "manifest.parquet")
+    write_summary(rows, out)
+    folders = {source.name: source.folder for source in sources}
+    return write_page(out / "index.html", rows, folder_pictures(folders), pictures, training=None)
+
+
+def find_sources(folder: Path, domain: Domain | None) -> list[FolderSource]:
+    """What `folder` holds: one source if `domain` is given, else as its layout tells."""
+    if domain is not None:
+        return [FolderSource(folder.resolve().name, folder, domain)]
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if found := layout(folder):
+        return [FolderSource(folder.resolve().name, folder, found)]
+    sources = [FolderSource(path.name, path, found) for path in inner if (found := layout(path))]
+    if not sources:
+        raise FacemaskError(
+            f"{folder} is laid out neither as FFHQ (00000/00000.png) nor as MaskedFace-Net (CMFD, IMFD): "
+            "say what it holds with --domain masked or --domain unmasked"
+        )
+    return sources
+
+
+def layout(folder: Path) -> Domain | None:
+    """masked for MaskedFace-Net's layout, unmasked for FFHQ's, None for another."""
+    names = {path.name for path in folder.iterdir() if path.is_dir()}
+    if names & {"CMFD", "IMFD"}:
+        return "masked"
+    if any(len(name) == 5 and name.isdigit() for name in names):
+        return "unmasked"
+    return None

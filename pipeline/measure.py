@@ -1,0 +1,174 @@
+"""Stage `measure`: raw numbers about every image, no verdicts.
+
+    data/measured/SOURCE/00000.parquet ...   one table for each archive (manifest.MEASURED_SCHEMA)
+
+A measured archive is kept in work/measure/, named by the digest of what it depends on: a grown source costs only its
+new archives, and a killed run goes on with the next one.
+"""
+
+import atexit
+import hashlib
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from functools import cache
+from multiprocessing import get_context
+from os import cpu_count
+from pathlib import Path
+from typing import Annotated
+
+import imagehash
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image, ImageOps
+from pydantic import Field
+from pydantic.dataclasses import dataclass as params_dataclass
+
+from pipeline import face as faces
+from pipeline import params
+from pipeline.archives import read_members
+from pipeline.files import digest_of, link_or_copy, replace_folder, replacing, work_folder
+from pipeline.images import decode
+from pipeline.landmarker import MODEL_SHA256, Detect, Face, open_landmarker
+from pipeline.manifest import INDEX_SCHEMA, LANDMARK_SCALE, MEASURED_SCHEMA, read_table
+from pipeline.params import STRICT
+from pipeline.progress import Progress
+
+MEASURED = Path("data/measured")
+VERSION = 1
+"""Counts up when a change of this code changes the numbers: tables of another version are measured again."""
+
+_BATCH = 32  # images in one piece of work: small enough that progress is seen and processes end together
+_SMALL_FACE = 0.2  # a further face under this share of the largest's area does not count: someone in the background
+
+
+@params_dataclass(frozen=True, config=STRICT)
+class MeasureParams:
+    """params.yaml, block `measure`."""
+
+    max_faces: Annotated[int, Field(ge=2, le=16)]
+    decode_px: Annotated[int, Field(ge=128, le=4096)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images of one place: members of an archive, or files in a plain folder."""
+
+    container: Path  # a zip archive or a folder
+    paths: list[str]
+
+
+def measure(name: str) -> None:
+    """Measure one fetched source into data/measured/NAME/."""
+    settings = params.load("measure", MeasureParams)
+    raw, target = Path("data/raw") / name, MEASURED / name
+    index = read_table(raw / "index.parquet", INDEX_SCHEMA, f"dvc repro fetch@{name}").to_pandas()
+    done = {
+        str(archive): work_folder("measure") / f"{_key(settings, rows['path'], rows['sha256'])}.parquet"
+        for archive, rows in index.groupby("archive")
+    }
+    missing = index[~index["archive"].map(lambda archive: done[archive].exists())]
+    print(f"measure {name}: {len(index) - len(missing):,} images were measured before", flush=True)
+
+    progress = Progress(f"measure {name}", len(missing))
+    with ExitStack() as stack:
+        executor = stack.enter_context(workers()) if len(missing) else None
+        for archive, rows in missing.groupby("archive"):
+            assert executor is not None
+            table = measure_files(executor, raw / str(archive), rows["path"].tolist(), settings, progress)
+            with replacing(done[str(archive)]) as beside:
+                pq.write_table(_with_archive(table, str(archive)), beside, compression="zstd")
+
+    made = target.with_name(f".{name}.new")
+    shutil.rmtree(made, ignore_errors=True)
+    for archive, measured in done.items():
+        link_or_copy(measured, made / Path(archive).with_suffix(".parquet").name)
+    replace_folder(made, target)
+
+
+def workers() -> Executor:
+    """A process for each core. Spawned: MediaPipe's threads do not survive a fork."""
+    return ProcessPoolExecutor(cpu_count(), mp_context=get_context("spawn"))
+
+
+def measure_files(
+    executor: Executor, container: Path, paths: list[str], settings: MeasureParams, progress: Progress
+) -> pa.Table:
+    """Measure images of an archive or a folder, in the order of `paths`: MEASURED_SCHEMA, `archive` null."""
+    batches = [Batch(container, paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH)]
+    futures = {executor.submit(measure_batch, batch, settings): n for n, batch in enumerate(batches)}
+    tables: dict[int, pa.Table] = {}
+    for future in as_completed(futures):
+        tables[futures[future]] = future.result()
+        progress.add(tables[futures[future]].num_rows)
+    return pa.concat_tables([tables[n] for n in sorted(tables)] or [MEASURED_SCHEMA.empty_table()])
+
+
+def measure_batch(batch: Batch, settings: MeasureParams) -> pa.Table:
+    """What a worker process does: read, decode and measure each image once."""
+    detect = _landmarker(settings.max_faces)
+    rows = [
+        {"path": path, **measure_image(content, detect, settings)}
+        for path, content in zip(batch.paths, _contents(batch), strict=True)
+    ]
+    return pa.Table.from_pylist(rows, MEASURED_SCHEMA)
+
+
+def measure_image(content: bytes, detect: Detect, settings: MeasureParams) -> dict[str, object]:
+    """All columns of one row but path and archive; an unreadable image has no width and no hash."""
+    row: dict[str, object] = {
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "faces": 0,
+    }
+    picture = decode(content, settings.decode_px)
+    if picture is None:
+        return row
+    row |= {
+        "width": picture.width,
+        "height": picture.height,
+        "phash": phash(picture.image),
+        "phash_mirrored": phash(ImageOps.mirror(picture.image)),
+    }
+    pixels = picture.pixels()
+    found = sorted(detect(pixels), key=faces.area, reverse=True)
+    if not found:
+        return row
+    row["faces"] = sum(faces.area(face) >= _SMALL_FACE * faces.area(found[0]) for face in found)
+    return row | asdict(faces.numbers(pixels, found[0], picture.height)) | {"landmarks": _packed(found[0])}
+
+
+def phash(image: Image.Image) -> int:
+    """imagehash.phash as an unsigned 64-bit integer, its first bit the highest."""
+    bits = imagehash.phash(image).hash.ravel()
+    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+
+
+def _packed(face: Face) -> bytes:
+    return (face.points / LANDMARK_SCALE).round().clip(-32768, 32767).astype("<i2").tobytes()
+
+
+def _contents(batch: Batch) -> Iterator[bytes]:
+    if batch.container.is_dir():
+        return ((batch.container / path).read_bytes() for path in batch.paths)
+    return read_members(batch.container, batch.paths)
+
+
+@cache
+def _landmarker(max_faces: int) -> Detect:
+    """This process's landmarker, open until the process ends."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(open_landmarker(max_faces))
+
+
+def _key(settings: MeasureParams, paths: object, digests: object) -> str:
+    return digest_of(VERSION, MODEL_SHA256, asdict(settings), list(paths), list(digests))  # type: ignore[call-overload]
+
+
+def _with_archive(table: pa.Table, archive: str) -> pa.Table:
+    column = pa.array([archive] * table.num_rows, pa.string())
+    return table.set_column(table.schema.get_field_index("archive"), MEASURED_SCHEMA.field("archive"), column)

@@ -1,0 +1,123 @@
+"""Stage `pack`: the accepted images as memory-mapped arrays, a domain and split each (pipeline/packed.py says how).
+
+Pictures are cut to their central square and scaled to load_px; beside each lies the region where a mask belongs.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import Field
+from pydantic.dataclasses import dataclass as params_dataclass
+
+from pipeline import packed, params
+from pipeline.archives import read_members
+from pipeline.errors import FacemaskError
+from pipeline.files import replace_folder, sha256
+from pipeline.images import decode
+from pipeline.manifest import DATA_LICENCE, LANDMARK_SCALE, read_manifest
+from pipeline.params import STRICT
+from pipeline.progress import Progress
+from pipeline.regions import lower_face_mask
+
+TRAIN = Path("data/train")
+_MANIFEST = Path("data/manifest.parquet")
+_BATCH = 64  # files read at a time: bounds the memory
+_COLUMNS = ["image_id", "source", "domain", "path", "archive", "accepted", "split"]
+
+
+@params_dataclass(frozen=True, config=STRICT)
+class PackParams:
+    """params.yaml, block `pack`."""
+
+    load_px: Annotated[int, Field(ge=32, le=1024)]
+
+
+def pack() -> None:
+    """Pack all accepted images of data/manifest.parquet into data/train/."""
+    settings = params.load("pack", PackParams)
+    rows = read_manifest(_MANIFEST, _COLUMNS).to_pandas()
+    rows = rows[rows["accepted"]].sort_values("image_id", ignore_index=True)
+    made = TRAIN.with_name(f".{TRAIN.name}.new")
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir(parents=True)
+
+    progress = Progress("pack", len(rows))
+    counts = {}
+    for domain in packed.DOMAINS:
+        for split in packed.SPLITS:
+            part = rows[(rows["domain"] == domain) & (rows["split"] == split)]
+            name = packed.set_name(domain, split)
+            counts[name] = len(part)
+            _write_set(made, name, part, settings.load_px, progress)
+    info = packed.PackInfo(packed.SCHEMA, settings.load_px, sha256(_MANIFEST), counts, DATA_LICENCE)
+    packed.write_info(made, info)
+    replace_folder(made, TRAIN)
+
+
+def square(content: bytes, points: NDArray[np.float32] | None, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Cut and scale one image file: its central square (px, px, 3) RGB, and the mask's region (px, px), 0 or 255.
+
+    `points` (478, 2) are the landmarks as shares of the whole image; without them the region is empty.
+    """
+    picture = decode(content, px)
+    if picture is None:
+        raise FacemaskError("an accepted image can no longer be read: run 'dvc repro' to measure it again")
+    width, height = picture.image.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    image = picture.image.resize(
+        (px, px), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side), reducing_gap=3.0
+    )
+    if points is None:
+        return np.asarray(image, np.uint8), np.zeros((px, px), np.uint8)
+    moved = (points * (width, height) - (left, top)) / side
+    return np.asarray(image, np.uint8), lower_face_mask(moved.astype(np.float32), px, px)
+
+
+def _write_set(folder: Path, name: str, rows: pd.DataFrame, px: int, progress: Progress) -> None:
+    """Write one set's arrays. Images are read archive by archive, and lie in the order of their ids."""
+    images_path, regions_path, ids_path = packed.array_paths(folder, name)
+    images = open_memmap(images_path, "w+", np.uint8, (len(rows), px, px, 3))
+    regions = open_memmap(regions_path, "w+", np.uint8, (len(rows), px, px))
+    ids_path.write_text(json.dumps(rows["image_id"].tolist()), encoding="utf-8")
+    places = {image_id: place for place, image_id in enumerate(rows["image_id"])}
+    with ThreadPoolExecutor() as threads:
+        for (source, archive), part in rows.groupby(["source", "archive"], observed=True):
+            points = _landmarks(str(source), str(archive))
+            path = Path("data/raw") / str(source) / str(archive)
+            for start in range(0, len(part), _BATCH):
+                batch = part.iloc[start : start + _BATCH]
+                contents = read_members(path, batch["path"])
+                shapes = [points.get(path) for path in batch["path"]]
+                done = threads.map(square, contents, shapes, repeat(px))
+                for image_id, (image, region) in zip(batch["image_id"], done, strict=True):
+                    images[places[image_id]], regions[places[image_id]] = image, region
+                progress.add(len(batch))
+    images.flush()
+    regions.flush()
+
+
+def _landmarks(source: str, archive: str) -> dict[str, NDArray[np.float32]]:
+    """path -> landmarks (478, 2), as shares of the image, for one measured archive."""
+    table = pq.read_table(
+        (Path("data/measured") / source / archive).with_suffix(".parquet"), columns=["path", "landmarks"]
+    )
+    return {path: points for path, points in _unpacked(table.to_pydict())}
+
+
+def _unpacked(columns: dict[str, list[object]]) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    for path, landmarks in zip(columns["path"], columns["landmarks"], strict=True):
+        if isinstance(landmarks, bytes):
+            points = np.frombuffer(landmarks, "<i2").reshape(-1, 2) * LANDMARK_SCALE
+            yield str(path), points.astype(np.float32)

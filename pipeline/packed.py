@@ -1,0 +1,83 @@
+"""The packed training arrays: what `pack` writes and the training code reads. Needs numpy only.
+
+A folder holds `pack.json` and, for each set DOMAIN_SPLIT (such as `unmasked_train`):
+
+    DOMAIN_SPLIT.images.npy    (N, H, W, 3) uint8, RGB, H = W = load_px
+    DOMAIN_SPLIT.regions.npy   (N, H, W) uint8, 255 where a mask belongs: the lower face, drawn from the landmarks
+    DOMAIN_SPLIT.ids.json      the N image ids, in the arrays' order
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import FacemaskError
+
+SCHEMA = 1
+DOMAINS = ("unmasked", "masked")
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class PackInfo:
+    """pack.json: what the arrays are, and of which manifest."""
+
+    schema: int
+    load_px: int
+    manifest_sha256: str
+    images: dict[str, int]  # set name -> N
+    data_licence: str
+
+
+@dataclass(frozen=True)
+class PackedSet:
+    """One domain and split; the arrays are memory-mapped, read-only."""
+
+    images: NDArray[np.uint8]  # (N, H, W, 3) RGB
+    regions: NDArray[np.uint8]  # (N, H, W), 0 or 255
+    image_ids: list[str]
+
+    def __len__(self) -> int:
+        return len(self.image_ids)
+
+
+def set_name(domain: str, split: str) -> str:
+    return f"{domain}_{split}"
+
+
+def array_paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
+    """Paths of a set's images, regions and ids."""
+    return folder / f"{name}.images.npy", folder / f"{name}.regions.npy", folder / f"{name}.ids.json"
+
+
+def write_info(folder: Path, info: PackInfo) -> None:
+    (folder / "pack.json").write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+
+
+def read_info(folder: Path) -> PackInfo:
+    """Raises FacemaskError where there is no pack, or one of another schema."""
+    path = folder / "pack.json"
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FacemaskError(f"no packed images in {folder}: run 'dvc repro pack'") from error
+    if values.get("schema") != SCHEMA:
+        raise FacemaskError(f"{path} has schema {values.get('schema')}, not {SCHEMA}: run 'dvc repro pack' again")
+    return PackInfo(**values)
+
+
+def read_set(folder: Path, domain: str, split: str) -> PackedSet:
+    """Open one set, memory-mapped. Raises FacemaskError where the arrays do not fit each other or are not there."""
+    images_path, regions_path, ids_path = array_paths(folder, set_name(domain, split))
+    try:
+        images = np.load(images_path, mmap_mode="r", allow_pickle=False)
+        regions = np.load(regions_path, mmap_mode="r", allow_pickle=False)
+        image_ids = json.loads(ids_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FacemaskError(f"{images_path} or a file beside it cannot be read: run 'dvc repro pack'") from error
+    if not len(images) == len(regions) == len(image_ids):
+        raise FacemaskError(f"{images_path} and the files beside it differ in length: run 'dvc repro -f pack'")
+    return PackedSet(images, regions, image_ids)

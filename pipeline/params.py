@@ -1,0 +1,59 @@
+"""params.yaml: one block a stage, read into that stage's frozen dataclass; wrong keys and values are refused by name."""
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from pipeline.errors import FacemaskError
+
+STRICT = ConfigDict(extra="forbid")
+"""The config of every params dataclass: `@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)`."""
+
+PARAMS_FILE = Path("params.yaml")
+
+T = TypeVar("T")
+
+
+def load(block: str, shape: type[T], path: Path = PARAMS_FILE) -> T:
+    """Read one block of `path` as `shape`.
+
+    Raises FacemaskError, naming file and key, for a missing file or block, an unknown or missing key,
+    or a value of the wrong type or out of range.
+    """
+    return build(block, read(path, block), shape, path)
+
+
+def read(path: Path, block: str) -> Any:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FacemaskError(f"{path} cannot be read ({error.strerror}): run from the project's folder") from error
+    try:
+        blocks = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
+        raise FacemaskError(f"{path} is no valid YAML near line {line}: correct it, then run again") from error
+    if not isinstance(blocks, dict) or block not in blocks:
+        raise FacemaskError(f"{path} has no block '{block}': add it (the project's own params.yaml shows one)")
+    return blocks[block]
+
+
+def build(block: str, value: Any, shape: type[T], path: Path) -> T:
+    try:
+        return TypeAdapter(shape).validate_python(value)
+    except ValidationError as error:
+        problems = [_tell(block, problem) for problem in error.errors()]
+        raise FacemaskError(f"{path}: {'; '.join(problems)}: correct it, then run again") from error
+
+
+def _tell(block: str, problem: Any) -> str:
+    key = ".".join([block, *(str(part) for part in problem["loc"])])
+    match problem["type"]:
+        case "missing" | "missing_argument":
+            return f"key '{key}' is missing"
+        case "extra_forbidden" | "unexpected_keyword_argument":
+            return f"key '{key}' is unknown"
+        case _:
+            return f"'{key}' is {problem['input']!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"

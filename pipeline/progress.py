@@ -1,0 +1,22 @@
+"""Progress on stdout: a line every few seconds, and one at the end, for terminals and logs alike."""
+
+import time
+
+
+class Progress:
+    """Counts `unit`s done of `total`; prints `NAME: DONE of TOTAL UNITs, RATE/s, N s left`."""
+
+    def __init__(self, name: str, total: int, unit: str = "image", every_s: float = 2.0) -> None:
+        self.name, self.total, self.unit, self.every_s = name, total, unit, every_s
+        self.done = 0
+        self.started = self.told = time.monotonic()
+
+    def add(self, count: int) -> None:
+        self.done += count
+        now = time.monotonic()
+        if self.done < self.total and now - self.told < self.every_s:
+            return
+        self.told = now
+        rate = self.done / max(now - self.started, 1e-3)
+        left = "" if self.done >= self.total else f", {(self.total - self.done) / rate:.0f} s left"
+        print(f"{self.name}: {self.done:,} of {self.total:,} {self.unit}s, {rate:.1f}/s{left}", flush=True)
