@@ -67,7 +67,7 @@ def verdicts(images: pd.DataFrame, limits: CurateParams, review: dict[str, str])
 
 
 def split_of(key: str, ffhq_id: Any, split: SplitParams) -> str:
-    """train, val or test, for ever the same for one person: by FFHQ's line if there is one, else by a digest of `key`."""
+    """train, val or test, the same for ever: by FFHQ's line where there is one, else by a digest of `key`."""
     if split.test_from_ffhq_id is not None and not pd.isna(ffhq_id) and ffhq_id >= split.test_from_ffhq_id:
         return "test"
     place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
@@ -165,7 +165,8 @@ def _without_duplicates(rows: pd.DataFrame, limits: CurateParams) -> pd.DataFram
         if repeats.sum() > limits.dedup.max_removed * len(part):
             raise FacemaskError(
                 f"{repeats.sum():,} of {len(part):,} {domain} images would go as near-duplicates, more than "
-                f"curate.dedup.max_removed ({limits.dedup.max_removed}): look for copied folders, or raise it in params.yaml"
+                f"curate.dedup.max_removed ({limits.dedup.max_removed}): look for copied folders, "
+                "or raise it in params.yaml"
             )
         ids = best_first["image_id"].to_numpy()
         for row, kept, bits in zip(

@@ -1,6 +1,7 @@
 """Near-duplicates by perceptual hash: exact, all pairs, mirrored copies too, never through chains."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import faiss
 import numpy as np
@@ -57,7 +58,7 @@ def _neighbours(
 ) -> list[tuple[NDArray[np.int32], NDArray[np.int64]]]:
     """For each hash the distances and rows of all within `max_bits`."""
     limits, distances, rows = index.range_search(_bytes(hashes), max_bits + 1)  # faiss: strictly below
-    return [(distances[a:b], rows[a:b]) for a, b in zip(limits[:-1], limits[1:], strict=True)]
+    return [(distances[a:b], rows[a:b]) for a, b in pairwise(limits)]
 
 
 def _bytes(hashes: NDArray[np.uint64]) -> NDArray[np.uint8]:

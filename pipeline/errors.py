@@ -17,6 +17,8 @@ def run(main: Callable[[], None]) -> None:
         main()
     except FacemaskError as error:
         sys.exit(f"facemask: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("facemask: stopped: the same command goes on from here")
     except OSError as error:
         if error.errno not in _DISK_IS_FULL:
             raise

@@ -1,6 +1,7 @@
 """One face's numbers: pose, size, light, sharpness, and how much of each region is covered."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ from pipeline import regions
 from pipeline.landmarker import Face
 
 _FACE_HEIGHT = 160  # px: sharpness is read at one face size, so that a large photo does not look blurred
+_SMALL_FACE = 0.2  # share of the largest face's area
 _SKIN_DISTANCE = 14.0  # CIELAB units from the person's own skin beyond which a pixel is covered
 _LIGHTNESS_WEIGHT = 0.4  # light falls unevenly on a face: its lightness says less than its colour
 
@@ -67,6 +69,17 @@ def area(face: Face) -> float:
     return float(np.prod(np.ptp(face.points, axis=0)))
 
 
+def is_another(face: Face, largest: Face) -> bool:
+    """Whether a further detection counts as a second face.
+
+    Not if it has under a fifth of the largest's area (someone in the background), nor if its centre lies inside the
+    largest's box (the landmarker sees small faces in the glasses and wrinkles of a large one).
+    """
+    centre = face.points.mean(axis=0)
+    inside = (largest.points.min(axis=0) < centre) & (centre < largest.points.max(axis=0))
+    return area(face) >= _SMALL_FACE * area(largest) and not inside.all()
+
+
 def cover(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[float, float, float, float, float]:
     """Covered shares of nose, mouth, chin and eyes, and the cheeks' balance, each 0-1.
 
@@ -98,7 +111,7 @@ def cover(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[float
     )
 
 
-def _sharpness(grey: NDArray[np.uint8]) -> float:
+def _sharpness(grey: NDArray[Any]) -> float:
     if min(grey.shape) < 3:
         return 0.0
     scale = _FACE_HEIGHT / grey.shape[0]

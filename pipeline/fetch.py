@@ -10,9 +10,12 @@ import hashlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 
 from pipeline import params
 from pipeline.archives import write_archive
@@ -20,11 +23,22 @@ from pipeline.errors import FacemaskError
 from pipeline.files import link_or_copy, replace_folder, replacing, work_folder
 from pipeline.images import is_image_name
 from pipeline.manifest import INDEX_SCHEMA
+from pipeline.offers import Offer, offers
+from pipeline.params import STRICT
 from pipeline.progress import Progress
-from pipeline.sources import FetchParams, Offer, load_sources, offers
+from pipeline.sample import SampleParams
+from pipeline.sources import load_sources
 
 RAW = Path("data/raw")
 _STATE_SCHEMA = INDEX_SCHEMA.append(pa.field("signature", pa.string()))
+
+
+@dataclass(frozen=True, config=STRICT)
+class FetchParams:
+    """params.yaml, block `fetch`."""
+
+    archive_images: Annotated[int, Field(ge=1, le=10_000)]
+    sample: SampleParams
 
 
 def fetch(name: str) -> None:
@@ -33,14 +47,20 @@ def fetch(name: str) -> None:
     sources = load_sources()
     if name not in sources:
         raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(sources)}")
-    every = list(offers(name, sources[name], settings))
+    state = work_folder("fetch", name)
+    try:
+        every = list(offers(name, sources[name], settings.sample))
+    except FacemaskError:
+        # DVC removes a stage's output before it runs it: what was fetched before is put back.
+        if any(state.glob("*.parquet")):
+            _publish(state, RAW / name)
+        raise
     images = [offer for offer in every if is_image_name(offer.path)]
     print(
         f"fetch {name}: {len(images):,} images, {len(every) - len(images):,} other files left alone",
         flush=True,
     )
 
-    state = work_folder("fetch", name)
     kept = _unchanged_archives(state, images)
     _write_new_archives(name, state, images, kept, settings.archive_images)
     _publish(state, RAW / name)
@@ -111,9 +131,10 @@ def _publish(state: Path, target: Path) -> None:
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     tables = []
-    for archive in sorted(state.glob("*.zip")):
+    for table in sorted(state.glob("*.parquet")):
+        archive = table.with_suffix(".zip")
         link_or_copy(archive, made / archive.name)
-        tables.append(pq.read_table(archive.with_suffix(".parquet")).select(INDEX_SCHEMA.names))
+        tables.append(pq.read_table(table).select(INDEX_SCHEMA.names))
     index = pa.concat_tables(tables).cast(INDEX_SCHEMA).sort_by("path")
     pq.write_table(index, made / "index.parquet", compression="zstd")
     replace_folder(made, target)

@@ -65,6 +65,15 @@ def replacing_name(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+def read_or_empty(path: Path) -> bytes:
+    """A file's content; nothing, and a word about it, for one that cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        print(f"{path} cannot be read: {error.strerror}", flush=True)
+        return b""
+
+
 def write_json(path: Path, value: Any) -> None:
     with replacing(path) as beside:
         beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

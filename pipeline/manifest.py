@@ -70,8 +70,8 @@ _MEASUREMENTS = [
     _field("cover_mouth", pa.float32(), "covered share of the mouth, 0-1; null: no face", null=True),
     _field("cover_chin", pa.float32(), "covered share of the chin, 0-1; null: no face", null=True),
     _field("cover_eyes", pa.float32(), "covered share of the eyes' surroundings, 0-1; null: no face", null=True),
-    _field("cover_balance", pa.float32(), "cover of the less covered cheek over the other's, 0-1; null: no face", null=True),
-    _field("sharpness", pa.float32(), "standard deviation of the Laplacian over the face, grey levels; null: no face", null=True),
+    _field("cover_balance", pa.float32(), "the less covered cheek over the other, 0-1; null: no face", null=True),
+    _field("sharpness", pa.float32(), "deviation of the face's Laplacian, grey levels; null: no face", null=True),
     _field("brightness", pa.float32(), "mean luma of the face, 0-255; null: no face", null=True),
     _field("face_px", pa.float32(), "height of the face's outline, px of the whole image; null: no face", null=True),
     _field("phash", pa.uint64(), "64-bit perceptual hash as imagehash.phash computes it; null: unreadable", null=True),
@@ -102,7 +102,7 @@ MANIFEST_SCHEMA = pa.schema(
         _field("source", _WORD, "name of the source in params.yaml"),
         _field("domain", _WORD, "unmasked or masked: what the source is meant to hold"),
         *_IDENTITY[:2],
-        _field("ffhq_id", pa.int32(), "FFHQ number from the file name; joins a masked image with its plain face", null=True),
+        _field("ffhq_id", pa.int32(), "from the file name; joins a masked image with its plain face", null=True),
         _field("claimed", _WORD, "what the file name claims: plain, correct, nose_out, chin_out, chin_only", null=True),
         *_IDENTITY[2:],
         *_MEASUREMENTS,
@@ -127,7 +127,7 @@ def write_manifest(rows: pd.DataFrame, path: Path) -> None:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A table for pandas in which whole numbers stay whole beside nulls: as floats, hashes would lose their last bits."""
+    """A table for pandas in which whole numbers stay whole beside nulls: as floats, hashes would lose bits."""
     return table.to_pandas(types_mapper=_WHOLE_NUMBERS.get)
 
 
@@ -140,7 +140,7 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pa.Table:
     except (OSError, pa.ArrowInvalid) as error:
         raise FacemaskError(f"no manifest can be read at {path}: run 'dvc repro curate'") from error
     raise FacemaskError(
-        f"{path} has manifest schema {found}, this facemask reads {SCHEMA_VERSION}: run 'dvc repro curate' to make it anew"
+        f"{path} has manifest schema {found}, and this facemask reads {SCHEMA_VERSION}: run 'dvc repro curate'"
     )
 
 

@@ -30,7 +30,7 @@ from pydantic.dataclasses import dataclass as params_dataclass
 from pipeline import face as faces
 from pipeline import params
 from pipeline.archives import read_members
-from pipeline.files import digest_of, link_or_copy, replace_folder, replacing, work_folder
+from pipeline.files import digest_of, link_or_copy, read_or_empty, replace_folder, replacing, work_folder
 from pipeline.images import decode
 from pipeline.landmarker import MODEL_SHA256, Detect, Face, open_landmarker
 from pipeline.manifest import INDEX_SCHEMA, LANDMARK_SCALE, MEASURED_SCHEMA, read_table
@@ -42,7 +42,6 @@ VERSION = 1
 """Counts up when a change of this code changes the numbers: tables of another version are measured again."""
 
 _BATCH = 32  # images in one piece of work: small enough that progress is seen and processes end together
-_SMALL_FACE = 0.2  # a further face under this share of the largest's area does not count: someone in the background
 
 
 @params_dataclass(frozen=True, config=STRICT)
@@ -137,7 +136,7 @@ def measure_image(content: bytes, detect: Detect, settings: MeasureParams) -> di
     found = sorted(detect(pixels), key=faces.area, reverse=True)
     if not found:
         return row
-    row["faces"] = sum(faces.area(face) >= _SMALL_FACE * faces.area(found[0]) for face in found)
+    row["faces"] = 1 + sum(faces.is_another(face, found[0]) for face in found[1:])
     return row | asdict(faces.numbers(pixels, found[0], picture.height)) | {"landmarks": _packed(found[0])}
 
 
@@ -153,7 +152,7 @@ def _packed(face: Face) -> bytes:
 
 def _contents(batch: Batch) -> Iterator[bytes]:
     if batch.container.is_dir():
-        return ((batch.container / path).read_bytes() for path in batch.paths)
+        return (read_or_empty(batch.container / path) for path in batch.paths)
     return read_members(batch.container, batch.paths)
 
 

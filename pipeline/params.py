@@ -1,4 +1,4 @@
-"""params.yaml: one block a stage, read into that stage's frozen dataclass; wrong keys and values are refused by name."""
+"""params.yaml: one block a stage, read into that stage's frozen dataclass; what does not fit is refused by name."""
 
 from pathlib import Path
 from typing import Any, TypeVar

@@ -9,12 +9,16 @@ class Progress:
     def __init__(self, name: str, total: int, unit: str = "image", every_s: float = 2.0) -> None:
         self.name, self.total, self.unit, self.every_s = name, total, unit, every_s
         self.done = 0
-        self.started = self.told = time.monotonic()
+        self.started = time.monotonic()
+        self.told: float | None = None
 
     def add(self, count: int) -> None:
         self.done += count
         now = time.monotonic()
-        if self.done < self.total and now - self.told < self.every_s:
+        if self.told is None and self.done < self.total:
+            self.told = now  # the first piece waits for workers to start: its rate would mislead
+            return
+        if self.done < self.total and now - (self.told or now) < self.every_s:
             return
         self.told = now
         rate = self.done / max(now - self.started, 1e-3)

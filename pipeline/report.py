@@ -18,7 +18,8 @@ from pipeline import params
 from pipeline.archives import read_members
 from pipeline.curate import MANIFEST, REPORTS, summary
 from pipeline.errors import FacemaskError
-from pipeline.files import replacing
+from pipeline.face import FaceNumbers
+from pipeline.files import read_or_empty, replacing
 from pipeline.images import decode
 from pipeline.manifest import DATA_LICENCE, read_manifest, to_frame
 from pipeline.params import STRICT
@@ -82,7 +83,7 @@ def archive_pictures(raw: Path) -> ReadPicture:
 
 
 def folder_pictures(folders: dict[str, Path]) -> ReadPicture:
-    return lambda source, _, path: (folders[source] / path).read_bytes()
+    return lambda source, _, path: read_or_empty(folders[source] / path)
 
 
 def write_page(
@@ -147,12 +148,9 @@ def _groups(rows: pd.DataFrame, read: ReadPicture, pictures: int) -> Iterator[Gr
 def _picture(row: dict[str, Any], read: ReadPicture) -> dict[str, str]:
     numbers = [
         f"{name} {row[name]:.2f}" if name.startswith("cover") else f"{name} {row[name]:.0f}"
-        for name in (
-            "cover_nose", "cover_mouth", "cover_chin", "cover_eyes", "cover_balance", "yaw", "pitch", "roll", "sharpness",
-            "face_px",
-        )
+        for name in FaceNumbers.__dataclass_fields__
         if pd.notna(row[name])
-    ]  # fmt: skip
+    ]
     told = [
         row["image_id"],
         f"{row['width']:.0f} x {row['height']:.0f} px" if pd.notna(row["width"]) else "unreadable",

@@ -142,7 +142,7 @@ def judge(images: pd.DataFrame, limits: CurateParams) -> list[list[str]]:
 
 def holds(verdict: pd.Series) -> NDArray[np.bool_]:
     """A rule's verdict as plain booleans; what cannot be told is false."""
-    return verdict.astype("boolean").fillna(False).to_numpy(bool)
+    return np.asarray(verdict.astype("boolean").fillna(False), np.bool_)
 
 
 def _masked(images: pd.DataFrame) -> pd.Series:

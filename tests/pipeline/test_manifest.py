@@ -1,0 +1,70 @@
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import FacemaskError
+from pipeline.manifest import DATA_LICENCE, MANIFEST_SCHEMA, read_manifest, to_frame, write_manifest
+
+VALUES = {
+    pa.string(): st.text(),
+    pa.int8(): st.integers(-128, 127),
+    pa.int32(): st.integers(-(2**31), 2**31 - 1),
+    pa.int64(): st.integers(-(2**63), 2**63 - 1),
+    pa.uint64(): st.integers(0, 2**64 - 1),
+    pa.float32(): st.floats(width=32, allow_nan=False),
+    pa.bool_(): st.booleans(),
+    pa.dictionary(pa.int16(), pa.string()): st.sampled_from(["one", "two"]),
+    pa.list_(pa.string()): st.lists(st.text(), max_size=3),
+}
+
+
+def value(field):
+    return st.none() | VALUES[field.type] if field.nullable else VALUES[field.type]
+
+
+rows = st.lists(st.fixed_dictionaries({field.name: value(field) for field in MANIFEST_SCHEMA}), max_size=5)
+
+
+@given(rows)
+def test_what_is_written_is_read_back(tmp_path_factory, values):
+    path = tmp_path_factory.mktemp("manifest") / "manifest.parquet"
+    columns = {f.name: pd.Series([row[f.name] for row in values], dtype=object) for f in MANIFEST_SCHEMA}
+    write_manifest(pd.DataFrame(columns), path)
+    assert read_manifest(path).to_pylist() == values
+
+
+def test_every_column_says_what_it_means():
+    assert all(field.metadata[b"meaning"] for field in MANIFEST_SCHEMA)
+
+
+def test_the_file_says_the_data_s_licence(sample_workspace):
+    metadata = pq.read_schema(sample_workspace / "data/manifest.parquet").metadata
+    assert metadata[b"data_licence"].decode() == DATA_LICENCE
+
+
+@pytest.mark.parametrize(
+    ("metadata", "told"), [({"facemask_schema": "0"}, "schema 0"), ({}, "schema none")], ids=["older", "foreign"]
+)
+def test_another_schema_is_refused_in_one_line(tmp_path, metadata, told):
+    path = tmp_path / "manifest.parquet"
+    pq.write_table(pa.table({"a": [1]}).replace_schema_metadata(metadata), path)
+    with pytest.raises(FacemaskError, match=told) as error:
+        read_manifest(path)
+    assert "dvc repro curate" in str(error.value)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"text"])
+def test_no_manifest_says_how_to_make_one(tmp_path, content):
+    path = tmp_path / "manifest.parquet"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(FacemaskError, match="dvc repro curate"):
+        read_manifest(path)
+
+
+def test_hashes_keep_all_their_bits_in_pandas_beside_nulls():
+    frame = to_frame(pa.table({"phash": pa.array([2**64 - 1, None], pa.uint64())}))
+    assert frame["phash"][0] == 2**64 - 1

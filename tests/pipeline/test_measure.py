@@ -1,0 +1,135 @@
+import io
+import shutil
+
+import imagehash
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pipeline import face as faces
+from pipeline import measure as module
+from pipeline.landmarker import LANDMARKS, Face, open_landmarker
+from pipeline.manifest import MEASURED_SCHEMA
+from pipeline.measure import MeasureParams, measure, measure_image, phash
+from tests.conftest import inside
+
+SETTINGS = MeasureParams(max_faces=4, decode_px=256)
+
+
+def measured(workspace, source):
+    tables = [pq.read_table(path) for path in sorted((workspace / "data/measured" / source).glob("*.parquet"))]
+    return pa.concat_tables(tables)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_the_hash_is_imagehash_s_to_the_bit(seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    assert f"{phash(image):016x}" == str(imagehash.phash(image))
+
+
+def test_every_image_has_its_row_in_the_schema(sample_workspace):
+    table = measured(sample_workspace, "maskedface")
+    index = pq.read_table(sample_workspace / "data/raw/maskedface/index.parquet")
+    assert sorted(table["path"].to_pylist()) == sorted(index["path"].to_pylist())
+    assert table.schema.equals(MEASURED_SCHEMA)
+
+
+def test_the_row_s_digest_is_that_of_the_archived_file(sample_workspace):
+    rows = {row["path"]: row["sha256"] for row in measured(sample_workspace, "ffhq").to_pylist()}
+    index = pq.read_table(sample_workspace / "data/raw/ffhq/index.parquet").to_pylist()
+    assert all(rows[row["path"]] == row["sha256"] for row in index)
+
+
+def test_a_grown_source_measures_only_its_new_archive(sample_workspace, tmp_path, monkeypatch):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    before = measured(tmp_path / "w", "ffhq")
+    monkeypatch.setattr(module, "measure_files", None)  # measuring anything would fail
+    with inside(tmp_path / "w"):
+        shutil.rmtree("data/measured")
+        measure("ffhq")
+    assert measured(tmp_path / "w", "ffhq").equals(before)
+
+
+def test_an_unreadable_image_has_a_row_with_no_numbers():
+    row = measure_image(b"no image", lambda pixels: [], SETTINGS)
+    assert (row["faces"], row["bytes"], row.get("width"), row.get("phash")) == (0, 8, None, None)
+
+
+def boxed(left, top, right, bottom):
+    grid = np.linspace(0, 1, LANDMARKS, dtype=np.float32)
+    points = np.stack([left + grid * (right - left), top + grid * (bottom - top)], axis=1)
+    return Face(points, np.eye(4, dtype=np.float32))
+
+
+@pytest.mark.parametrize(("side", "counted"), [(0.2, 1), (0.3, 2)])
+def test_a_second_face_counts_from_a_fifth_of_the_first_s_area(side, counted):
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 64)).save(buffer, "PNG")
+    found = [boxed(0, 0, side, side), boxed(0.4, 0.4, 1.0, 1.0)]
+    row = measure_image(buffer.getvalue(), lambda pixels: found, SETTINGS)
+    assert row["faces"] == counted
+    assert row["face_px"] == pytest.approx(0.6 * 64, rel=1e-3)
+
+
+def test_a_face_found_inside_the_face_is_no_second_one():
+    assert not faces.is_another(boxed(0.3, 0.3, 0.7, 0.7), boxed(0.1, 0.1, 0.9, 0.9))
+
+
+def turn(axis, degrees):
+    """The landmarker's matrix for a head turned about one axis, right-handed; it scales too."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix = np.eye(4, dtype=np.float32)
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    matrix[[first, second], [first, second]] = cosine
+    matrix[second, first], matrix[first, second] = sine, -sine
+    return 2 * matrix
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"), [(1, (20, 0, 0)), (0, (0, 20, 0)), (2, (0, 0, -20))], ids=["yaw", "pitch", "roll"]
+)
+def test_pose_reads_each_turn_in_degrees(axis, expected):
+    assert faces.pose(turn(axis, 20)) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def plain_face(sample_workspace):
+    """Pixels and landmarks of the sample's first plain face."""
+    from pipeline.archives import read_members
+
+    content = next(read_members(sample_workspace / "data/raw/ffhq/00000.zip", ["00000/00000.png"]))
+    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
+    with open_landmarker(4) as detect:
+        return pixels, detect(pixels)[0]
+
+
+def test_a_picture_tilted_clockwise_has_positive_roll(plain_face):
+    pixels, face = plain_face
+    tilted = np.asarray(Image.fromarray(pixels).rotate(-15))
+    with open_landmarker(4) as detect:
+        found = detect(tilted)[0]
+    assert faces.pose(found.transform)[2] - faces.pose(face.transform)[2] == pytest.approx(15, abs=4)
+
+
+def test_paint_over_the_mouth_counts_as_cover_there_and_not_on_the_eyes(plain_face):
+    pixels, face = plain_face
+    from pipeline.regions import CHIN, MOUTH, polygon_mask
+
+    bare = faces.cover(pixels, face.points)
+    painted = pixels.copy()
+    for region in (MOUTH, CHIN):
+        painted[polygon_mask(face.points, region, *pixels.shape[:2]) > 0] = (60, 140, 230)
+    nose, mouth, chin, eyes, _ = faces.cover(painted, face.points)
+    assert mouth > 0.95 and chin > 0.95
+    assert (nose, eyes) == pytest.approx((bare[0], bare[3]), abs=0.02)
+
+
+def test_a_blurred_face_is_less_sharp(plain_face):
+    import cv2
+
+    pixels, face = plain_face
+    sharp = faces.numbers(pixels, face, 256).sharpness
+    assert faces.numbers(cv2.GaussianBlur(pixels, (0, 0), 3), face, 256).sharpness < sharp / 2

@@ -1,0 +1,80 @@
+import io
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from pipeline import packed
+from pipeline.errors import FacemaskError
+from pipeline.pack import pack, square
+from pipeline.packed import read_info, read_set
+from tests.conftest import inside
+
+
+def test_every_accepted_image_is_packed_once(sample_workspace):
+    rows = pd.read_parquet(sample_workspace / "data/manifest.parquet")
+    expected = rows[rows["accepted"]].groupby(["domain", "split"], observed=True)["image_id"].apply(list)
+    for (domain, split), ids in expected.items():
+        assert read_set(sample_workspace / "data/train", domain, split).image_ids == sorted(ids)
+
+
+def test_images_and_regions_have_the_load_size(sample_workspace):
+    px = read_info(sample_workspace / "data/train").load_px
+    faces = read_set(sample_workspace / "data/train", "masked", "train")
+    assert faces.images.shape == (len(faces), px, px, 3) and faces.regions.shape == (len(faces), px, px)
+
+
+def test_a_region_lies_over_the_lower_face(sample_workspace):
+    regions = read_set(sample_workspace / "data/train", "unmasked", "train").regions
+    upper, lower = np.split(regions[:, : regions.shape[1] // 2 * 2], 2, axis=1)
+    assert (lower > 0).mean() > 3 * (upper > 0).mean()
+    assert (regions > 0).mean(axis=(1, 2)).min() > 0.05
+
+
+def test_packed_again_it_is_the_same_to_the_bit(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "w/data/train").iterdir()}
+    with inside(tmp_path / "w"):
+        pack()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "w/data/train").iterdir()} == before
+
+
+def test_a_wide_photo_is_cut_to_its_middle_and_the_region_moves_with_it():
+    wide = np.zeros((64, 128, 3), np.uint8)
+    wide[:, 32:96] = 200
+    buffer = io.BytesIO()
+    Image.fromarray(wide).save(buffer, "PNG")
+    points = np.full((478, 2), 0.5, np.float32) + np.random.default_rng(0).normal(0, 0.02, (478, 2)).astype(np.float32)
+    image, region = square(buffer.getvalue(), points, 32)
+    assert image.min() > 150  # nothing of the black sides, save Lanczos's ripple
+    rows, columns = np.nonzero(region)
+    assert (rows.mean(), columns.mean()) == pytest.approx((16, 16), abs=3)
+
+
+def test_a_pack_of_another_schema_is_refused(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
+    info = json.loads((tmp_path / "train/pack.json").read_text())
+    (tmp_path / "train/pack.json").write_text(json.dumps(info | {"schema": 0}))
+    with pytest.raises(FacemaskError, match="schema 0, not 1"):
+        read_info(tmp_path / "train")
+
+
+def test_no_pack_says_how_to_make_one(tmp_path):
+    with pytest.raises(FacemaskError, match="dvc repro pack"):
+        read_set(tmp_path, "masked", "train")
+    with pytest.raises(FacemaskError, match="dvc repro pack"):
+        read_info(tmp_path)
+
+
+def test_the_pack_says_the_data_s_licence(sample_workspace):
+    assert "CC BY-NC-SA 4.0" in read_info(sample_workspace / "data/train").data_licence
+
+
+def test_arrays_of_different_length_are_refused(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
+    packed.array_paths(tmp_path / "train", "masked_train")[2].write_text('["one"]')
+    with pytest.raises(FacemaskError, match="differ in length"):
+        read_set(tmp_path / "train", "masked", "train")

@@ -1,0 +1,40 @@
+import pytest
+
+from pipeline import params
+from pipeline.errors import FacemaskError
+from pipeline.pack import PackParams
+
+
+def load(tmp_path, text):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return params.load("pack", PackParams, path)
+
+
+def test_a_block_becomes_its_dataclass(tmp_path):
+    assert load(tmp_path, "pack: {load_px: 64}") == PackParams(load_px=64)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("pack: {load_px: 64, colour: red}", "key 'pack.colour' is unknown"),
+        ("pack: {}", "key 'pack.load_px' is missing"),
+        ("pack: {load_px: big}", "'pack.load_px' is 'big'"),
+        ("pack: {load_px: 5}", "'pack.load_px' is 5"),
+        ("train: {}", "no block 'pack'"),
+        ("pack: [", "no valid YAML"),
+        ("", "no block 'pack'"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name_in_one_line(tmp_path, text, told):
+    with pytest.raises(FacemaskError) as error:
+        load(tmp_path, text)
+    assert told in str(error.value)
+    assert str(tmp_path / "params.yaml") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path):
+    with pytest.raises(FacemaskError, match="run from the project's folder"):
+        params.load("pack", PackParams, tmp_path / "params.yaml")

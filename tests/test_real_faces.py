@@ -1,0 +1,33 @@
+"""The labelled real faces of ../shared, where they are at hand: the rules must not get worse."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pipeline.folder import curate_folder
+
+
+@pytest.fixture(scope="module")
+def score(shared_faces, tmp_path_factory):
+    out = tmp_path_factory.mktemp("real")
+    curate_folder(shared_faces, out, None, None)
+    scored = subprocess.run(
+        [sys.executable, shared_faces.parent / "score_curation.py", "masks",
+         out / "manifest.parquet", shared_faces / "labels.csv"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return json.loads(scored.stdout.splitlines()[-1])
+
+
+def test_every_real_image_has_its_row_and_every_reject_its_reason(score):
+    assert (score["rows_missing_from_manifest"], score["rejected_without_reason"]) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("figure", "floor"),
+    [("precision", 0.90), ("recall", 0.90), ("recall_real_maskedface_net", 0.94), ("unmasked_kept", 0.95)],
+)
+def test_real_faces_are_judged_no_worse_than_before(score, figure, floor):
+    assert score[figure] >= floor

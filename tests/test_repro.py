@@ -1,0 +1,90 @@
+"""dvc repro itself, on a small sample: what runs, and what does not run again."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, demo_params, write_params
+
+PER_SOURCE = ["fetch@ffhq", "fetch@maskedface", "measure@ffhq", "measure@maskedface"]
+
+
+def dvc(folder, *words):
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "DVC_NO_ANALYTICS": "1",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def ran(result):
+    return [line.split("'")[1] for line in result.stdout.splitlines() if line.startswith("Running stage")]
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A repository of its own in which everything up to `pack` has been made by DVC."""
+    folder = tmp_path_factory.mktemp("repro") / "w"
+    folder.mkdir()
+    for name in ("pipeline", "models"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "data/inbox").mkdir(parents=True)
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/review.csv", "data/inbox/README.md"):
+        shutil.copy(ROOT / name, folder / name)
+    write_params(folder, demo_params())
+    subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
+    assert dvc(folder, "init", "--quiet").returncode == 0
+    first = dvc(folder, "repro", "pack")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert sorted(ran(first)) == sorted([*PER_SOURCE, "curate", "pack"])
+    return folder
+
+
+@pytest.fixture
+def copy(workspace, tmp_path):
+    shutil.copytree(workspace, tmp_path / "w", symlinks=True)
+    return tmp_path / "w"
+
+
+def change(folder, block, key, value):
+    values = yaml.safe_load((folder / "params.yaml").read_text())
+    values[block][key] = value
+    write_params(folder, values)
+
+
+def test_a_second_repro_runs_nothing(copy):
+    again = dvc(copy, "repro", "pack")
+    assert (again.returncode, ran(again)) == (0, [])
+
+
+def test_a_changed_threshold_measures_nothing(copy):
+    change(copy, "curate", "max_yaw", 5)
+    assert ran(dvc(copy, "repro", "pack")) == ["curate", "pack"]
+
+
+def test_a_failed_stage_tells_why_and_leaves_the_earlier_output(copy):
+    before = (copy / "data/manifest.parquet").read_bytes()
+    change(copy, "curate", "min_px", 5000)
+    failed = dvc(copy, "repro", "curate")
+    assert failed.returncode != 0
+    assert "facemask: error: none of" in failed.stdout + failed.stderr
+    assert (copy / "data/manifest.parquet").read_bytes() == before
+
+
+def test_an_unknown_key_is_named(copy):
+    change(copy, "curate", "max_jaw", 5)
+    failed = dvc(copy, "repro", "curate")
+    assert failed.returncode != 0
+    assert "key 'curate.max_jaw' is unknown" in failed.stdout + failed.stderr
+
+
+def test_metrics_show_what_was_kept(copy):
+    shown = dvc(copy, "metrics", "show", "reports/curation.json")
+    assert shown.returncode == 0 and "accepted" in shown.stdout
