@@ -9,8 +9,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from pipeline import names, params
 from pipeline.dedup import find_duplicates
@@ -38,6 +40,8 @@ def curate() -> None:
         [_source_images(name, source.domain) for name, source in load_sources().items()], ignore_index=True
     )
     rows = verdicts(images, limits, read_review(REVIEW))
+    refuse_too_many_duplicates(rows, limits)
+    refuse_empty_domain(rows)
     write_manifest(rows, MANIFEST)
     write_summary(rows, REPORTS)
 
@@ -45,8 +49,7 @@ def curate() -> None:
 def verdicts(images: pd.DataFrame, limits: CurateParams, review: dict[str, str]) -> pd.DataFrame:
     """Judge measured images, in any order, and give the manifest's rows, ordered by image_id.
 
-    `images` has the columns of manifest.MEASURED_SCHEMA and INDEX_SCHEMA, and `source` and `domain`. Raises
-    FacemaskError where a domain is left empty, or where more of one are near-duplicates than can be true.
+    `images` has the columns of manifest.MEASURED_SCHEMA and INDEX_SCHEMA, and `source` and `domain`.
     """
     rows = images.assign(
         image_id=images["source"] + "/" + images["path"],
@@ -62,7 +65,6 @@ def verdicts(images: pd.DataFrame, limits: CurateParams, review: dict[str, str])
         split_of(image_id if pd.isna(person) else f"{person}", person, limits.split) if accepted else None
         for image_id, person, accepted in zip(rows["image_id"], rows["ffhq_id"], rows["accepted"], strict=True)
     ]
-    _refuse_empty_domain(rows)
     return rows
 
 
@@ -152,32 +154,46 @@ def _without_duplicates(rows: pd.DataFrame, limits: CurateParams) -> pd.DataFram
     """Seek near-duplicates among the images that pass all else, within a domain; best first, as dedup wants them."""
     rows = rows.assign(dup_of=None, dup_distance=pd.Series(pd.NA, rows.index, "Int8"))
     passing = rows[rows["reasons"].str.len() == 0]
-    for domain, part in passing.groupby("domain"):
+    for _, part in passing.groupby("domain"):
         best_first = part.assign(
             kept_by_review=part["review"] == "keep", area=part["width"] * part["height"]
         ).sort_values(["kept_by_review", "sharpness", "area", "image_id"], ascending=[False, False, False, True])
         found = find_duplicates(
-            best_first["phash"].to_numpy("uint64"),
-            best_first["phash_mirrored"].to_numpy("uint64"),
-            limits.dedup.max_bits,
+            _fine(best_first["fine_hash"]), _fine(best_first["fine_hash_mirrored"]), limits.dedup.max_bits
         )
         repeats = (found.kept >= 0) & ~best_first["kept_by_review"].to_numpy()
-        if repeats.sum() > limits.dedup.max_removed * len(part):
-            raise FacemaskError(
-                f"{repeats.sum():,} of {len(part):,} {domain} images would go as near-duplicates, more than "
-                f"curate.dedup.max_removed ({limits.dedup.max_removed}): look for copied folders, "
-                "or raise it in params.yaml"
-            )
-        ids = best_first["image_id"].to_numpy()
-        for row, kept, bits in zip(
-            best_first.index[repeats], ids[found.kept[repeats]], found.distance[repeats], strict=True
-        ):
-            rows.at[row, "dup_of"], rows.at[row, "dup_distance"] = kept, bits
-            rows.at[row, "reasons"] = ["duplicate"]
+        at, kept = best_first.index[repeats], best_first.iloc[found.kept[repeats]]
+        rows.loc[at, "dup_of"] = kept["image_id"].to_numpy()
+        rows.loc[at, "dup_distance"] = _coarse_distance(rows.loc[at], kept)
+        rows.loc[at, "reasons"] = pd.Series([["duplicate"]] * len(at), at, dtype=object)
     return rows
 
 
-def _refuse_empty_domain(rows: pd.DataFrame) -> None:
+def _fine(column: pd.Series) -> NDArray[np.uint8]:
+    """A column of 32-byte hashes as (N, 32)."""
+    return np.frombuffer(b"".join(column), np.uint8).reshape(-1, 32)
+
+
+def _coarse_distance(repeats: pd.DataFrame, kept: pd.DataFrame) -> NDArray[np.uint8]:
+    """Hamming bits of 64 between images and those that they repeat, mirrored or not."""
+    hashes = kept["phash"].to_numpy("uint64")
+    sides = [repeats[name].to_numpy("uint64") for name in ("phash", "phash_mirrored")]
+    return np.asarray(np.minimum(*(np.bitwise_count(side ^ hashes) for side in sides)), np.uint8)
+
+
+def refuse_too_many_duplicates(rows: pd.DataFrame, limits: CurateParams) -> None:
+    """A guard: should a wrong hash or a copied folder eat a data set, nothing is written."""
+    for domain, part in rows[rows["accepted"] | rows["dup_of"].notna()].groupby("domain"):
+        repeats = int(part["dup_of"].notna().sum())
+        if repeats > limits.dedup.max_removed * len(part):
+            raise FacemaskError(
+                f"{repeats:,} of {len(part):,} {domain} images would go as near-duplicates, more than "
+                f"curate.dedup.max_removed ({limits.dedup.max_removed}): look for copied folders, "
+                "or raise it in params.yaml"
+            )
+
+
+def refuse_empty_domain(rows: pd.DataFrame) -> None:
     for domain, part in rows.groupby("domain"):
         if not part["accepted"].any():
             reason, count = Counter(part["reasons"].explode()).most_common(1)[0]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import params
-from pipeline.curate import read_review, verdicts, write_summary
+from pipeline.curate import read_review, refuse_empty_domain, verdicts, write_summary
 from pipeline.errors import FacemaskError
 from pipeline.images import is_image_name
 from pipeline.manifest import to_frame, write_manifest
@@ -26,6 +26,8 @@ class FolderSource:
 
 def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: Path | None) -> Path:
     """Curate `folder` into out/manifest.parquet and out/index.html; gives the page's path.
+
+    Raises FacemaskError for a folder without images, and after all is written, where a domain is left empty.
 
     A folder in FFHQ's or MaskedFace-Net's layout, or one that holds such folders, is known by itself; any other needs
     `domain`. Limits are those of `params_file`, by default the project's own params.yaml.
@@ -56,7 +58,9 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     write_manifest(rows, out / "manifest.parquet")
     write_summary(rows, out)
     folders = {source.name: source.folder for source in sources}
-    return write_page(out / "index.html", rows, folder_pictures(folders), pictures, training=None)
+    page = write_page(out / "index.html", rows, folder_pictures(folders), pictures, training=None)
+    refuse_empty_domain(rows)  # at the end: the page shows why
+    return page
 
 
 def find_sources(folder: Path, domain: Domain | None) -> list[FolderSource]:

@@ -93,6 +93,8 @@ MEASURED_SCHEMA = pa.schema(
             null=True,
         ),
         _field("phash_mirrored", pa.uint64(), "phash of the mirrored image; null: unreadable", null=True),
+        _field("fine_hash", pa.binary(32), "256-bit perceptual hash (hash_size 16); null: unreadable", null=True),
+        _field("fine_hash_mirrored", pa.binary(32), "the same of the mirrored image; null: unreadable", null=True),
     ]
 )
 

@@ -19,11 +19,8 @@ from os import cpu_count
 from pathlib import Path
 from typing import Annotated
 
-import imagehash
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image, ImageOps
 from pydantic import Field
 from pydantic.dataclasses import dataclass as params_dataclass
 
@@ -31,6 +28,7 @@ from pipeline import face as faces
 from pipeline import params
 from pipeline.archives import read_members
 from pipeline.files import digest_of, link_or_copy, read_or_empty, replace_folder, replacing, work_folder
+from pipeline.hashes import hashes
 from pipeline.images import decode
 from pipeline.landmarker import MODEL_SHA256, Detect, Face, open_landmarker
 from pipeline.manifest import INDEX_SCHEMA, LANDMARK_SCALE, MEASURED_SCHEMA, read_table
@@ -126,11 +124,14 @@ def measure_image(content: bytes, detect: Detect, settings: MeasureParams) -> di
     picture = decode(content, settings.decode_px)
     if picture is None:
         return row
+    found_hashes = hashes(picture.image)
     row |= {
         "width": picture.width,
         "height": picture.height,
-        "phash": phash(picture.image),
-        "phash_mirrored": phash(ImageOps.mirror(picture.image)),
+        "phash": found_hashes.phash,
+        "phash_mirrored": found_hashes.phash_mirrored,
+        "fine_hash": found_hashes.fine,
+        "fine_hash_mirrored": found_hashes.fine_mirrored,
     }
     pixels = picture.pixels()
     found = sorted(detect(pixels), key=faces.area, reverse=True)
@@ -138,12 +139,6 @@ def measure_image(content: bytes, detect: Detect, settings: MeasureParams) -> di
         return row
     row["faces"] = 1 + sum(faces.is_another(face, found[0]) for face in found[1:])
     return row | asdict(faces.numbers(pixels, found[0], picture.height)) | {"landmarks": _packed(found[0])}
-
-
-def phash(image: Image.Image) -> int:
-    """imagehash.phash as an unsigned 64-bit integer, its first bit the highest."""
-    bits = imagehash.phash(image).hash.ravel()
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
 def _packed(face: Face) -> bytes:

@@ -19,7 +19,7 @@ from pipeline.params import STRICT
 
 @params_dataclass(frozen=True, config=STRICT)
 class DedupParams:
-    max_bits: Annotated[int, Field(ge=0, le=16)]
+    max_bits: Annotated[int, Field(ge=0, le=128)]
     max_removed: Annotated[float, Field(ge=0, le=1)]
 
 

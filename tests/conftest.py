@@ -7,6 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
+
+# A loaded machine is slow now and then: that is no failure of a property.
+settings.register_profile("facemask", deadline=None)
+settings.load_profile("facemask")
 
 ROOT = Path(__file__).parent.parent
 FACES = 24

@@ -1,12 +1,20 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
 
 from pipeline import params
-from pipeline.curate import curate, read_review, split_of, verdicts
+from pipeline.curate import (
+    curate,
+    read_review,
+    refuse_empty_domain,
+    refuse_too_many_duplicates,
+    split_of,
+    verdicts,
+)
 from pipeline.errors import FacemaskError
 from pipeline.manifest import read_manifest
 from pipeline.rules import CurateParams, SplitParams
@@ -22,9 +30,19 @@ def images(*rows):
     blank = {"archive": None, "bytes": 1, "sha256": "", "author": None, "url": None, "source": "s"}
     made = []
     for number, row in enumerate(rows):
-        apart = (0x9E3779B97F4A7C15 * (number + 1)) % 2**64
-        made.append(blank | {"path": f"{number:05d}.png", "phash": apart, "phash_mirrored": apart ^ 0xFFFF} | row)
+        made.append(blank | {"path": f"{number:05d}.png"} | hashed(number) | row)
     return pd.DataFrame(made).astype({"phash": "UInt64", "phash_mirrored": "UInt64"})
+
+
+def hashed(seed):
+    """Hash columns far from those of any other seed."""
+    noise = np.random.default_rng(seed).bytes(80)
+    return {
+        "phash": int.from_bytes(noise[:8], "big"),
+        "phash_mirrored": int.from_bytes(noise[8:16], "big"),
+        "fine_hash": noise[16:48],
+        "fine_hash_mirrored": noise[48:],
+    }
 
 
 def judged(*rows, review=None):
@@ -38,7 +56,7 @@ def test_an_accepted_row_has_no_reason_and_a_rejected_one_has_some():
 
 
 def test_of_copies_the_sharpest_is_kept():
-    same = {"phash": 7, "phash_mirrored": 8}
+    same = hashed(777)
     rows = judged(PLAIN | same, PLAIN | same | {"sharpness": 90.0}, PLAIN, PLAIN)
     assert rows["dup_of"].fillna("").tolist() == ["s/00001.png", "", "", ""]
     assert rows.at["00000.png", "reasons"] == ["duplicate"]
@@ -46,25 +64,27 @@ def test_of_copies_the_sharpest_is_kept():
 
 
 def test_copies_across_the_domains_are_both_kept():
-    same = {"phash": 7, "phash_mirrored": 8}
+    same = hashed(777)
     assert judged(PLAIN | same, WELL_MASKED | same)["accepted"].all()
 
 
 def test_a_rejected_image_hides_no_good_one():
-    same = {"phash": 7, "phash_mirrored": 8}
+    same = hashed(777)
     rows = judged(PLAIN | same | {"faces": 2, "sharpness": 90.0}, PLAIN | same)
     assert rows.at["00001.png", "accepted"]
 
 
 def test_too_many_duplicates_stop_with_the_count():
-    same = PLAIN | {"phash": 7, "phash_mirrored": 8}
+    same = PLAIN | hashed(777)
+    rows = verdicts(images(same, same, same, same), LIMITS, {})
     with pytest.raises(FacemaskError, match=r"3 of 4 unmasked images would go as near-duplicates"):
-        judged(same, same, same, same)
+        refuse_too_many_duplicates(rows, LIMITS)
 
 
 def test_a_domain_left_empty_is_told_with_its_main_reason():
+    bare = WELL_MASKED | {"cover_nose": 0.0, "cover_mouth": 0.0, "cover_chin": 0.0}
     with pytest.raises(FacemaskError, match=r"none of 1 masked images was accepted \(most often: no_mask, 1\)"):
-        judged(PLAIN, WELL_MASKED | {"cover_nose": 0.0, "cover_mouth": 0.0, "cover_chin": 0.0})
+        refuse_empty_domain(verdicts(images(PLAIN, bare), LIMITS, {}))
 
 
 def test_a_person_s_word_goes_before_the_rules():

@@ -1,17 +1,27 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import dedup
 from pipeline.dedup import find_duplicates
 
-FAR = np.uint64(0xFFFF_FFFF_0000_0000)
+
+def packed(values):
+    return np.array([list(value.to_bytes(32, "big")) for value in values], np.uint8).reshape(-1, 32)
 
 
-def found(hashes, mirrored=None, max_bits=4):
-    hashes = np.array(hashes, np.uint64)
-    other = ~hashes if mirrored is None else np.array(mirrored, np.uint64)
-    result = find_duplicates(hashes, other, max_bits)
+def inverted(values):
+    """Mirrored hashes that are near nothing."""
+    return [value ^ (2**256 - 1) for value in values]
+
+
+def found(values, mirrored=None, max_bits=4):
+    result = find_duplicates(packed(values), packed(inverted(values) if mirrored is None else mirrored), max_bits)
     return result.kept.tolist(), result.distance.tolist()
+
+
+FAR = (1 << 255) - (1 << 128)
 
 
 def test_a_copy_points_at_the_better_one_with_its_distance():
@@ -19,7 +29,7 @@ def test_a_copy_points_at_the_better_one_with_its_distance():
 
 
 def test_a_mirrored_copy_is_found():
-    assert found([0b0, FAR], mirrored=[~np.uint64(0), 0b1]) == ([-1, 0], [-1, 1])
+    assert found([0b0, FAR], mirrored=[FAR ^ (1 << 200), 0b1]) == ([-1, 0], [-1, 1])
 
 
 def test_of_two_kept_ones_the_nearer_is_pointed_at():
@@ -35,17 +45,20 @@ def test_no_images_have_no_duplicates():
     assert found([]) == ([], [])
 
 
-hashes = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 255), max_size=40)
+values = st.lists(st.integers(0, 2**256 - 1) | st.integers(0, 255), max_size=40)
 
 
-@given(hashes, st.integers(0, 16))
-def test_each_duplicate_is_near_a_kept_one_and_no_two_kept_ones_are_near(values, max_bits):
-    kept, distance = found(values, max_bits=max_bits)
+@pytest.mark.parametrize("block", [3, 1024], ids=["over several blocks", "within one block"])
+@given(values=values, max_bits=st.integers(0, 16))
+def test_each_duplicate_is_near_a_kept_one_and_no_two_kept_ones_are_near(block, values, max_bits):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dedup, "_BLOCK", block)
+        kept, distance = found(values, max_bits=max_bits)
     survivors = [i for i, k in enumerate(kept) if k < 0]
     for i, k in enumerate(kept):
         if k >= 0:
-            # The complements stand in for mirrored hashes here.
-            apart = min((values[i] ^ values[k]).bit_count(), 64 - (values[i] ^ values[k]).bit_count())
+            apart = (values[i] ^ values[k]).bit_count()
+            apart = min(apart, 256 - apart)  # the inverted hashes are the mirrored ones here
             assert kept[k] < 0 and distance[i] == apart <= max_bits
     for n, i in enumerate(survivors):
         assert all((values[i] ^ values[j]).bit_count() > max_bits for j in survivors[:n])

@@ -1,7 +1,6 @@
 import io
 import shutil
 
-import imagehash
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +11,7 @@ from pipeline import face as faces
 from pipeline import measure as module
 from pipeline.landmarker import LANDMARKS, Face, open_landmarker
 from pipeline.manifest import MEASURED_SCHEMA
-from pipeline.measure import MeasureParams, measure, measure_image, phash
+from pipeline.measure import MeasureParams, measure, measure_image
 from tests.conftest import inside
 
 SETTINGS = MeasureParams(max_faces=4, decode_px=256)
@@ -21,13 +20,6 @@ SETTINGS = MeasureParams(max_faces=4, decode_px=256)
 def measured(workspace, source):
     tables = [pq.read_table(path) for path in sorted((workspace / "data/measured" / source).glob("*.parquet"))]
     return pa.concat_tables(tables)
-
-
-@pytest.mark.parametrize("seed", range(100))
-def test_the_hash_is_imagehash_s_to_the_bit(seed):
-    pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3), dtype=np.uint8)
-    image = Image.fromarray(pixels)
-    assert f"{phash(image):016x}" == str(imagehash.phash(image))
 
 
 def test_every_image_has_its_row_in_the_schema(sample_workspace):

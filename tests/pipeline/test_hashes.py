@@ -1,0 +1,33 @@
+import imagehash
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from pipeline.hashes import hashes
+
+
+def shades(seed):
+    """A smooth random picture, as photos are: white noise would leave the hash's median to chance."""
+    grid = np.random.default_rng(seed).integers(0, 256, (12, 10, 3), dtype=np.uint8)
+    return Image.fromarray(grid).resize((120, 100), Image.Resampling.BICUBIC)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_the_hashes_are_imagehash_s_to_the_bit(seed):
+    image = shades(seed)
+    found = hashes(image)
+    assert f"{found.phash:016x}" == str(imagehash.phash(image))
+    assert found.fine.hex() == str(imagehash.phash(image, hash_size=16))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_mirrored_hashes_are_those_of_the_mirrored_image(seed):
+    found, other = hashes(shades(seed)), hashes(ImageOps.mirror(shades(seed)))
+    fine = int.from_bytes(found.fine_mirrored, "big") ^ int.from_bytes(other.fine, "big")
+    assert (found.phash_mirrored ^ other.phash).bit_count() <= 2  # scaling rounds, and rounding is not mirrored
+    assert fine.bit_count() <= 6
+
+
+def test_a_quarter_turn_moves_many_bits():
+    turned = shades(0).transpose(Image.Transpose.ROTATE_90)
+    assert (hashes(shades(0)).phash ^ hashes(turned).phash).bit_count() > 16
