@@ -1,0 +1,70 @@
+"""What a run shows in Prefect's UI, made from the files that the stages wrote."""
+
+import base64
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from prefect.artifacts import create_image_artifact, create_table_artifact
+
+CURATION_JSON = Path("reports/curation.json")
+SAMPLES_PNG = Path("reports/samples/grid.png")
+MAX_IMAGE_BYTES = 360_000  # 480 kB as base64, the form in which Prefect's database holds it
+
+
+def show_rejections(workspace: Path) -> None:
+    """Artifact `rejections`: how many images were dropped for each reason."""
+    path = workspace / CURATION_JSON
+    if not path.is_file():
+        return
+    report = json.loads(path.read_text(encoding="utf-8"))
+    create_table_artifact(key="rejections", table=rejection_rows(report), description=rejection_summary(report))
+
+
+def rejection_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """One row a reason, the most frequent first; a rejected image may have several reasons."""
+    seen = report["seen"]
+    return [
+        {"reason": reason, "images": count, "share of seen": f"{count / seen:.1%}" if seen else "-"}
+        for reason, count in sorted(report["reasons"].items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def rejection_summary(report: dict[str, Any]) -> str:
+    domains = "; ".join(f"{domain}: {of['accepted']:,} of {of['seen']:,}" for domain, of in report["domains"].items())
+    return (
+        f"**{report['accepted']:,} of {report['seen']:,} images accepted, {report['rejected']:,} rejected** "
+        f"({domains}). Each image's reasons: `pandas.read_parquet('data/manifest.parquet')`"
+    )
+
+
+def show_samples(workspace: Path) -> None:
+    """Artifact `samples`: the evaluation's grid of pictures, embedded."""
+    path = workspace / SAMPLES_PNG
+    if path.is_file():
+        create_image_artifact(
+            key="samples",
+            image_url=data_uri(path),
+            description="Test faces and what the model makes of them.",
+        )
+
+
+def data_uri(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> str:
+    """The picture as a data: URI; one larger than `max_bytes` becomes a JPEG, made smaller until it fits."""
+    data, kind = path.read_bytes(), "png"
+    if len(data) > max_bytes:
+        data, kind = _smaller_jpeg(data, max_bytes), "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _smaller_jpeg(data: bytes, max_bytes: int) -> bytes:
+    from PIL import Image  # rarely needed
+
+    picture = Image.open(io.BytesIO(data)).convert("RGB")
+    while True:
+        made = io.BytesIO()
+        picture.save(made, "JPEG", quality=85)
+        if made.tell() <= max_bytes or min(picture.size) < 16:
+            return made.getvalue()
+        picture = picture.resize((picture.width * 4 // 5, picture.height * 4 // 5))

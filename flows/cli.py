@@ -1,0 +1,97 @@
+"""The `facemask` command. Nothing heavy is imported before it is known what to do."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pipeline.errors import run
+
+Command = Callable[[argparse.Namespace], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    command: Command = options.command
+    run(lambda: command(options))
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="facemask",
+        description="From raw faces to a model that puts a mask on any face, and takes it off again.",
+    )
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def add(name: str, command: Command, summary: str, example: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        added.set_defaults(command=command)
+        return added
+
+    up = add("up", _up, "Start Prefect on 127.0.0.1 and serve this folder's deployments, until Ctrl-C.", "facemask up")
+    up.add_argument("--port", type=_port, default=4200, help="port of server and UI (default: %(default)s)")
+
+    here = add(
+        "run",
+        _run,
+        "Run the flow curate-and-train in this folder, here and now, without a running server.",
+        "facemask run curate pack",
+    )
+    here.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="only these stages of dvc.yaml, as train or measure@ffhq"
+    )
+
+    curate = add(
+        "curate",
+        _curate,
+        "Curate any folder of face images, without DVC: which are kept, which are dropped and why.",
+        "facemask curate ~/faces --out ~/curated --domain unmasked",
+    )
+    curate.add_argument("folder", type=Path, metavar="FOLDER", help="the images; subfolders are searched")
+    curate.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="where manifest.parquet and index.html go"
+    )
+    curate.add_argument(
+        "--domain",
+        choices=("masked", "unmasked"),
+        help="what the faces should be, where the folder has neither FFHQ's nor MaskedFace-Net's layout",
+    )
+    curate.add_argument(
+        "--params", type=Path, metavar="FILE", help="a params.yaml with other thresholds (default: the project's)"
+    )
+    return top
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 1 <= port <= 65535:
+        raise argparse.ArgumentTypeError(f"{port} is no port: take one of 1 to 65535")
+    return port
+
+
+def _up(options: argparse.Namespace) -> None:
+    from flows.up import up
+
+    up(options.port)
+
+
+def _run(options: argparse.Namespace) -> None:
+    from flows.run import run_here
+
+    run_here(options.stages or None)
+
+
+def _curate(options: argparse.Namespace) -> None:
+    from pipeline.folder import curate_folder
+
+    page = curate_folder(options.folder, options.out, options.domain, options.params)
+    print(f"facemask: done; open {page.resolve()}")
+
+
+if __name__ == "__main__":
+    main()

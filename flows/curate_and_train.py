@@ -1,0 +1,94 @@
+"""The flow `curate-and-train`: every stage of dvc.yaml in order, each as a task run of its own.
+
+DVC decides whether a stage runs, Prefect when and where. The workspace is the current folder.
+`python -m flows.curate_and_train [STAGE ...]` runs it in this process, as `facemask run` does.
+"""
+
+import logging
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import Task, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import TerminationSignal
+from prefect.runtime import task_run
+
+from flows.artifacts import show_rejections, show_samples
+from flows.console import SHOWN, clock, show_stage_lines
+from flows.guard import STOPPED
+from flows.stages import StageFailed, choose, run_stage, stage_names
+from pipeline.errors import run
+
+NAME = "curate-and-train"
+
+# Seconds to wait before each further try. Every stage may be run again at any moment: half-done work lies in work/,
+# where the same command finds it and goes on, and an output is moved into place whole. These are the ones that gain by
+# it, being long and dependent on a network, other processes or a GPU; the others are quick and functions of files.
+RETRY_DELAYS_S: dict[str, list[float]] = {"fetch": [10, 60], "measure": [10, 60], "train": [10]}
+
+SHOWN_AFTER = {"curate": show_rejections, "evaluate": show_samples}
+
+
+@flow(name=NAME)
+def curate_and_train(stages: list[str] | None = None) -> None:
+    """From raw images to an evaluated model: fetch, measure, curate, pack, train, evaluate, report.
+
+    Args:
+        stages: only these stages of dvc.yaml, as `train` or `measure@ffhq`; all of them by default.
+    """
+    workspace = Path.cwd()
+    chosen = choose(stage_names(workspace), stages)
+    for number, stage in enumerate(chosen, start=1):
+        _tell(f"stage {number} of {len(chosen)}: {stage}")
+        # Called directly, not by .submit(): cancellation reaches the main thread only and must end the stage.
+        stage_task(stage)(stage)
+        if show := SHOWN_AFTER.get(stage):
+            show(workspace)
+
+
+def stage_task(stage: str) -> Task[[str], None]:
+    """The task that runs `stage`, named by its kind, with the retries that are right for it."""
+    kind = stage.partition("@")[0]
+    delays = RETRY_DELAYS_S.get(kind, [])
+    return bring_up_to_date.with_options(
+        name=kind,
+        retries=len(delays),
+        retry_delay_seconds=delays,
+        retry_condition_fn=may_pass,
+    )
+
+
+# NO_CACHE: DVC is the only cache.
+@task(task_run_name="{stage}", cache_policy=NO_CACHE)
+def bring_up_to_date(stage: str) -> None:
+    if (attempt := task_run.run_count or 1) > 1:
+        _tell(f"{stage}: attempt {attempt}")
+    run_stage(stage, Path.cwd(), _tell)
+
+
+def may_pass(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
+    """Whether to try again: after a crash or a kill, but not where the stage or DVC told a person what to do."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, StageFailed) and not error.needs_a_person
+
+
+def _tell(line: str) -> None:
+    level = logging.ERROR if line.startswith(("facemask: error: ", "ERROR: ")) else logging.INFO
+    get_run_logger().log(level, line, extra={SHOWN: True})
+
+
+def main() -> None:
+    started = time.monotonic()
+    show_stage_lines()
+    try:
+        curate_and_train(stages=sys.argv[1:] or None)
+    except (KeyboardInterrupt, TerminationSignal):
+        sys.exit(STOPPED)
+    print(f"facemask: done in {clock(time.monotonic() - started)}", flush=True)
+
+
+if __name__ == "__main__":
+    run(main)

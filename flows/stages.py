@@ -1,0 +1,121 @@
+"""DVC's stages as the flow sees them: which there are, in what order, and how one is run."""
+
+import os
+import re
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from flows.guard import guarded
+from pipeline.errors import FacemaskError
+
+Log = Callable[[str], None]
+
+_STAGE_ERROR = "facemask: error: "  # how every stage tells what a person can act on: pipeline/errors.py
+_DVC_ERROR = "ERROR: "
+_EXITED = re.compile(r"ERROR: failed to reproduce '.*': failed to run: .*, exited with (-?\d+)$")
+# What DVC tells a person at a terminal, and what says no more than the line before it.
+_HINT = re.compile(
+    r"$|To track the changes with git, run:|\tgit add |To enable auto staging, run:|\tdvc config core\.autostage"
+    r"|Use `dvc push` |Data and pipelines are up to date\.|(Updating|Generating) lock file |Running stage '"
+    r"|WARNING: Process '.*, in RWLock-file "
+)
+_REMEMBERED_LINES = 50
+
+
+class StageFailed(FacemaskError):
+    """A stage ended with an error. `needs_a_person`: running it again as it is would end the same way."""
+
+    def __init__(self, stage: str, reason: str, needs_a_person: bool) -> None:
+        super().__init__(f"stage '{stage}' failed: {reason}")
+        self.stage = stage
+        self.needs_a_person = needs_a_person
+
+
+def program_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment that programs of this installation run in: its own first, lines sent as they come."""
+    # sys.executable is not resolved: a venv's python is a link, and its folder holds the venv's programs.
+    programs = str(Path(sys.executable).parent)
+    return {
+        **environ,
+        "PATH": f"{programs}{os.pathsep}{environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+def stage_names(workspace: Path) -> list[str]:
+    """All stages of dvc.yaml in its order, `foreach` ones as NAME@ITEM; a test holds it against `dvc dag`."""
+    if not (workspace / "dvc.yaml").is_file():
+        raise FacemaskError(f"no dvc.yaml in {workspace}: run this in the project's folder")
+    listed = subprocess.run(
+        [sys.executable, "-m", "dvc", "stage", "list", "--name-only"],
+        cwd=workspace,
+        env=program_env(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    if listed.returncode:
+        reason = _dvc_reason(listed.stderr.splitlines())
+        raise FacemaskError(f"DVC cannot read {workspace / 'dvc.yaml'}: {reason} ('dvc stage list' tells more)")
+    return listed.stdout.split()
+
+
+def choose(names: list[str], wanted: list[str] | None) -> list[str]:
+    """The stages among `names` that `wanted` asks for, in order; `measure` means every measure@SOURCE."""
+    if wanted is None:
+        return names
+    for want in wanted:
+        if not any(want in (name, name.partition("@")[0]) for name in names):
+            raise FacemaskError(f"dvc.yaml has no stage '{want}': it has {', '.join(names)}")
+    return [name for name in names if name in wanted or name.partition("@")[0] in wanted]
+
+
+def run_stage(stage: str, workspace: Path, log: Log) -> bool:
+    """Let DVC bring one stage up to date, each line of output to `log`. Returns whether its command was run.
+
+    Raises StageFailed with the stage's own last error line. Whatever exception leaves this function,
+    cancellation included, nothing of the stage runs on.
+    """
+    # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
+    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
+    last_lines: deque[str] = deque(maxlen=_REMEMBERED_LINES)
+    ran = False
+    with guarded(
+        command, cwd=workspace, env=program_env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        for line in map(str.rstrip, process.stdout):
+            ran = ran or line.startswith("Running stage '")
+            if not _HINT.match(line):
+                last_lines.append(line)
+                log(line)
+        status = process.wait()
+    if status:
+        raise _failure(stage, list(last_lines), status)
+    return ran
+
+
+def _failure(stage: str, lines: list[str], status: int) -> StageFailed:
+    told = [line.removeprefix(_STAGE_ERROR) for line in lines if line.startswith(_STAGE_ERROR)]
+    if told:
+        return StageFailed(stage, told[-1], needs_a_person=True)
+    for number, line in reversed(list(enumerate(lines))):
+        if exited := _EXITED.match(line):
+            # No word of its own: killed, or a bug. The line above, a traceback's last, says most.
+            code = int(exited[1])
+            end = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
+            before = [text for text in lines[:number] if not text.startswith(("> ", _DVC_ERROR))]
+            return StageFailed(stage, f"{before[-1]} ({end})" if before else end, needs_a_person=False)
+    # DVC itself refused: dvc.yaml is wrong, an input is missing, or another run holds the output.
+    return StageFailed(stage, _dvc_reason(lines) or f"exit status {status}", needs_a_person=bool(lines))
+
+
+def _dvc_reason(lines: list[str]) -> str:
+    """DVC's last error line, or the headline where it explains bad YAML over several."""
+    errors = [line.removeprefix(_DVC_ERROR) for line in lines if line.startswith(_DVC_ERROR)]
+    return errors[-1] if errors else next(iter(filter(None, lines)), "")

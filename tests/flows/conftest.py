@@ -1,0 +1,98 @@
+"""A toy workspace: the project's flows over a dvc.yaml of trivial shell stages, run by the real programs."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAMS = Path(sys.executable).parent
+
+DVC_YAML = """
+stages:
+  fetch:
+    foreach: ${sources}
+    do:
+      cmd: mkdir -p raw && echo ${key} > raw/${key} && echo ${key} >> ran.log
+      outs: ["raw/${key}"]
+  curate:
+    cmd: cp -r given reports && cat raw/* > manifest && echo curate >> ran.log
+    deps: [raw, given]
+    outs: [manifest, reports]
+  evaluate:
+    cmd: cp manifest model && echo evaluate >> ran.log
+    deps: [manifest]
+    outs: [model]
+"""
+CURATION_JSON = """
+{"seen": 10, "accepted": 6, "rejected": 4, "reasons": {"no_face": 1, "blurred": 3},
+ "domains": {"masked": {"seen": 10, "accepted": 6}}}
+"""
+
+
+def python(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run this Python, stdout and stderr captured together."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+    )
+
+
+def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+
+
+def is_running(pid: int) -> bool:
+    """Whether `pid` runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def toy(tmp_path: Path) -> Path:
+    from PIL import Image
+
+    workspace = tmp_path / "toy"
+    for package in ("flows", "pipeline"):
+        (workspace / package).mkdir(parents=True)
+        for module in (ROOT / package).glob("*.py"):
+            shutil.copy(module, workspace / package)
+    shutil.copy(ROOT / "prefect.yaml", workspace)
+    (workspace / "dvc.yaml").write_text(DVC_YAML)
+    (workspace / "params.yaml").write_text("sources: {one: {kind: x}, two: {kind: y}}\n")
+    (workspace / "given" / "samples").mkdir(parents=True)
+    (workspace / "given" / "curation.json").write_text(CURATION_JSON)
+    Image.new("RGB", (8, 8), "blue").save(workspace / "given" / "samples" / "grid.png")
+    made = python("-m", "dvc", "init", "--quiet", "--no-scm", cwd=workspace)
+    assert made.returncode == 0, made.stdout
+    return workspace
+
+
+@pytest.fixture
+def prefect_env(tmp_path: Path) -> dict[str, str]:
+    """The environment of a user who has set nothing of Prefect's but a home in the test's folder."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**clean, "PREFECT_HOME": str(tmp_path / "prefect-home"), "DO_NOT_TRACK": "1"}
+
+
+def add_stage(workspace: Path, name: str, script: str) -> None:
+    """Append to the toy's dvc.yaml a stage that runs `script` as Python."""
+    (workspace / f"{name}.py").write_text(textwrap.dedent(script))
+    with (workspace / "dvc.yaml").open("a") as file:
+        file.write(f"  {name}:\n    cmd: python {name}.py\n    outs: [{name}.out]\n")

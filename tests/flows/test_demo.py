@@ -1,0 +1,99 @@
+"""The demo's workspace: a copy that is refreshed, and nothing outside it touched."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from flows import demo
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
+    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch) -> Path:
+    """A small project in a checkout; git finds no user, and settings of theirs that would disturb."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / ".gitconfig").write_text("[commit]\n\tgpgsign = true\n[user]\n\tuseConfigOnly = true\n")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
+    root = tmp_path / "project"
+    files = {
+        ".gitignore": "/demo/\n/data/*\n!/data/review.csv\n",
+        "dvc.yaml": "stages: {}\n",
+        "dvc.lock": "theirs\n",
+        "params.yaml": "real: 1\n",
+        "flows/demo_params.yaml": "demo: 1\n",
+        "flows/a.py": "1\n",
+        "pipeline/b.py": "2\n",
+        "data/review.csv": "image_id,review\n",
+        "data/raw/large.zip": "ignored\n",
+        "photos/of_theirs.jpg": "not needed\n",
+    }
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+    git(root, "init", "--quiet")
+    git(root, "add", ".gitignore", "dvc.yaml", "flows")  # the rest is not tracked yet
+    git(root, "-c", "commit.gpgsign=false", "commit", "--quiet", "-m", "first")
+    return root
+
+
+COPIED = {".gitignore", "dvc.yaml", "data/review.csv", "flows/a.py", "flows/demo_params.yaml", "pipeline/b.py"}
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("checkout", ["own", "none", "inside_another"])
+def test_the_workspace_gets_what_git_would_track_and_the_demos_params(project, checkout):
+    if checkout != "own":
+        (project / ".git").rename(project.parent / ("git-elsewhere" if checkout == "none" else ".git"))
+    demo.refresh(project, project / "demo")
+    assert files_in(project / "demo") == COPIED | {"params.yaml"}
+    assert (project / "demo" / "params.yaml").read_text() == "demo: 1\n"
+
+
+def test_a_refresh_writes_only_what_changed(project):
+    workspace = project / "demo"
+    demo.refresh(project, workspace)
+    for path in workspace.rglob("*"):
+        os.utime(path, (1, 1))
+    assert demo.refresh(project, workspace) == []
+    (project / "flows" / "a.py").write_text("changed\n")
+    assert demo.refresh(project, workspace) == ["flows/a.py"]
+    moved = {path for path in COPIED | {"params.yaml"} if (workspace / path).stat().st_mtime != 1}
+    assert moved == {"flows/a.py"}
+
+
+def test_a_refresh_keeps_what_was_built_and_drops_code_that_is_gone(project):
+    workspace = project / "demo"
+    demo.refresh(project, workspace)
+    (workspace / "dvc.lock").write_text("built here\n")
+    (workspace / "data" / "manifest.parquet").write_text("built here\n")
+    (project / "pipeline" / "b.py").unlink()
+    assert demo.refresh(project, workspace) == ["pipeline/b.py"]
+    assert not (workspace / "pipeline" / "b.py").exists()
+    assert (workspace / "dvc.lock").read_text() == "built here\n"
+    assert (workspace / "data" / "manifest.parquet").exists()
+
+
+def test_the_repositories_are_the_workspaces_own_and_need_no_git_user(project, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(project / ".git"))  # as under a git hook
+    before = {path: (project / path).read_bytes() for path in files_in(project)}
+    demo.refresh(project, project / "demo")
+    demo.make_repository(project / "demo")
+    monkeypatch.delenv("GIT_DIR")
+    after = {path: (project / path).read_bytes() for path in files_in(project) if not path.startswith("demo/")}
+    assert after == before
+    assert git(project / "demo", "log", "--format=%an %s").split("\n")[:-1] == ["facemask demo The demo's workspace"]
+    assert git(project / "demo", "status", "--porcelain") == ""
+    assert (project / "demo" / ".dvc" / "config").is_file()
+    demo.make_repository(project / "demo")
+    assert git(project / "demo", "rev-list", "--count", "HEAD").strip() == "1"

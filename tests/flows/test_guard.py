@@ -1,0 +1,114 @@
+"""Nothing that a guard runs outlives it, or the process that started it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows import guard
+from tests.flows.conftest import is_running, wait_for
+
+# A command as dvc is one: it starts a program that sleeps, tells its pid, and waits.
+SLEEPER = "import subprocess; p = subprocess.Popen(['sleep', '300']{more}); print(p.pid, flush=True); p.wait()"
+
+
+def start(code: str) -> tuple[subprocess.Popen[str], int]:
+    """A guard over `code`, and the pid of the sleep that the code starts."""
+    process = subprocess.Popen(
+        [sys.executable, "-IS", guard.__file__, sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+@pytest.mark.parametrize("more", ["", ", start_new_session=True"], ids=["its_group", "a_session_of_its_own"])
+def test_sigterm_ends_all_that_the_command_started(more):
+    if more and not guard.LINUX:
+        pytest.skip("only Linux finds processes that left the group")
+    process, sleep = start(SLEEPER.format(more=more))
+    process.terminate()
+    assert process.wait(5) == guard.STOPPED
+    assert not is_running(sleep)
+
+
+def test_a_closed_stdin_ends_all():
+    process, sleep = start(SLEEPER.format(more=""))
+    process.stdin.close()
+    assert process.wait(5) == guard.STOPPED
+    assert not is_running(sleep)
+
+
+def test_kill_9_of_the_parent_ends_all(tmp_path):
+    parent = f"""
+import os, subprocess, sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(guard.__file__).parents[1])!r})
+from flows.guard import guarded
+code = {SLEEPER.format(more="")!r}
+with guarded([sys.executable, "-c", code], cwd=Path.cwd(), env=os.environ, stdout=subprocess.PIPE) as process:
+    print(process.stdout.readline().strip(), flush=True)
+    process.wait()
+"""
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    sleep = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    wait_for(lambda: not is_running(sleep), 5, "the sleep ends")
+
+
+def test_kill_9_of_the_command_ends_what_it_started():
+    process, sleep = start(SLEEPER.format(more=""))
+    command = int(Path(f"/proc/{sleep}/stat").read_text().rpartition(")")[2].split()[1])
+    os.kill(command, signal.SIGKILL)
+    assert process.wait(5) == 128 + signal.SIGKILL
+    assert not is_running(sleep)
+
+
+def test_one_that_ignores_sigterm_is_killed_after_the_grace_time():
+    stubborn = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(300)"
+    )
+    code = (
+        "import sys; from flows.guard import run_guarded; "
+        f"sys.exit(run_guarded([sys.executable, '-c', {stubborn!r}], grace_s=0.5))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(guard.__file__).parents[1],
+    )
+    process.stdout.readline()
+    process.terminate()
+    assert process.wait(5) == guard.STOPPED
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_the_commands_exit_status_is_kept(code):
+    with guard.guarded([sys.executable, "-c", f"raise SystemExit({code})"], cwd=Path.cwd(), env=os.environ) as process:
+        assert process.wait(10) == code
+
+
+def test_a_missing_program_is_told_as_a_shell_would(capfd):
+    with guard.guarded(["/nowhere/program"], cwd=Path.cwd(), env=os.environ) as process:
+        assert process.wait(10) == 127
+    assert "/nowhere/program: No such file or directory" in capfd.readouterr().err
+
+
+def test_leaving_the_block_by_an_exception_ends_the_command():
+    code = [sys.executable, "-c", SLEEPER.format(more="")]
+    with (
+        pytest.raises(KeyError),
+        guard.guarded(code, cwd=Path.cwd(), env=os.environ, stdout=subprocess.PIPE) as process,
+    ):
+        sleep = int(process.stdout.readline())
+        raise KeyError
+    assert process.returncode == guard.STOPPED
+    assert not is_running(sleep)
