@@ -20,8 +20,14 @@ for library in ("libGL.so.1", "libEGL.so.1", "libGLESv2.so.2", "libgthread-2.0.s
         sys.exit(1)
 PY
 
-echo "facemask: installing into .venv (2 to 5 minutes the first time)"
+echo "facemask: installing into .venv, some 6 GB with PyTorch (2 to 5 minutes the first time)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
-.venv/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+( seconds=0; while sleep 15; do seconds=$((seconds + 15)); echo "facemask: installing, $seconds s"; done ) &
+ticker=$!
+trap 'kill $ticker 2>/dev/null || true' EXIT
+# Twice quiet: pip warns of every index that lacks a package, though another has it. Errors are shown.
+.venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]' ||
+    need "pip could not install what pyproject.toml names: the lines above say why; then run 'make setup' again"
+kill $ticker 2>/dev/null || true
 .venv/bin/python -c 'import cv2, mediapipe' || need "OpenCV or MediaPipe does not load: the line above says which library is missing; install it, then run 'make setup' again"
 echo "facemask: ready (.venv)"

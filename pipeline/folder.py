@@ -48,10 +48,10 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
         raise FacemaskError(f"{folder} holds no images (png, jpg, webp, bmp, tiff): name a folder that does")
 
     progress, tables = Progress("measure", total), []
-    with workers() as executor:
+    with workers(measuring) as processes:
         for source in sources:
             paths = [path for path in listed[source.name] if is_image_name(path)]
-            table = measure_files(executor, source.folder, paths, measuring, progress)
+            table = measure_files(processes, source.folder, paths, progress)
             tables.append(to_frame(table.drop_columns(["landmarks"])).assign(source=source.name, domain=source.domain))
     images = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
     rows = verdicts(images, limits, read_review(out / "review.csv"))

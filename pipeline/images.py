@@ -33,7 +33,8 @@ def is_image_name(path: str) -> bool:
 def decode(content: bytes, min_side: int) -> Picture | None:
     """Decode an image file; None where it is truncated, too large (MAX_PIXELS) or no image at all.
 
-    JPEGs are decoded at 1/2, 1/4 or 1/8 scale where their shorter side stays at least `min_side` px.
+    Large images come at 1/2, 1/3, ... of their size, so that the shorter side stays at least `min_side` px: JPEGs are
+    decoded at 1/2, 1/4 or 1/8 right away, which is many times faster.
     """
     try:
         with warnings.catch_warnings():
@@ -45,6 +46,7 @@ def decode(content: bytes, min_side: int) -> Picture | None:
                 scale = min_side / min(width, height)
                 image.draft("RGB", (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
                 upright = ImageOps.exif_transpose(_as_rgb(image))
+                upright = upright.reduce(max(1, min(upright.size) // min_side))
                 if image.getexif().get(0x0112, 1) >= 5:  # EXIF orientation: turned by a quarter
                     width, height = height, width
                 return Picture(upright, width, height)

@@ -10,12 +10,9 @@ import atexit
 import hashlib
 import shutil
 from collections.abc import Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from functools import cache
-from multiprocessing import get_context
-from os import cpu_count
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,12 +31,13 @@ from pipeline.landmarker import MODEL_SHA256, Detect, Face, open_landmarker
 from pipeline.manifest import INDEX_SCHEMA, LANDMARK_SCALE, MEASURED_SCHEMA, read_table
 from pipeline.params import STRICT
 from pipeline.progress import Progress
+from pipeline.workers import Workers
 
 MEASURED = Path("data/measured")
 VERSION = 1
 """Counts up when a change of this code changes the numbers: tables of another version are measured again."""
 
-_BATCH = 32  # images in one piece of work: small enough that progress is seen and processes end together
+_PIECE = 32  # images in one piece of work: small enough that progress is seen and processes end together
 
 
 @params_dataclass(frozen=True, config=STRICT)
@@ -51,11 +49,11 @@ class MeasureParams:
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Images of one place: members of an archive, or files in a plain folder."""
+class Place:
+    """Where one image lies."""
 
     container: Path  # a zip archive or a folder
-    paths: list[str]
+    path: str  # within it
 
 
 def measure(name: str) -> None:
@@ -71,11 +69,9 @@ def measure(name: str) -> None:
     print(f"measure {name}: {len(index) - len(missing):,} images were measured before", flush=True)
 
     progress = Progress(f"measure {name}", len(missing))
-    with ExitStack() as stack:
-        executor = stack.enter_context(workers()) if len(missing) else None
+    with workers(settings) as measuring:
         for archive, rows in missing.groupby("archive"):
-            assert executor is not None
-            table = measure_files(executor, raw / str(archive), rows["path"].tolist(), settings, progress)
+            table = measure_files(measuring, raw / str(archive), rows["path"].tolist(), progress)
             with replacing(done[str(archive)]) as beside:
                 pq.write_table(_with_archive(table, str(archive)), beside, compression="zstd")
 
@@ -86,41 +82,45 @@ def measure(name: str) -> None:
     replace_folder(made, target)
 
 
-def workers() -> Executor:
-    """A process for each core. Spawned: MediaPipe's threads do not survive a fork."""
-    return ProcessPoolExecutor(cpu_count(), mp_context=get_context("spawn"))
+def workers(settings: MeasureParams, count: int | None = None) -> "Workers[Place, pa.Table]":
+    """`count` processes that measure, by default one for each core."""
+    return Workers(partial(measure_places, settings=settings), lost_row, count)
 
 
 def measure_files(
-    executor: Executor, container: Path, paths: list[str], settings: MeasureParams, progress: Progress
+    measuring: "Workers[Place, pa.Table]", container: Path, paths: list[str], progress: Progress
 ) -> pa.Table:
     """Measure images of an archive or a folder, in the order of `paths`: MEASURED_SCHEMA, `archive` null."""
-    batches = [Batch(container, paths[start : start + _BATCH]) for start in range(0, len(paths), _BATCH)]
-    futures = {executor.submit(measure_batch, batch, settings): n for n, batch in enumerate(batches)}
-    tables: dict[int, pa.Table] = {}
-    for future in as_completed(futures):
-        tables[futures[future]] = future.result()
-        progress.add(tables[futures[future]].num_rows)
-    return pa.concat_tables([tables[n] for n in sorted(tables)] or [MEASURED_SCHEMA.empty_table()])
+    places = [Place(container, path) for path in paths]
+    pieces = [places[start : start + _PIECE] for start in range(0, len(places), _PIECE)]
+    tables: dict[int, list[pa.Table]] = {}
+    for number, parts in measuring.run(pieces):
+        tables[number] = parts
+        progress.add(len(pieces[number]))
+    parts = [table for number in sorted(tables) for table in tables[number]]
+    return pa.concat_tables(parts or [MEASURED_SCHEMA.empty_table()])
 
 
-def measure_batch(batch: Batch, settings: MeasureParams) -> pa.Table:
-    """What a worker process does: read, decode and measure each image once."""
+def measure_places(places: list[Place], settings: MeasureParams) -> pa.Table:
+    """What a worker process does with images of one container: read, decode and measure each once."""
     detect = _landmarker(settings.max_faces)
     rows = [
-        {"path": path, **measure_image(content, detect, settings)}
-        for path, content in zip(batch.paths, _contents(batch), strict=True)
+        {"path": place.path, **measure_image(content, detect, settings)}
+        for place, content in zip(places, _contents(places), strict=True)
     ]
     return pa.Table.from_pylist(rows, MEASURED_SCHEMA)
 
 
+def lost_row(place: Place) -> pa.Table:
+    """The row of an image that kills whoever reads its pixels: unreadable."""
+    content = next(_contents([place]))
+    print(f"measure: {place.path} ended the process that measured it; it counts as unreadable", flush=True)
+    return pa.Table.from_pylist([{"path": place.path, **_unreadable(content)}], MEASURED_SCHEMA)
+
+
 def measure_image(content: bytes, detect: Detect, settings: MeasureParams) -> dict[str, object]:
     """All columns of one row but path and archive; an unreadable image has no width and no hash."""
-    row: dict[str, object] = {
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "faces": 0,
-    }
+    row = _unreadable(content)
     picture = decode(content, settings.decode_px)
     if picture is None:
         return row
@@ -145,10 +145,15 @@ def _packed(face: Face) -> bytes:
     return (face.points / LANDMARK_SCALE).round().clip(-32768, 32767).astype("<i2").tobytes()
 
 
-def _contents(batch: Batch) -> Iterator[bytes]:
-    if batch.container.is_dir():
-        return (read_or_empty(batch.container / path) for path in batch.paths)
-    return read_members(batch.container, batch.paths)
+def _unreadable(content: bytes) -> dict[str, object]:
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest(), "faces": 0}
+
+
+def _contents(places: list[Place]) -> Iterator[bytes]:
+    container = places[0].container
+    if container.is_dir():
+        return (read_or_empty(container / place.path) for place in places)
+    return read_members(container, [place.path for place in places])
 
 
 @cache

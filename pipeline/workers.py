@@ -1,0 +1,74 @@
+"""Worker processes that outlive their work: one that dies is replaced, and takes only the item that killed it along."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from multiprocessing import get_context
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_PIECES_PER_PROCESS = 200  # then the process is replaced: whatever a library leaks is bounded
+
+
+class Workers(Generic[Item, Result]):
+    """A pool for `work`, which takes a list of items to one result; use it in a `with`.
+
+    `lost` gives the result for a single item that kills the process that works on it.
+    """
+
+    def __init__(
+        self, work: Callable[[list[Item]], Result], lost: Callable[[Item], Result], count: int | None = None
+    ) -> None:
+        self._work, self._lost = work, lost
+        self._count = count or os.cpu_count() or 1
+        self._pool: Executor | None = None
+
+    def __enter__(self) -> "Workers[Item, Result]":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def run(self, pieces: list[list[Item]]) -> Iterator[tuple[int, list[Result]]]:
+        """Work on every piece; yields its number and its results as pieces end: one, or several if a process died."""
+        todo = dict(enumerate(pieces))
+        while todo:
+            try:
+                yield from self._until_one_dies(todo)
+            except BrokenExecutor:
+                self._close()
+                # It was one of those that the processes held, or had waiting.
+                for number in list(todo)[: self._count + 1]:
+                    yield number, self._alone(todo.pop(number))
+
+    def _until_one_dies(self, todo: dict[int, list[Item]]) -> Iterator[tuple[int, list[Result]]]:
+        if self._pool is None:
+            self._pool = _open(self._count)
+        futures = {self._pool.submit(self._work, items): number for number, items in todo.items()}
+        for future in as_completed(futures):
+            result = future.result()
+            del todo[futures[future]]
+            yield futures[future], [result]
+
+    def _alone(self, items: list[Item]) -> list[Result]:
+        """Work on a piece in a process of its own; where that dies too, halve it until the guilty item stands alone."""
+        try:
+            with _open(1) as pool:
+                return [pool.submit(self._work, items).result()]
+        except BrokenExecutor:
+            if len(items) == 1:
+                return [self._lost(items[0])]
+            middle = len(items) // 2
+            return self._alone(items[:middle]) + self._alone(items[middle:])
+
+    def _close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+            self._pool = None
+
+
+def _open(count: int) -> Executor:
+    # Spawned: MediaPipe's threads do not survive a fork.
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), max_tasks_per_child=_PIECES_PER_PROCESS)
