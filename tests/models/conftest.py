@@ -1,0 +1,75 @@
+"""A pack of small random pictures, and parameters of networks that train in a second."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.params import TrainParams
+from pipeline import packed
+
+LOAD_PX = 36
+TINY = TrainParams(
+    generator="guided",
+    image_px=32,
+    images=12,
+    batch_size=2,
+    width=4,
+    blocks=1,
+    discriminator_width=4,
+    learning_rate=2e-4,
+    lambda_cycle=10.0,
+    lambda_identity=0.5,
+    lambda_matte=1.0,
+    pool_size=3,
+    save_every_images=4,
+    seed=5,
+)
+
+
+def write_pack(folder, counts, seed=0):
+    """counts: set name -> images; what is not named is empty."""
+    folder.mkdir(parents=True)
+    rng = np.random.default_rng(seed)
+    images = {}
+    for domain in packed.DOMAINS:
+        for split in packed.SPLITS:
+            name = packed.set_name(domain, split)
+            images[name] = count = counts.get(name, 0)
+            to_images, to_regions, to_ids = packed.array_paths(folder, name)
+            regions = np.zeros((count, LOAD_PX, LOAD_PX), np.uint8)
+            regions[:, 18:32, 8:28] = 255
+            np.save(to_images, rng.integers(0, 256, (count, LOAD_PX, LOAD_PX, 3), np.uint8))
+            np.save(to_regions, regions)
+            to_ids.write_text(json.dumps([f"{name}/{place}" for place in range(count)]))
+    packed.write_info(folder, packed.PackInfo(packed.SCHEMA, LOAD_PX, "m" * 64, images, "CC BY-NC-SA 4.0"))
+    return folder
+
+
+@pytest.fixture
+def pack(tmp_path):
+    counts = {"unmasked_train": 5, "masked_train": 7, "unmasked_test": 3, "masked_test": 2}
+    return write_pack(tmp_path / "data" / "train", counts)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Outside any git repository, with a work folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FACEMASK_WORK", str(tmp_path / "work"))
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+
+
+@pytest.fixture(params=["guided", "resnet"])
+def tiny(request):
+    return replace(TINY, generator=request.param)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

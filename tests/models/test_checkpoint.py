@@ -1,0 +1,87 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models import checkpoint
+from models.machine import this_machine
+from models.train import fresh_state, train
+from pipeline.errors import FacemaskError
+from pipeline.files import sha256
+
+MADE = Path("checkpoints")
+
+
+@pytest.fixture
+def made(pack, tiny):
+    train(tiny, pack, MADE, Path("training"))
+    return sha256(pack / "pack.json")
+
+
+def load(params, pack_sha256):
+    state = fresh_state(params, this_machine())
+    checkpoint.load(MADE, state, params, pack_sha256)
+    return state
+
+
+def refusal(params, pack_sha256):
+    with pytest.raises(FacemaskError) as caught:
+        load(params, pack_sha256)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_was_saved_is_loaded(made, tiny):
+    state = load(tiny, made)
+    assert state.images_seen == tiny.images
+    assert all(len(pool.images) == tiny.pool_size for pool in state.pools.values())
+    assert all(optimiser.state_dict()["state"] for optimiser in state.optimisers.values())
+
+
+@pytest.mark.parametrize("change", [{"width": 8}, {"blocks": 2}, {"discriminator_width": 8}])
+def test_another_architecture_is_refused_in_one_line(made, tiny, change):
+    (key,) = change
+    assert f"another architecture ({key} " in refusal(replace(tiny, **change), made)
+
+
+def test_the_other_kind_of_generator_is_refused_in_one_line(made, tiny):
+    other = "resnet" if tiny.generator == "guided" else "guided"
+    assert f"generator {tiny.generator} instead of {other}" in refusal(replace(tiny, generator=other), made)
+
+
+def test_a_checkpoint_of_other_packed_images_is_refused(made, tiny):
+    assert "trained on other packed images" in refusal(tiny, "0" * 64)
+
+
+def test_a_checkpoint_of_another_schema_is_refused(made, tiny):
+    path = MADE / checkpoint.JSON_NAME
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+    assert "schema 99" in refusal(tiny, made)
+
+
+def test_weights_that_were_changed_are_refused(made, tiny):
+    path = MADE / "generator_mask.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    assert "generator_mask.safetensors is not the file" in refusal(tiny, made)
+
+
+def test_a_missing_checkpoint_says_what_to_run():
+    with pytest.raises(FacemaskError, match="run 'dvc repro train'"):
+        checkpoint.read_info(Path("nowhere"))
+
+
+def test_a_save_that_breaks_off_leaves_no_checkpoint_and_the_next_one_succeeds(made, tiny):
+    state = load(tiny, made)
+
+    def fail(digests):
+        raise OSError
+
+    def describe(digests):
+        return replace(checkpoint.read_info(MADE), weights_sha256=digests)
+
+    with pytest.raises(OSError):
+        checkpoint.save(Path("next"), state, fail)
+    assert not Path("next").exists()
+    checkpoint.save(Path("next"), state, describe)
+    assert checkpoint.read_info(Path("next")).weights_sha256 == checkpoint.read_info(MADE).weights_sha256

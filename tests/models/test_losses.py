@@ -1,0 +1,28 @@
+import pytest
+import torch
+
+from models import losses
+
+
+def test_the_least_squares_losses_have_their_golden_values():
+    real, fake = torch.tensor([0.5, 1.5]), torch.tensor([0.25, -0.5])
+    assert losses.adversarial(fake).item() == pytest.approx((0.75**2 + 1.5**2) / 2)
+    assert losses.discrimination(real, fake).item() == pytest.approx((0.25 + (0.0625 + 0.25) / 2) / 2)
+
+
+def test_a_perfect_discriminator_has_no_loss_and_its_generator_one():
+    real, fake = torch.ones(3), torch.zeros(3)
+    assert losses.discrimination(real, fake).item() == 0
+    assert losses.adversarial(fake).item() == 1
+
+
+def test_the_matte_costs_where_it_strays_and_where_it_does_not_cover():
+    region = torch.tensor([[[[1.0, 1.0, 1.0, 0.0]]]])
+    matte = torch.tensor([[[[1.0, 0.0, 0.5, 0.4]]]])
+    assert losses.matte(matte, region).item() == pytest.approx((1 + 0.5 + 0.4) / 4)
+
+
+def test_cycle_and_identity_are_mean_absolute_differences():
+    one, other = torch.tensor([0.0, 1.0, -1.0, 0.5]), torch.tensor([0.5, 1.0, 1.0, 0.5])
+    assert losses.cycle(one, other).item() == pytest.approx(2.5 / 4)
+    assert losses.identity(one, other).item() == pytest.approx(2.5 / 4)

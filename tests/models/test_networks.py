@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from models.networks import GuidedGenerator, PatchDiscriminator, blend, make_generator
+
+
+def test_each_score_of_the_discriminator_sees_70_by_70_pixels():
+    judge = PatchDiscriminator(4)
+    # Instance norm looks at the whole picture; without it the convolutions' own reach is left.
+    judge.layers = torch.nn.Sequential(*(one for one in judge.layers if "Norm" not in type(one).__name__))
+    image = torch.randn(1, 3, 256, 256, requires_grad=True)
+    scores = judge(image)
+    scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
+    touched = image.grad.abs().sum(dim=(0, 1)) > 0
+    assert int(touched.any(dim=1).sum()) == 70
+    assert int(touched.any(dim=0).sum()) == 70
+
+
+@pytest.mark.parametrize("kind", ["guided", "resnet"])
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (48, 64)])
+def test_a_generator_keeps_the_shape(kind, height, width):
+    image, region = torch.rand(2, 3, height, width) * 2 - 1, torch.ones(2, 1, height, width)
+    painted, matte = make_generator(kind, 4, 1)(image, region)
+    assert painted.shape == image.shape
+    assert matte.shape == region.shape
+    assert painted.abs().max() <= 1
+
+
+def test_the_guided_output_equals_the_input_to_the_bit_where_the_matte_is_0():
+    image, paint = torch.randn(1, 3, 8, 8), torch.randn(1, 3, 8, 8)
+    matte = torch.zeros(1, 1, 8, 8)
+    matte[..., :4] = 1
+    mixed = blend(paint, image, matte)
+    assert torch.equal(mixed[..., 4:], image[..., 4:])
+    assert torch.equal(mixed[..., :4], paint[..., :4])
+
+
+def test_the_untrained_guided_generator_paints_inside_the_region_first():
+    torch.manual_seed(0)
+    region = torch.zeros(1, 1, 32, 32)
+    region[..., 16:, :] = 1
+    _, matte = make_generator("guided", 4, 1)(torch.zeros(1, 3, 32, 32), region)
+    assert matte[..., 16:, :].min() > 0.95
+    assert matte[..., :13, :].max() < 0.05  # it fades out over 2 px
+
+
+def test_weights_start_from_a_normal_distribution_of_width_one_fiftieth():
+    torch.manual_seed(0)
+    generator = make_generator("resnet", 16, 2)
+    weights = torch.cat([value.flatten() for name, value in generator.named_parameters() if "weight" in name])
+    assert abs(float(weights.detach().std()) - 0.02) < 0.0005
+    assert all(not value.any() for name, value in generator.named_parameters() if "bias" in name)
+
+
+def test_the_guided_generator_has_no_transposed_convolution():
+    layers = [type(layer) for layer in GuidedGenerator(4, 1).modules()]
+    assert torch.nn.ConvTranspose2d not in layers

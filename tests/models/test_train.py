@@ -1,0 +1,156 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models import checkpoint
+from models import train as train_module
+from models.train import learning_rate, train
+from pipeline import packed
+from pipeline.errors import FacemaskError
+from pipeline.files import sha256
+
+PACK = Path("data/train")
+
+
+class Killed(Exception):
+    pass
+
+
+def run(params, to):
+    train(params, PACK, Path(to) / "checkpoints", Path(to) / "training")
+    return files_of(to)
+
+
+def files_of(folder):
+    return {str(path.relative_to(folder)): sha256(path) for path in Path(folder).rglob("*") if path.is_file()}
+
+
+def die_at(monkeypatch, step):
+    """Make the step with this number, and all after it, raise."""
+    steps = 0
+    true_step = train_module.train_step
+
+    def stepping(*args):
+        nonlocal steps
+        steps += 1
+        if steps >= step:
+            raise Killed
+        return true_step(*args)
+
+    monkeypatch.setattr(train_module, "train_step", stepping)
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit(pack, tiny, monkeypatch):
+    whole = run(tiny, "whole")
+    with monkeypatch.context() as patch:
+        die_at(patch, 6)  # 10 images in, two after the last checkpoint
+        with pytest.raises(Killed):
+            run(tiny, "parts")
+    assert not Path("parts").exists()
+    assert run(tiny, "parts") == whole
+
+
+def test_a_batch_size_that_fits_no_number_resumes_just_as_well(pack, tiny, monkeypatch):
+    params = replace(tiny, batch_size=3, images=11, save_every_images=5)
+    whole = run(params, "whole")
+    with monkeypatch.context() as patch:
+        die_at(patch, 4)
+        with pytest.raises(Killed):
+            run(params, "parts")
+    assert run(params, "parts") == whole
+
+
+def test_a_run_leaves_weights_state_readable_json_curves_and_pictures(pack, tiny):
+    made = run(tiny, "out")
+    names = [*checkpoint.GENERATORS, *checkpoint.DISCRIMINATORS]
+    assert {f"checkpoints/{name}.safetensors" for name in names} < made.keys()
+    assert {"checkpoints/state.pt", "checkpoints/checkpoint.json"} < made.keys()
+    assert {"training/metrics.json", "training/progress.png"} < made.keys()
+    curve = Path("out/training/plots/metrics/cycle.tsv").read_text().splitlines()
+    assert curve[0] == "step\tcycle"
+    assert [int(line.split("\t")[0]) for line in curve[1:]] == [2, 4, 6, 8, 10, 12]
+    assert not list(Path("work/train").iterdir())
+
+
+def test_the_checkpoints_json_names_the_data_licence_the_pack_and_the_parameters(pack, tiny):
+    run(tiny, "out")
+    values = json.loads(Path("out/checkpoints/checkpoint.json").read_text())
+    assert values["data_licence"] == "CC BY-NC-SA 4.0"
+    assert values["images_seen"] == tiny.images
+    assert values["params"]["generator"] == tiny.generator
+    assert values["pack_sha256"] == sha256(PACK / "pack.json")
+    assert values["schema"] == checkpoint.SCHEMA
+
+
+def test_training_changes_all_four_networks(pack, tiny):
+    run(tiny, "out")
+    trained, _ = checkpoint.load_generators(Path("out/checkpoints"))
+    fresh = checkpoint.make_networks(tiny)
+    for name in checkpoint.GENERATORS:
+        pairs = zip(trained[name].parameters(), fresh[name].parameters(), strict=True)
+        assert all((one - other).abs().sum() > 0 for one, other in pairs if one.dim() > 1)
+
+
+def test_a_nan_stops_the_run_names_the_image_and_keeps_the_last_good_state(pack, tiny, monkeypatch):
+    true_step = train_module.train_step
+
+    def stepping(state, *args):
+        losses = true_step(state, *args)
+        return {**losses, "cycle": float("nan")} if state.images_seen == 6 else losses
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "train_step", stepping)
+        with pytest.raises(FacemaskError, match=r"stopped at image 6: cycle is not a finite number.*state-0+4"):
+            run(tiny, "out")
+    (state,) = Path("work/train").glob("*/state-*")
+    assert checkpoint.read_info(state).images_seen == 4
+    assert not Path("out").exists()
+
+
+def test_weights_that_are_no_numbers_are_never_saved(pack, tiny, monkeypatch):
+    true_step = train_module.train_step
+
+    def stepping(state, *args):
+        losses = true_step(state, *args)
+        if state.images_seen == 6:
+            next(state.networks["generator_unmask"].parameters()).grad.fill_(float("inf"))
+        return losses
+
+    monkeypatch.setattr(train_module, "train_step", stepping)
+    with pytest.raises(FacemaskError, match=r"image 8: generator_unmask.*not a finite number.*state-0+4"):
+        run(tiny, "out")
+
+
+def test_an_empty_domain_is_told_in_one_line(pack, tiny):
+    images, regions, ids = packed.array_paths(PACK, "masked_train")
+    np.save(images, np.load(images)[:0])
+    np.save(regions, np.load(regions)[:0])
+    ids.write_text("[]")
+    with pytest.raises(FacemaskError, match="no masked faces to train on") as caught:
+        run(tiny, "out")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_crop_larger_than_the_packed_images_is_told_in_one_line(pack, tiny):
+    with pytest.raises(FacemaskError, match=r"train.image_px is 64.*packed at 36 px"):
+        run(replace(tiny, image_px=64), "out")
+
+
+def test_a_second_training_of_the_same_work_is_refused(pack, tiny, monkeypatch):
+    def stepping(*args):
+        with pytest.raises(FacemaskError, match="another process is training"):
+            run(tiny, "second")
+        raise Killed
+
+    monkeypatch.setattr(train_module, "train_step", stepping)
+    with pytest.raises(Killed):
+        run(tiny, "first")
+
+
+def test_the_learning_rate_is_constant_for_half_the_images_then_falls_to_0(tiny):
+    params = replace(tiny, images=1000, learning_rate=2e-4)
+    rates = [learning_rate(params, seen) for seen in (0, 500, 750, 1000)]
+    assert rates == pytest.approx([2e-4, 2e-4, 1e-4, 0])
