@@ -23,7 +23,7 @@ from pydantic.dataclasses import dataclass as params_dataclass
 from pipeline import packed, params
 from pipeline.archives import read_members
 from pipeline.errors import FacemaskError
-from pipeline.files import replace_folder, sha256
+from pipeline.files import digest_of, replace_folder
 from pipeline.images import decode
 from pipeline.manifest import DATA_LICENCE, LANDMARK_SCALE, read_manifest
 from pipeline.params import STRICT
@@ -33,7 +33,7 @@ from pipeline.regions import lower_face_mask
 TRAIN = Path("data/train")
 _MANIFEST = Path("data/manifest.parquet")
 _BATCH = 64  # files read at a time: bounds the memory
-_COLUMNS = ["image_id", "source", "domain", "path", "archive", "accepted", "split"]
+_COLUMNS = ["image_id", "source", "domain", "path", "archive", "sha256", "accepted", "split"]
 
 
 @params_dataclass(frozen=True, config=STRICT)
@@ -60,7 +60,8 @@ def pack() -> None:
             name = packed.set_name(domain, split)
             counts[name] = len(part)
             _write_set(made, name, part, settings.load_px, progress)
-    info = packed.PackInfo(packed.SCHEMA, settings.load_px, sha256(_MANIFEST), counts, DATA_LICENCE)
+    content = digest_of(rows[["image_id", "sha256", "split"]].to_numpy().tolist())
+    info = packed.PackInfo(packed.SCHEMA, settings.load_px, content, counts, DATA_LICENCE)
     packed.write_info(made, info)
     replace_folder(made, TRAIN)
 

@@ -27,7 +27,7 @@ class PackInfo:
 
     schema: int
     load_px: int
-    manifest_sha256: str
+    content: str  # digest of the packed images' ids, file digests and splits: other verdicts do not change it
     images: dict[str, int]  # set name -> N
     data_licence: str
 

@@ -184,7 +184,8 @@ def _training(reports: Path) -> dict[str, Any]:
         raise FacemaskError(f"{path} cannot be read: run 'dvc repro evaluate'") from error
     pictures = {
         file.stem: "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
-        for file in sorted((reports / "samples").glob("*.png"))
+        for file in [*sorted((reports / "samples").glob("*.png")), reports / "training/progress.png"]
+        if file.exists()
     }
     return {"evaluation": list(_flat(evaluation)), "pictures": pictures}
 

@@ -1,0 +1,38 @@
+"""`python -m models STAGE`: one stage, as dvc.yaml calls it, from the project's folder."""
+
+import argparse
+import os
+from pathlib import Path
+
+from pipeline.errors import run
+from pipeline.params import load
+
+PACK = Path("data/train")
+CHECKPOINTS = Path("checkpoints")
+TRAINING_REPORT = Path("reports/training")
+EVALUATION = Path("reports/evaluation.json")
+SAMPLES = Path("reports/samples")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m models", description="Run one stage.")
+    parser.add_argument("stage", choices=("train", "evaluate"))
+    # Threads that wait spin by default, and beside any other busy process that slows a step tenfold. Read by torch's
+    # OpenMP as it is loaded, hence before the imports below.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Imported as they are needed: each stage depends on its own modules only.
+    match parser.parse_args().stage:
+        case "train":
+            from models.params import TrainParams
+            from models.train import train
+
+            train(load("train", TrainParams), PACK, CHECKPOINTS, TRAINING_REPORT)
+        case "evaluate":
+            from models.evaluate import evaluate
+            from models.params import EvaluateParams
+
+            evaluate(load("evaluate", EvaluateParams), CHECKPOINTS, PACK, EVALUATION, SAMPLES)
+
+
+if __name__ == "__main__":
+    run(main)

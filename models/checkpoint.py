@@ -1,0 +1,180 @@
+"""Checkpoints: a folder that is there whole or not at all.
+
+generator_mask.safetensors, generator_unmask.safetensors,
+discriminator_masked.safetensors, discriminator_unmasked.safetensors    weights, float32
+state.pt           optimisers and image pools; read with weights_only=True
+history.json       every point of the training curves
+checkpoint.json    what it is, readable, written last; its licence line is the data's
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from models.networks import make_discriminator, make_generator
+from models.params import TrainParams
+from models.pool import ImagePool
+from models.tracking import Row
+from pipeline.errors import FacemaskError
+from pipeline.files import sha256
+
+SCHEMA = 1
+JSON_NAME = "checkpoint.json"
+STATE_NAME = "state.pt"
+HISTORY_NAME = "history.json"
+GENERATORS = ("generator_mask", "generator_unmask")
+DISCRIMINATORS = ("discriminator_masked", "discriminator_unmasked")
+ARCHITECTURE = ("generator", "width", "blocks", "discriminator_width")
+"""The keys of `train` that fix the networks' shapes."""
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """checkpoint.json."""
+
+    schema: int
+    images_seen: int  # a domain
+    params: dict[str, Any]  # the block `train`
+    pack_sha256: str  # of pack.json, which holds a digest of all packed images
+    weights_sha256: dict[str, str]  # network -> sha256 of its safetensors file
+    losses: Row  # running means
+    data_licence: str
+
+
+@dataclass
+class TrainingState:
+    """Everything that training changes. Data order, pool draws and learning rate follow from images_seen."""
+
+    networks: dict[str, nn.Module]
+    optimisers: dict[str, torch.optim.Optimizer]
+    pools: dict[str, ImagePool]
+    images_seen: int
+    losses: Row
+    history: list[Row]
+
+
+Describe = Callable[[dict[str, str]], CheckpointInfo]
+
+
+def save(folder: Path, state: TrainingState, describe: Describe) -> None:
+    """Write beside, flush to disk, rename. `describe` gets the weights' digests and gives checkpoint.json."""
+    beside = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    digests = {}
+    for name, network in state.networks.items():
+        path = beside / f"{name}.safetensors"
+        weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+        save_file(weights, path)
+        path.chmod(0o644)  # safetensors makes files that only their owner may read
+        digests[name] = sha256(path)
+    rest = {
+        "optimisers": {name: optimiser.state_dict() for name, optimiser in state.optimisers.items()},
+        "pools": {name: pool.state_dict() for name, pool in state.pools.items()},
+    }
+    torch.save(rest, beside / STATE_NAME)
+    (beside / HISTORY_NAME).write_text(json.dumps(state.history), encoding="utf-8")
+    for path in beside.iterdir():
+        _flush(path)
+    text = json.dumps(asdict(describe(digests)), indent=2, ensure_ascii=False) + "\n"
+    (beside / JSON_NAME).write_text(text, encoding="utf-8")
+    _flush(beside / JSON_NAME)
+    _flush(beside)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.replace(folder)
+    _flush(folder.parent)
+
+
+def _flush(path: Path) -> None:
+    """Have a file, or a folder's names, on disk before going on."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_info(folder: Path) -> CheckpointInfo:
+    path = folder / JSON_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FacemaskError(f"no checkpoint in {folder}: run 'dvc repro train'") from error
+    if values.get("schema") != SCHEMA:
+        raise FacemaskError(f"{path} has schema {values.get('schema')}, not {SCHEMA}: run 'dvc repro -f train'")
+    return CheckpointInfo(**values)
+
+
+def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: str) -> None:
+    """Put a checkpoint into `state`, in place. Refuses one of other networks, parameters or data."""
+    info = read_info(folder)
+    refuse_other_networks(folder, info, params)
+    refuse_other_pack(folder, info, pack_sha256)
+    for name, network in state.networks.items():
+        _load_weights(folder, info, name, network)
+    device = next(iter(state.networks.values())).parameters().__next__().device
+    rest = torch.load(folder / STATE_NAME, map_location=device, weights_only=True)
+    for name, optimiser in state.optimisers.items():
+        optimiser.load_state_dict(rest["optimisers"][name])
+    for name, pool in state.pools.items():
+        pool.load_state_dict(rest["pools"][name], device)
+    state.history = json.loads((folder / HISTORY_NAME).read_text(encoding="utf-8"))
+    state.images_seen, state.losses = info.images_seen, info.losses
+
+
+def refuse_other_networks(folder: Path, info: CheckpointInfo, params: TrainParams) -> None:
+    wanted = asdict(params)
+    differ = [key for key in ARCHITECTURE if info.params.get(key) != wanted[key]]
+    if differ:
+        told = ", ".join(f"{key} {info.params.get(key)} instead of {wanted[key]}" for key in differ)
+        raise FacemaskError(
+            f"the checkpoint in {folder} is of another architecture ({told}): "
+            "set train in params.yaml to it, or move the checkpoint away"
+        )
+
+
+def refuse_other_pack(folder: Path, info: CheckpointInfo, pack_sha256: str) -> None:
+    if info.pack_sha256 != pack_sha256:
+        raise FacemaskError(
+            f"the checkpoint in {folder} was trained on other packed images "
+            f"(pack {info.pack_sha256[:12]}, not {pack_sha256[:12]}): run 'dvc repro train'"
+        )
+
+
+def load_generators(folder: Path) -> tuple[dict[str, nn.Module], CheckpointInfo]:
+    """Both generators as the JSON describes them, ready to use: `generator_mask` and `generator_unmask`."""
+    info = read_info(folder)
+    generators = {}
+    for name in GENERATORS:
+        network = make_generator(info.params["generator"], info.params["width"], info.params["blocks"])
+        _load_weights(folder, info, name, network)
+        generators[name] = network.eval()
+    return generators, info
+
+
+def make_networks(params: TrainParams) -> dict[str, nn.Module]:
+    """The four networks, freshly drawn from the seed."""
+    torch.manual_seed(params.seed)
+    networks = {name: make_generator(params.generator, params.width, params.blocks) for name in GENERATORS}
+    return networks | {name: make_discriminator(params.discriminator_width) for name in DISCRIMINATORS}
+
+
+def _load_weights(folder: Path, info: CheckpointInfo, name: str, network: nn.Module) -> None:
+    path = folder / f"{name}.safetensors"
+    try:
+        if sha256(path) != info.weights_sha256[name]:
+            raise FacemaskError(f"{path} is not the file that {JSON_NAME} beside it names: fetch or train it again")
+        network.load_state_dict(load_file(path))
+    except (OSError, KeyError, SafetensorError, RuntimeError) as error:
+        raise FacemaskError(
+            f"{path} does not hold the weights that {JSON_NAME} beside it describes: fetch or train it again"
+        ) from error

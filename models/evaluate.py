@@ -1,0 +1,131 @@
+"""Stage `evaluate`: the checkpoint on test faces, in numbers and in pictures."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from models import checkpoint
+from models.data import spread, to_pixels, whole_batch
+from models.measures import dilated, psnr, share
+from models.params import EvaluateParams
+from models.samples import grid, write_png
+from pipeline.errors import FacemaskError
+from pipeline.files import replace_folder, sha256, write_json
+from pipeline.packed import PackedSet, read_set
+
+SPLIT = "test"
+
+
+@dataclass
+class Direction:
+    """What one direction (putting on, or taking off) did to its test faces; a value an image."""
+
+    fakes: list[NDArray[np.uint8]]  # (H, W, 3)
+    backs: list[NDArray[np.uint8]]  # (H, W, 3)
+    psnr_outside: list[float]  # dB, fake against input, outside the dilated region
+    psnr_cycle: list[float]  # dB, there and back against input
+    matte_inside: list[float]  # mean matte inside the region, 0-1
+    matte_outside: list[float]  # mean matte outside the dilated region, 0-1
+
+
+def evaluate(params: EvaluateParams, checkpoints: Path, pack: Path, report: Path, samples: Path) -> None:
+    """Write `report` (JSON) and the folder `samples`; reads the packed test faces and no others."""
+    generators, info = checkpoint.load_generators(checkpoints)
+    checkpoint.refuse_other_pack(checkpoints, info, sha256(pack / "pack.json"))
+    image_px = info.params["image_px"]
+    sets = {domain: _test_set(pack, domain) for domain in ("unmasked", "masked")}
+    mask, unmask = generators["generator_mask"], generators["generator_unmask"]
+
+    print(f"evaluating {checkpoints} on up to {params.images} test faces a domain", flush=True)
+    on = _through(mask, unmask, sets["unmasked"], params, image_px)
+    off = _through(unmask, mask, sets["masked"], params, image_px)
+
+    # Imported here: landmarks cost seconds, and training must not need them.
+    from pipeline.gate import accepted_share
+
+    directions = {
+        "mask": _summary(on) | {"accepted": _rounded(accepted_share(np.stack(on.fakes)))},
+        "unmask": _summary(off) | {"still_masked": _rounded(accepted_share(np.stack(off.fakes)))},
+    }
+    values = {
+        "images_seen": info.images_seen,
+        "checkpoint": sha256(checkpoints / checkpoint.JSON_NAME)[:12],
+    } | directions
+    beside = samples.with_name(f".{samples.name}.part")
+    write_png(beside / "grid.png", _sheet(sets, on, off, params, image_px))
+    replace_folder(beside, samples)
+    write_json(report, values)
+    for name, figures in directions.items():
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
+
+
+def _test_set(pack: Path, domain: str) -> PackedSet:
+    packed = read_set(pack, domain, SPLIT)
+    if len(packed) == 0:
+        raise FacemaskError(
+            f"no {domain} test faces in {pack}, and evaluation uses no others: see reports/curation.json"
+        )
+    return packed
+
+
+@torch.inference_mode()
+def _through(there: nn.Module, back: nn.Module, packed: PackedSet, params: EvaluateParams, image_px: int) -> Direction:
+    """Send test faces there and back, in float32, and measure each."""
+    found = Direction([], [], [], [], [], [])
+    indices = spread(len(packed), params.images)
+    for start in range(0, len(indices), params.batch_size):
+        images, regions = whole_batch(packed, indices[start : start + params.batch_size], image_px)
+        fakes, mattes = there(images, regions)
+        backs, _ = back(fakes, regions)
+        outside = 1 - dilated(regions)
+        found.fakes += list(to_pixels(fakes))
+        found.backs += list(to_pixels(backs))
+        found.psnr_outside += _floats(psnr(fakes, images, outside))
+        found.psnr_cycle += _floats(psnr(backs, images, torch.ones_like(regions)))
+        found.matte_inside += _floats(share(mattes, regions))
+        found.matte_outside += _floats(share(mattes, outside))
+    return found
+
+
+def _floats(values: Tensor) -> list[float]:
+    return [float(value) for value in values]
+
+
+def _summary(found: Direction) -> dict[str, Any]:
+    return {
+        "images": len(found.fakes),
+        "psnr_outside_db": _rounded(median(found.psnr_outside)),
+        "psnr_cycle_db": _rounded(median(found.psnr_cycle)),
+        "matte_inside": _rounded(sum(found.matte_inside) / len(found.fakes)),
+        "matte_outside": _rounded(sum(found.matte_outside) / len(found.fakes)),
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 4)
+
+
+def _sheet(
+    sets: dict[str, PackedSet], on: Direction, off: Direction, params: EvaluateParams, image_px: int
+) -> NDArray[np.uint8]:
+    """A few fixed test faces, a row each: plain | masked | back again, then masked | unmasked | back."""
+    halves = []
+    for domain, found in (("unmasked", on), ("masked", off)):
+        shown = spread(len(found.fakes), params.grid_faces)
+        seen = spread(len(sets[domain]), params.images)
+        images, _ = whole_batch(sets[domain], [seen[place] for place in shown], image_px)
+        originals = list(to_pixels(images))
+        halves.append(
+            [
+                [original, found.fakes[place], found.backs[place]]
+                for original, place in zip(originals, shown, strict=True)
+            ]
+        )
+    rows = min(len(half) for half in halves)
+    return grid([halves[0][row] + halves[1][row] for row in range(rows)])

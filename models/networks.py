@@ -1,0 +1,159 @@
+"""Generators and discriminator (Zhu et al. 2017, arXiv 1703.10593, appendix 7.2; Johnson et al. 2016).
+
+In the paper's letters: c7s1-k is a 7x7 convolution of k filters, dk a 3x3 one of stride 2, Rk a residual
+block, uk an upsampling by 2, Ck a 4x4 convolution of stride 2. Each is followed by instance norm and ReLU.
+
+Every generator has the same call: (image, region) -> (painted image, matte), so that training, evaluation and
+export know no kinds. The plain one ignores the region and repaints everything: its matte is 1.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GeneratorKind = Literal["guided", "resnet"]
+
+# Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 inside, 0.02 outside.
+_MATTE_PRIOR = 4.0
+
+
+class ResidualBlock(nn.Module):
+    """Rk: two 3x3 convolutions whose result is added to the input; no ReLU after the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            nn.InstanceNorm2d(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            nn.InstanceNorm2d(channels),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features + self.layers(features)  # type: ignore[no-any-return]  # (B, C, H, W)
+
+
+def _normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
+    return [convolution, nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
+
+
+def _encoder(in_channels: int, width: int, blocks: int) -> list[nn.Module]:
+    """c7s1-64, d128, d256, R256 x blocks (for width 64): (B, in, H, W) -> (B, 4 width, H/4, W/4)."""
+    return [
+        *_normed(nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect"), width),
+        *_normed(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), 2 * width),
+        *_normed(nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1), 4 * width),
+        *(ResidualBlock(4 * width) for _ in range(blocks)),
+    ]
+
+
+class ResnetGenerator(nn.Module):
+    """The paper's generator; 6 blocks at 128 px, 9 at 256 px and above."""
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_encoder(3, width, blocks),
+            *_normed(_fractional(4 * width, 2 * width), 2 * width),
+            *_normed(_fractional(2 * width, width), width),
+            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
+            nn.Tanh(),
+        )
+
+    def forward(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W) in [-1, 1], region (B, 1, H, W) -> painted (B, 3, H, W), matte of ones."""
+        painted = self.layers(image).float()
+        return painted, torch.ones_like(region)
+
+
+class GuidedGenerator(nn.Module):
+    """Paints through a matte: output = matte * RGB + (1 - matte) * input.
+
+    The landmarks' lower-face region comes in as a fourth channel and tilts the matte towards itself, so that
+    painting starts in the right place. A resize and a convolution upsample without a checkerboard.
+    """
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_encoder(4, width, blocks),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            *_normed(nn.Conv2d(4 * width, 2 * width, 3, padding=1, padding_mode="reflect"), 2 * width),
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            *_normed(nn.Conv2d(2 * width, width, 3, padding=1, padding_mode="reflect"), width),
+            nn.Conv2d(width, 4, 7, padding=3, padding_mode="reflect"),
+        )
+
+    def forward(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W) in [-1, 1], region (B, 1, H, W) of 0 and 1 -> painted, matte (B, 1, H, W)."""
+        made = self.layers(torch.cat([image, region], dim=1)).float()
+        matte = torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * _softened(region) - 1))
+        return blend(torch.tanh(made[:, :3]), image, matte), matte
+
+
+def _softened(region: Tensor) -> Tensor:
+    """The region, fading out around it over 1/16 of the image's side, so that what is painted blends in."""
+    reach = max(1, region.shape[-1] // 32)  # px
+    window = 2 * reach + 1
+    grown = functional.max_pool2d(region, window, stride=1, padding=reach)
+    return functional.avg_pool2d(grown, window, stride=1, padding=reach, count_include_pad=False)
+
+
+def blend(paint: Tensor, image: Tensor, matte: Tensor) -> Tensor:
+    """`paint` where the matte is 1, exactly `image` where it is 0."""
+    return matte * paint + (1 - matte) * image
+
+
+class PatchDiscriminator(nn.Module):
+    """70x70 PatchGAN: C64-C128-C256-C512 (for width 64), then one score for each 70x70 patch.
+
+    Leaky ReLUs of slope 0.2; no instance norm in the first layer; stride 1 in the last two.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = [
+            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2, inplace=True),
+        ]
+        for narrow, wide, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 1)):
+            layers += [
+                nn.Conv2d(narrow * width, wide * width, 4, stride=stride, padding=1),
+                nn.InstanceNorm2d(wide * width),
+                nn.LeakyReLU(0.2, inplace=True),
+            ]
+        layers.append(nn.Conv2d(8 * width, 1, 4, stride=1, padding=1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.layers(image).float()  # type: ignore[no-any-return]  # (B, 3, H, W) -> (B, 1, H/8 - 2, W/8 - 2)
+
+
+def _fractional(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
+    """uk: a 3x3 fractional-strided convolution of stride 1/2."""
+    return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
+
+
+def make_generator(kind: GeneratorKind, width: int, blocks: int) -> nn.Module:
+    match kind:
+        case "guided":
+            return initialised(GuidedGenerator(width, blocks))
+        case "resnet":
+            return initialised(ResnetGenerator(width, blocks))
+
+
+def make_discriminator(width: int) -> nn.Module:
+    return initialised(PatchDiscriminator(width))
+
+
+def initialised(network: nn.Module) -> nn.Module:
+    """Weights from normal(0, 0.02), biases 0 (appendix 7.1); drawn from torch's global generator."""
+    for layer in network.modules():
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
+            nn.init.normal_(layer.weight, 0.0, 0.02)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+    return network

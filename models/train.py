@@ -1,0 +1,210 @@
+"""Stage `train`: a CycleGAN on the packed faces. To resume, run the same command again.
+
+Progress is counted in images of one domain; both domains advance together.
+"""
+
+import fcntl
+import math
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+from models import checkpoint
+from models.checkpoint import DISCRIMINATORS, GENERATORS, CheckpointInfo, Describe, TrainingState
+from models.data import training_batch
+from models.machine import Machine, this_machine
+from models.params import TrainParams
+from models.pool import ImagePool
+from models.progress import compose_strip, write_strip
+from models.step import Batch, train_step
+from models.tracking import Row, open_live, show
+from pipeline.errors import FacemaskError
+from pipeline.files import digest_of, replace_folder, sha256, work_folder
+from pipeline.packed import DOMAINS, PackedSet, read_info, read_set
+
+_REPORT_SECONDS = 5.0
+_CURVE_POINTS = 200
+_SMOOTHING = 0.95  # of the running mean of each loss
+
+
+def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path) -> None:
+    """Train, or go on, until params.images; then move `checkpoints` and `reports` into place whole."""
+    info = read_info(pack)
+    sets = {domain: _training_set(pack, domain, params) for domain in DOMAINS}
+    pack_sha256 = sha256(pack / "pack.json")
+    work = work_folder("train", digest_of(asdict(params), pack_sha256))
+    machine = this_machine()
+    counts = " and ".join(f"{len(sets[domain])} {domain}" for domain in DOMAINS)
+    print(f"training on {counts} faces; {machine.why}; work in {work}", flush=True)
+
+    def describe(weights_sha256: dict[str, str]) -> CheckpointInfo:
+        return CheckpointInfo(
+            checkpoint.SCHEMA, state.images_seen, asdict(params), pack_sha256, weights_sha256,
+            state.losses, info.data_licence,
+        )  # fmt: skip
+
+    with _alone_in(work):
+        state = fresh_state(params, machine)
+        if latest := _latest(work):
+            checkpoint.load(latest, state, params, pack_sha256)
+            print(f"resuming at {state.images_seen} images", flush=True)
+        live = open_live(work / "live", state.history)
+        if state.images_seen == 0:
+            write_strip(work / "strips", state, pack, params, machine)
+
+        started, began_at, reported = time.monotonic(), state.images_seen, 0.0
+        while state.images_seen < params.images:
+            # One step.
+            before = state.images_seen
+            positions = range(before, min(before + params.batch_size, params.images))
+            plain, masked = (_batch(sets[domain], domain, params, positions, machine) for domain in DOMAINS)
+            losses = train_step(state, plain, masked, params, machine)
+            _stop_at_nan(losses, before, work)
+            for optimiser in state.optimisers.values():
+                for group in optimiser.param_groups:
+                    group["lr"] = learning_rate(params, before)
+                optimiser.step()
+            state.images_seen = positions.stop
+            state.losses = {
+                name: _SMOOTHING * state.losses.get(name, value) + (1 - _SMOOTHING) * value
+                for name, value in losses.items()
+            }
+
+            # A point of the curves.
+            if _passes(before, state.images_seen, max(1, params.images // _CURVE_POINTS)):
+                row = {"images": state.images_seen, **state.losses}
+                row["learning_rate"] = learning_rate(params, before)
+                state.history.append(row)
+                show(live, row)
+
+            # A line of progress.
+            now = time.monotonic()
+            if now - reported >= _REPORT_SECONDS or state.images_seen == params.images:
+                reported = now
+                speed = (state.images_seen - began_at) / (now - started)
+                print(_progress_line(state, params, speed), flush=True)
+
+            # A checkpoint and a strip of samples.
+            if _passes(before, state.images_seen, params.save_every_images) or state.images_seen == params.images:
+                _stop_at_nan(_weight_sums(state), state.images_seen, work)
+                write_strip(work / "strips", state, pack, params, machine)
+                _save_latest(work, state, describe)
+        live.end()  # type: ignore[no-untyped-call]
+
+        compose_strip(work / "strips", work / "live" / "progress.png")
+        _publish(_require_latest(work), checkpoints)
+        _publish(work / "live", reports)
+        # Finished work would be taken for this run's if the code changed; an interrupted one goes on.
+        shutil.rmtree(work)
+    print(f"trained on {params.images} images a domain: {checkpoints}/, {reports}/", flush=True)
+
+
+def learning_rate(params: TrainParams, images_seen: int) -> float:
+    """Constant over the first half of training, then linear to 0 (Zhu et al. 2017, section 4)."""
+    return params.learning_rate * min(1.0, 2 * (1 - images_seen / params.images))
+
+
+def _training_set(pack: Path, domain: str, params: TrainParams) -> PackedSet:
+    packed = read_set(pack, domain, "train")
+    if len(packed) == 0:
+        raise FacemaskError(
+            f"no {domain} faces to train on in {pack}: see reports/curation.json for why they were dropped"
+        )
+    if packed.images.shape[1] < params.image_px:
+        raise FacemaskError(
+            f"train.image_px is {params.image_px}, but {pack} is packed at {packed.images.shape[1]} px: "
+            "lower it, or raise pack.load_px"
+        )
+    return packed
+
+
+def fresh_state(params: TrainParams, machine: Machine) -> TrainingState:
+    networks = checkpoint.make_networks(params)
+    for network in networks.values():
+        network.to(machine.device)
+    optimisers: dict[str, torch.optim.Optimizer] = {}
+    for side, names in (("generators", GENERATORS), ("discriminators", DISCRIMINATORS)):
+        weights = [weight for name in names for weight in networks[name].parameters()]
+        optimisers[side] = torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.5, 0.999), fused=True)
+    pools = {domain: ImagePool(params.pool_size) for domain in DOMAINS}
+    return TrainingState(networks, optimisers, pools, images_seen=0, losses={}, history=[])
+
+
+def _batch(packed: PackedSet, domain: str, params: TrainParams, positions: range, machine: Machine) -> Batch:
+    images, regions = training_batch(packed, domain, params.seed, positions, params.image_px)
+    return Batch(images.to(machine.device), regions.to(machine.device))
+
+
+def _stop_at_nan(losses: Row, images_seen: int, work: Path) -> None:
+    bad = [name for name, value in losses.items() if not math.isfinite(value)]
+    if bad:
+        kept = _latest(work)
+        raise FacemaskError(
+            f"training stopped at image {images_seen}: {', '.join(bad)} is not a finite number; "
+            f"the last good state is {kept or 'none'}: lower train.learning_rate, then run again"
+        )
+
+
+def _weight_sums(state: TrainingState) -> Row:
+    """One number a network, not finite if any of its weights is not: finite losses may hide such gradients."""
+    return {
+        name: float(sum(weight.detach().abs().sum() for weight in network.parameters()))
+        for name, network in state.networks.items()
+    }
+
+
+def _passes(before: int, after: int, every: int) -> bool:
+    """Whether a multiple of `every` lies in (before, after]."""
+    return after // every > before // every
+
+
+def _progress_line(state: TrainingState, params: TrainParams, speed: float) -> str:
+    left = round((params.images - state.images_seen) / speed) if speed else 0
+    told = " ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
+    time_left = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
+    return f"{state.images_seen}/{params.images} images, {speed:.1f}/s, {time_left} left; {told}"
+
+
+@contextmanager
+def _alone_in(work: Path) -> Iterator[None]:
+    """Hold the work folder; a second training of the same work is refused, not mixed in."""
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise FacemaskError(f"another process is training in {work}: wait for it, or end it") from error
+        yield
+
+
+def _latest(work: Path) -> Path | None:
+    states = sorted(work.glob("state-*"))
+    return states[-1] if states else None
+
+
+def _require_latest(work: Path) -> Path:
+    latest = _latest(work)
+    assert latest is not None  # the last image always saves
+    return latest
+
+
+def _save_latest(work: Path, state: TrainingState, describe: Describe) -> None:
+    """Save the newest state, then drop the ones before it."""
+    newest = work / f"state-{state.images_seen:012d}"
+    checkpoint.save(newest, state, describe)
+    for older in work.glob("state-*"):
+        if older != newest:
+            shutil.rmtree(older)
+
+
+def _publish(made: Path, target: Path) -> None:
+    """Copy a finished folder beside its target (work/ may lie on another disk), then swap it in."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.part")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(made, beside)
+    replace_folder(beside, target)
