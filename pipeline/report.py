@@ -25,6 +25,12 @@ from pipeline.manifest import DATA_LICENCE, read_manifest, to_frame
 from pipeline.params import STRICT
 
 _THUMB_PX = 112
+_CAPTIONS = {
+    "grid": "Test faces, never trained on. Left: plain, masked by the model, the mask taken off again. "
+    "Right: masked, taken off by the model, put on again.",
+    "progress": "The same faces through training: as they are (first row), then a row for each checkpoint. "
+    "Left: a mask put on. Right: a mask taken off.",
+}
 _MEANINGS = {
     "accepted": "Kept, and trained on.",
     "unreadable": "Truncated, or no image at all.",
@@ -182,11 +188,16 @@ def _training(reports: Path) -> dict[str, Any]:
         evaluation = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FacemaskError(f"{path} cannot be read: run 'dvc repro evaluate'") from error
-    pictures = {
-        file.stem: "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode()
-        for file in [*sorted((reports / "samples").glob("*.png")), reports / "training/progress.png"]
+    files = [*sorted((reports / "samples").glob("*.png")), reports / "training/progress.png"]
+    pictures = [
+        {
+            "name": file.stem,
+            "caption": _CAPTIONS.get(file.stem, ""),
+            "image": "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode(),
+        }
+        for file in files
         if file.exists()
-    }
+    ]
     return {"evaluation": list(_flat(evaluation)), "pictures": pictures}
 
 
