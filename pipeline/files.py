@@ -65,12 +65,16 @@ def replacing_name(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def read_or_empty(path: Path) -> bytes:
-    """A file's content; nothing, and a word about it, for one that cannot be read."""
+def read_or_empty(folder: Path, path: str) -> bytes:
+    """A file's content; nothing, and a word about it, for one that cannot be read or is a link out of `folder`."""
+    file = folder / path
     try:
-        return path.read_bytes()
+        if file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
+            print(f"{file} is a link out of {folder}, and is not followed", flush=True)
+            return b""
+        return file.read_bytes()
     except OSError as error:
-        print(f"{path} cannot be read: {error.strerror}", flush=True)
+        print(f"{file} cannot be read: {error.strerror}", flush=True)
         return b""
 
 

@@ -152,7 +152,7 @@ def _unreadable(content: bytes) -> dict[str, object]:
 def _contents(places: list[Place]) -> Iterator[bytes]:
     container = places[0].container
     if container.is_dir():
-        return (read_or_empty(container / place.path) for place in places)
+        return (read_or_empty(container, place.path) for place in places)
     return read_members(container, [place.path for place in places])
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pipeline.errors import FacemaskError
+from pipeline.files import read_or_empty
 from pipeline.images import is_image_name
 from pipeline.sample import SampleFile, SampleParams, sample_files
 from pipeline.sources import Domain, Source, files_under
@@ -57,4 +59,4 @@ def _folder_offers(name: str, kind: str) -> Iterator[Offer]:
         )
     for path, on_disk in files:
         stat = on_disk.lstat()
-        yield Offer(path, f"{stat.st_size} {stat.st_mtime_ns}", on_disk.read_bytes)
+        yield Offer(path, f"{stat.st_size} {stat.st_mtime_ns}", partial(read_or_empty, folder, path))

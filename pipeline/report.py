@@ -89,7 +89,7 @@ def archive_pictures(raw: Path) -> ReadPicture:
 
 
 def folder_pictures(folders: dict[str, Path]) -> ReadPicture:
-    return lambda source, _, path: read_or_empty(folders[source] / path)
+    return lambda source, _, path: read_or_empty(folders[source], path)
 
 
 def write_page(
