@@ -45,7 +45,7 @@ def floor(path: Path, detect: Detect) -> None:
 
 
 def ours(path: Path, detect: Detect) -> None:
-    measure_image(path.read_bytes(), detect, SETTINGS)
+    measure_image(path.read_bytes(), detect, detect, SETTINGS.decode_px)
 
 
 def naive(path: Path, detect: Detect) -> None:

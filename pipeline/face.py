@@ -7,13 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import regions
+from pipeline.cover import measure_cover
 from pipeline.landmarker import Face
 
 _FACE_HEIGHT = 160  # px: sharpness is read at one face size, so that a large photo does not look blurred
 _SMALL_FACE = 0.2  # share of the largest face's area
-_SKIN_DISTANCE = 14.0  # CIELAB units from the person's own skin beyond which a pixel is covered
-_LIGHTNESS_WEIGHT = 0.4  # light falls unevenly on a face: its lightness says less than its colour
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,8 @@ class FaceNumbers:
     cover_mouth: float
     cover_chin: float
     cover_eyes: float
+    cover_face: float
+    cover_seen: float
     cover_balance: float
     sharpness: float
     brightness: float
@@ -40,11 +40,18 @@ def numbers(pixels: NDArray[np.uint8], face: Face, whole_height: int) -> FaceNum
     right, bottom = np.ceil(face.points.max(axis=0) * (width, height)).astype(int)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[top : max(bottom, top + 2), left : max(right, left + 2)]
     yaw, pitch, roll = pose(face.transform)
+    cover = measure_cover(pixels, face.points)
     return FaceNumbers(
         yaw,
         pitch,
         roll,
-        *cover(pixels, face.points),
+        cover_nose=cover.nose,
+        cover_mouth=cover.mouth,
+        cover_chin=cover.chin,
+        cover_eyes=cover.eyes,
+        cover_face=cover.face,
+        cover_seen=cover.seen,
+        cover_balance=cover.balance,
         sharpness=_sharpness(grey),
         brightness=float(grey.mean()) if grey.size else 0.0,
         face_px=float(np.ptp(face.points[:, 1])) * whole_height,
@@ -80,41 +87,11 @@ def is_another(face: Face, largest: Face) -> bool:
     return area(face) >= _SMALL_FACE * area(largest) and not inside.all()
 
 
-def cover(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[float, float, float, float, float]:
-    """Covered shares of nose, mouth, chin and eyes, and the cheeks' balance, each 0-1.
-
-    A pixel is covered if its colour is far from the person's own skin, which is read between and under
-    the eyes and on the forehead.
-    """
-    lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    scale = np.array([_LIGHTNESS_WEIGHT, 1, 1], np.float32)
-
-    def region(*polygons: tuple[int, ...]) -> NDArray[np.float32]:  # (n, 3) scaled CIELAB
-        masks = [regions.polygon_mask(points, polygon, *lab.shape[:2]) for polygon in polygons]
-        return np.asarray(lab[np.maximum.reduce(masks) > 0] * scale, np.float32)
-
-    skin = region(regions.FOREHEAD, regions.BETWEEN_EYES, regions.LEFT_UNDER_EYE, regions.RIGHT_UNDER_EYE)
-    tone = np.median(skin, axis=0) if len(skin) else np.zeros(3, np.float32)
-
-    def covered(*polygons: tuple[int, ...]) -> float:
-        distance = np.linalg.norm(region(*polygons) - tone, axis=1)
-        # A region outside the image cannot be seen to be covered.
-        return float((distance > _SKIN_DISTANCE).mean()) if distance.size else 0.0
-
-    cheeks = sorted([covered(regions.LEFT_CHEEK), covered(regions.RIGHT_CHEEK)])
-    return (
-        covered(regions.NOSE),
-        covered(regions.MOUTH),
-        covered(regions.CHIN),
-        covered(regions.BETWEEN_EYES),
-        cheeks[0] / cheeks[1] if cheeks[1] > 0 else 1.0,
-    )
-
-
 def _sharpness(grey: NDArray[Any]) -> float:
     if min(grey.shape) < 3:
         return 0.0
     scale = _FACE_HEIGHT / grey.shape[0]
     size = (max(3, round(grey.shape[1] * scale)), _FACE_HEIGHT)
     scaled = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    return float(cv2.Laplacian(scaled, cv2.CV_32F).std())
+    _, deviation = cv2.meanStdDev(cv2.Laplacian(scaled, cv2.CV_16S))
+    return float(deviation[0, 0])

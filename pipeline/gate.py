@@ -8,7 +8,7 @@ from PIL import Image
 from pipeline import face as faces
 from pipeline import params, rules
 from pipeline.landmarker import open_landmarker
-from pipeline.measure import MeasureParams
+from pipeline.measure import LOW_CONFIDENCE, MeasureParams, second_try
 
 _RULES = (
     rules.no_face,
@@ -29,10 +29,10 @@ def accepted_share(images: NDArray[np.uint8]) -> float:
     limits = params.load("curate", rules.CurateParams)
     settings = params.load("measure", MeasureParams)
     rows = []
-    with open_landmarker(settings.max_faces) as detect:
+    with open_landmarker(settings.max_faces) as detect, open_landmarker(1, LOW_CONFIDENCE) as look_again:
         for image in images:
             pixels = _enlarged(image, settings.decode_px)
-            found = sorted(detect(pixels), key=faces.area, reverse=True)
+            found = sorted(detect(pixels), key=faces.area, reverse=True) or second_try(pixels, look_again)
             numbers = vars(faces.numbers(pixels, found[0], pixels.shape[0])) if found else {}
             rows.append({"domain": "masked", "width": pixels.shape[1], "faces": len(found), **numbers})
     if not rows:

@@ -45,8 +45,11 @@ def model_bytes() -> bytes:
 
 
 @contextmanager
-def open_landmarker(max_faces: int) -> Iterator[Detect]:
-    """Load the model once and give a function that finds up to `max_faces` faces in an image."""
+def open_landmarker(max_faces: int, confidence: float = 0.5) -> Iterator[Detect]:
+    """Load the model once and give a function that finds up to `max_faces` faces in an image.
+
+    `confidence`, 0-1, is asked of the detection and of the face's presence; 0.5 is MediaPipe's own.
+    """
     # Imported here: it costs a second, and only workers that measure need it.
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
@@ -54,6 +57,8 @@ def open_landmarker(max_faces: int) -> Iterator[Detect]:
     options = vision.FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_buffer=model_bytes()),
         num_faces=max_faces,
+        min_face_detection_confidence=confidence,
+        min_face_presence_confidence=confidence,
         output_facial_transformation_matrixes=True,
     )
     with ExitStack() as stack:

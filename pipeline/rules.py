@@ -40,6 +40,8 @@ class CurateParams:
     max_pitch: Annotated[float, Field(gt=0, le=90)]
     max_roll: Annotated[float, Field(gt=0, le=180)]
     min_sharpness: Annotated[float, Field(ge=0)]
+    min_cover_seen: Annotated[float, Field(ge=0, le=1)]
+    min_cover_trace: Annotated[float, Field(ge=0, le=1)]
     min_cover_nose: Annotated[float, Field(ge=0, le=1)]
     min_cover_mouth: Annotated[float, Field(ge=0, le=1)]
     min_cover_chin: Annotated[float, Field(ge=0, le=1)]
@@ -84,21 +86,20 @@ def blurred(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
 
 
 def no_mask(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    """Nothing that a mask covers is covered: the finer rules below then have nothing to add."""
-    bare = _nose_free(images, limits) & _mouth_free(images, limits) & _chin_free(images, limits)
-    return _masked(images) & bare
+    """No mask anywhere about the face. Of a mere trace the finer rules below say what they see, too."""
+    return _masked(images) & (images["cover_seen"] < limits.min_cover_seen)
 
 
 def nose_uncovered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return _masked(images) & _nose_free(images, limits) & ~no_mask(images, limits)
+    return (images["cover_nose"] < limits.min_cover_nose) & _shows_one(images, limits)
 
 
 def mouth_uncovered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return _masked(images) & _mouth_free(images, limits) & ~no_mask(images, limits)
+    return (images["cover_mouth"] < limits.min_cover_mouth) & _shows_one(images, limits)
 
 
 def chin_uncovered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return _masked(images) & _chin_free(images, limits) & ~no_mask(images, limits)
+    return (images["cover_chin"] < limits.min_cover_chin) & _shows_one(images, limits)
 
 
 def eyes_covered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
@@ -107,12 +108,12 @@ def eyes_covered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
 
 def mask_misplaced(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
     """One cheek is covered and the other is not: the mask is pushed aside."""
-    return _masked(images) & (images["cover_balance"] < limits.min_cover_balance) & ~no_mask(images, limits)
+    return (images["cover_balance"] < limits.min_cover_balance) & _shows_one(images, limits)
 
 
 def face_covered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    """A plain face must show itself: no hand, scarf, microphone or mask before it."""
-    covered = images[["cover_nose", "cover_chin"]].max(axis=1) > limits.max_cover_plain
+    """A plain face must show itself: nothing like a mask before it."""
+    covered = images[["cover_nose", "cover_mouth", "cover_face"]].max(axis=1) > limits.max_cover_plain
     return ~_masked(images) & covered
 
 
@@ -149,13 +150,5 @@ def _masked(images: pd.DataFrame) -> pd.Series:
     return images["domain"] == "masked"
 
 
-def _nose_free(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return images["cover_nose"] < limits.min_cover_nose
-
-
-def _mouth_free(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return images["cover_mouth"] < limits.min_cover_mouth
-
-
-def _chin_free(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return images["cover_chin"] < limits.min_cover_chin
+def _shows_one(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    return _masked(images) & (images["cover_seen"] >= limits.min_cover_trace)

@@ -67,10 +67,10 @@ def put_on(image: NDArray[np.uint8], points: NDArray[np.float32], cloth: mask.Cl
     """Wear the mask: image (H, W, 3) uint8 RGB, points (478, 2) as shares -> the same with it on."""
     height, width = image.shape[:2]
     face = points.astype(np.float64) * (width, height) - 0.5
-    place = _face_map(face)
-    layer, alpha = _warped(mask.draw_mask(cloth), place, fit, height, width)
-    light = _light(image, face)[..., None]
-    loops = 0.9 * _ear_loops(face, place, fit, height, width)
+    place = face_map(face)
+    layer, alpha = warped(mask.draw_mask(cloth), place, fit, height, width)
+    light = face_light(image, face)[..., None]
+    loops = 0.9 * ear_loops(face, place, fit, height, width)
 
     unit = float(np.hypot(*(face[454] - face[234])))
     shadow = np.maximum(alpha, 0.8 * loops)
@@ -82,7 +82,7 @@ def put_on(image: NDArray[np.uint8], points: NDArray[np.float32], cloth: mask.Cl
     return np.asarray(np.clip(np.rint(out), 0, 255), np.uint8)
 
 
-def _face_map(face: Points) -> warp.Spline:
+def face_map(face: Points) -> warp.Spline:
     """From (across, level) to pixels."""
     at, pixels = [], []
     for level, indices in enumerate(_LEVELS):
@@ -97,17 +97,17 @@ def _face_map(face: Points) -> warp.Spline:
     return warp.fit(np.array(at), np.array(pixels), stiffness=0.02)
 
 
-def _on_face(place: warp.Spline, fit: Fit, a: Points, b: Points) -> Points:
+def on_face(place: warp.Spline, fit: Fit, a: Points, b: Points) -> Points:
     """Mask coordinates, a from -1 to 1 across and b from 0 to 1 down, each (N,) -> pixels (N, 2)."""
     across = fit.left + (a + 1) / 2 * (fit.right - fit.left)
     level = fit.top + b * (fit.bottom - fit.top) + fit.tilt * a - fit.arch * (1 - b) * (1 - a**2)
     return place(np.column_stack([across, level]))
 
 
-def _warped(drawing: Picture, place: warp.Spline, fit: Fit, height: int, width: int) -> tuple[Picture, Picture]:
+def warped(drawing: Picture, place: warp.Spline, fit: Fit, height: int, width: int) -> tuple[Picture, Picture]:
     """The drawing on the picture: colours (H, W, 3), alpha (H, W)."""
     a, b = (axis.ravel() for axis in np.meshgrid(np.linspace(-1, 1, 9), np.linspace(0, 1, 7)))
-    at = _on_face(place, fit, a, b)
+    at = on_face(place, fit, a, b)
     drawn = np.column_stack([(a + 1) / 2 * (mask.WIDTH - 1), b * (mask.HEIGHT - 1)])
     # Filter to the size it will have: the drawing is larger than most masks in a picture.
     shrink = mask.WIDTH / max(1.0, float(np.ptp(at[:, 0])))
@@ -124,7 +124,7 @@ def _warped(drawing: Picture, place: warp.Spline, fit: Fit, height: int, width: 
     return layer[..., :3], np.clip(layer[..., 3], 0, 1) * near
 
 
-def _light(image: NDArray[np.uint8], face: Points) -> Picture:
+def face_light(image: NDArray[np.uint8], face: Points) -> Picture:
     """The light on the mask: the face's own luminance, coarse, about 1; (H, W)."""
     height, width = image.shape[:2]
     grey = np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
@@ -142,7 +142,7 @@ def _light(image: NDArray[np.uint8], face: Points) -> Picture:
     return np.asarray(overall * np.clip(coarse / mean, 0.5, 1.5) ** 0.8, np.float32)
 
 
-def _ear_loops(face: Points, place: warp.Spline, fit: Fit, height: int, width: int) -> Picture:
+def ear_loops(face: Points, place: warp.Spline, fit: Fit, height: int, width: int) -> Picture:
     """The elastic bands from the mask's corners to behind the ears: alpha (H, W)."""
     unit = float(np.hypot(*(face[454] - face[234])))
     zoom, bits = 2, 4  # drawn at twice the size, in sixteenths of a pixel
@@ -150,7 +150,7 @@ def _ear_loops(face: Points, place: warp.Spline, fit: Fit, height: int, width: i
     thick = max(1, round(0.012 * unit * zoom))
     for side, ear, far_ear, top_ear, low_ear in ((-1.0, 234, 454, 127, 132), (1.0, 454, 234, 356, 361)):
         outward = face[ear] - face[far_ear]
-        corners = _on_face(place, fit, np.full(2, side * 0.96), np.array([0.05, 0.95]))
+        corners = on_face(place, fit, np.full(2, side * 0.96), np.array([0.05, 0.95]))
         ears = face[[top_ear, low_ear]] + np.outer((0.10, 0.07), outward)
         for corner, end, sag in zip(corners, ears, (-0.025, 0.04), strict=True):
             along = np.linspace(0, 1, 24)[:, None]

@@ -17,11 +17,13 @@ SEEN = {
 }  # fmt: skip
 WELL_MASKED = SEEN | {
     "domain": "masked",
-    "cover_nose": 1.0, "cover_mouth": 1.0, "cover_chin": 1.0, "cover_eyes": 0.0, "cover_balance": 1.0,
+    "cover_nose": 1.0, "cover_mouth": 1.0, "cover_chin": 1.0, "cover_eyes": 0.0, "cover_face": 0.9, "cover_seen": 0.3,
+    "cover_balance": 1.0,
 }  # fmt: skip
 PLAIN = SEEN | {
     "domain": "unmasked",
-    "cover_nose": 0.1, "cover_mouth": 0.6, "cover_chin": 0.1, "cover_eyes": 0.0, "cover_balance": 1.0,
+    "cover_nose": 0.1, "cover_mouth": 0.1, "cover_chin": 0.9, "cover_eyes": 0.0, "cover_face": 0.0, "cover_seen": 0.0,
+    "cover_balance": 1.0,
 }  # fmt: skip
 NO_FACE = {
     name: None
@@ -67,15 +69,18 @@ def test_a_good_image_has_no_reason_against_it(row):
         (WELL_MASKED, {"pitch": 50.0}, ["turned_away"]),
         (WELL_MASKED, {"roll": -40.0}, ["turned_away"]),
         (WELL_MASKED, {"sharpness": 1.0}, ["blurred"]),
-        (WELL_MASKED, {"cover_nose": 0.1, "cover_mouth": 0.5, "cover_chin": 0.0}, ["no_mask"]),
+        (WELL_MASKED, {"cover_seen": 0.0, "cover_nose": 0.0, "cover_mouth": 0.0}, ["no_mask"]),
+        (WELL_MASKED, {"cover_seen": 0.006, "cover_nose": 0.0}, ["no_mask", "nose_uncovered"]),
         (WELL_MASKED, {"cover_nose": 0.1}, ["nose_uncovered"]),
         (WELL_MASKED, {"cover_mouth": 0.5}, ["mouth_uncovered"]),
-        (WELL_MASKED, {"cover_chin": 0.5}, ["chin_uncovered"]),
+        (WELL_MASKED, {"cover_chin": 0.1}, ["chin_uncovered"]),
         (WELL_MASKED, {"cover_eyes": 0.9}, ["eyes_covered"]),
-        (WELL_MASKED, {"cover_balance": 0.1}, ["mask_misplaced"]),
+        (WELL_MASKED, NO_FACE | {"faces": 0, "cover_eyes": 0.9}, ["no_face", "eyes_covered"]),
+        (WELL_MASKED, {"cover_balance": 0.01}, ["mask_misplaced"]),
         (PLAIN, {"cover_nose": 1.0}, ["face_covered"]),
-        (PLAIN, {"cover_chin": 1.0}, ["face_covered"]),
-        (PLAIN, {"cover_mouth": 1.0}, []),
+        (PLAIN, {"cover_mouth": 1.0}, ["face_covered"]),
+        (PLAIN, {"cover_face": 0.5}, ["face_covered"]),
+        (PLAIN, {"cover_eyes": 1.0, "cover_chin": 1.0}, []),
         (PLAIN, {"cover_nose": 0.9, "faces": 3}, ["many_faces", "face_covered"]),
     ],
 )

@@ -1,0 +1,151 @@
+"""How much of a face is covered by a mask, read from its pixels.
+
+The landmarks of a masked face are guesses: they say where the face is, not where the cloth ends. So the face is cut
+out upright at one size, and a small network (models/segmenter, taught on pipeline/placements) says of every pixel
+whether a mask covers it. A share is how much of a region's polygon is covered. The network's weights lie beside this
+file, and OpenCV runs it.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import regions
+
+SIDE = 64  # px of the aligned crop
+PLANES = ("mask", "bare")
+"""What the network says of each pixel: under the mask; on the lower face and not under the mask."""
+
+# Where an upright face has its chin in the maps (SIDE / 2 px): from under the lower lip down, and as wide as the jaw is
+# there. Under a short mask the landmarks lie too high, so the chin is sought down to the lower edge.
+CHIN_ROWS, CHIN_COLUMNS = slice(21, 32), slice(8, 24)
+
+# From FFHQ's frame (shares) to the crop (px): the mean face of 200. There the maps have eyes and nose in these places.
+_FFHQ = np.array([[73.1, 0.0, -5.0], [0.0, 73.1, -17.8]])
+_EYE_ROWS, _NOSE_ROWS, _MIDDLE = slice(5, 9), slice(11, 16), slice(13, 19)
+
+_CHEEK = 0.05  # covered share under which a cheek counts as bare
+
+WEIGHTS = Path(__file__).with_name("cover.onnx")
+
+# Where a face looking ahead has these landmarks in the crop, px: the mean of 200 FFHQ faces (Procrustes), made
+# symmetric. Found far apart from each other, so that a wrong guess of one part moves the whole but little.
+_PLACES: dict[int, tuple[float, float]] = {
+    33: (17.73, 16.38), 263: (45.27, 16.38), 133: (26.09, 17.08), 362: (36.91, 17.08), 70: (13.41, 11.70),
+    300: (49.59, 11.70), 168: (31.5, 15.77), 6: (31.5, 18.33), 1: (31.5, 29.33), 2: (31.5, 31.18), 129: (24.86, 28.05),
+    358: (38.14, 28.05), 61: (22.53, 37.02), 291: (40.47, 37.02), 13: (31.5, 37.13), 17: (31.5, 42.75),
+    50: (15.76, 26.59), 280: (47.24, 26.59), 234: (9.47, 21.79), 454: (53.53, 21.79), 132: (10.35, 31.47),
+    361: (52.65, 31.47), 172: (13.67, 41.20), 397: (49.33, 41.20), 148: (27.40, 52.30), 377: (35.60, 52.30),
+    152: (31.5, 52.72),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cover:
+    """How a mask sits on a face: shares, 0-1."""
+
+    nose: float  # of the nose from under the bridge to the nostrils, covered
+    mouth: float  # of the lips, covered
+    chin: float  # of the chin's width, with no bare face between the lower lip and the neck
+    eyes: float  # of the bridge between the eyes and the brows, covered
+    face: float  # of the lower face from the cheekbones to the jaw, covered
+    seen: float  # of the whole upright crop, about 2.5 times the face's area, covered: a mask that hangs off counts too
+    balance: float  # the less covered cheek over the other; 1 where neither is
+
+
+def measure_cover(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> Cover:
+    """Pixels (H, W, 3) RGB and one face's landmarks (478, 2) as shares -> how its mask sits."""
+    found = points * np.array(pixels.shape[1::-1], np.float32)  # px
+    matrix = alignment(found)
+    places = (found @ matrix[:, :2].T + matrix[:, 2]) / SIDE
+    return read_maps(segment(aligned(pixels, matrix)), places.astype(np.float32))
+
+
+def unfound_eyes(pixels: NDArray[np.uint8]) -> float:
+    """The covered share, 0-1, of where FFHQ's frame has the bridge between the eyes; low unless the nose's is high too.
+
+    For pictures (H, W, 3) in which no face is found: a mask over the eyes hides it from the landmarker.
+    """
+    height, width = pixels.shape[:2]
+    mask = segment(aligned(pixels, _FFHQ @ np.diag([1 / width, 1 / height, 1.0])))[0]
+    return min(float(mask[rows, _MIDDLE].mean()) for rows in (_EYE_ROWS, _NOSE_ROWS))
+
+
+def segment(crop: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """An aligned crop (SIDE, SIDE, 3) -> the network's PLANES, (2, SIDE / 2, SIDE / 2) of 0-1."""
+    network = _network()
+    network.setInput(np.ascontiguousarray(crop.transpose(2, 0, 1)[None], np.float32) / 127.5 - 1)
+    logits = np.asarray(network.forward()[0], np.float32)
+    return np.asarray(1 / (1 + np.exp(-np.clip(logits, -30, 30))), np.float32)
+
+
+def read_maps(maps: NDArray[np.float32], places: NDArray[np.float32]) -> Cover:
+    """PLANES and the landmarks (478, 2) as shares of the crop -> the numbers."""
+    mask = cv2.resize(maps[0], (SIDE, SIDE), interpolation=cv2.INTER_LINEAR)
+
+    def covered(polygon: tuple[int, ...]) -> float:
+        return float(cv2.mean(mask, regions.polygon_mask(places, polygon, SIDE, SIDE))[0])
+
+    low, high = sorted((covered(regions.LEFT_CHEEK), covered(regions.RIGHT_CHEEK)))
+    return Cover(
+        nose=covered(regions.NOSE),
+        mouth=covered(regions.MOUTH),
+        # Under a short mask the landmarks draw the chin up to its edge: so not their polygon, but what the network sees
+        # of bare face below, in each column where it is surest.
+        chin=1 - float(maps[1][CHIN_ROWS, CHIN_COLUMNS].max(axis=0).mean()),
+        eyes=covered(regions.BETWEEN_EYES),
+        face=covered(regions.LOWER_FACE),
+        seen=float(maps[0].mean()),
+        balance=low / high if high > _CHEEK else 1.0,
+    )
+
+
+def alignment(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The similarity, (2, 3), that takes the landmarks (478, 2), px, nearest to their places in the crop."""
+    found = points[list(_PLACES)].astype(np.float64)
+    wanted = np.array(list(_PLACES.values()))
+    middle, target = found.mean(axis=0), wanted.mean(axis=0)
+    x, y = (found - middle).T
+    u, v = (wanted - target).T
+    size = max(float((x * x + y * y).sum()), 1e-9)
+    cos, sin = float((x * u + y * v).sum()) / size, float((x * v - y * u).sum()) / size
+    turn = np.array([[cos, -sin], [sin, cos]])
+    return np.column_stack([turn, target - turn @ middle])
+
+
+def aligned(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], margin: int = 0) -> NDArray[np.uint8]:
+    """The crop (SIDE + 2 margin) px wide; beyond the image the edge's colours go on."""
+    side, at = SIDE + 2 * margin, matrix.copy()
+    at[:, 2] += margin
+    scale = float(np.hypot(*at[:, 0]))
+    if scale < 0.25:  # a large photo: shrink the face's surroundings first
+        inverse = cv2.invertAffineTransform(at)
+        corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]]) @ inverse.T
+        low = np.floor(corners.min(axis=0)).astype(int).clip(0)
+        high = np.ceil(corners.max(axis=0)).astype(int).clip(low + 2)
+        pixels = pixels[low[1] : high[1], low[0] : high[0]]
+        if pixels.size:
+            size = np.maximum(1, np.array(pixels.shape[1::-1]) * 2 * scale).astype(int)
+            ratio = size / np.array(pixels.shape[1::-1])
+            pixels = np.asarray(cv2.resize(pixels, tuple(size.tolist()), interpolation=cv2.INTER_AREA), np.uint8)
+            at[:, 2] += at[:, :2] @ low
+            at[:, :2] = at[:, :2] / ratio
+    if not pixels.size:
+        return np.zeros((side, side, 3), np.uint8)
+    # At twice the size, then halved: linear sampling alone would skip pixels.
+    twice = 2 * at
+    twice[:, 2] += 0.5
+    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    large = cv2.warpAffine(pixels, twice, (2 * side, 2 * side), flags=flags, borderMode=border)
+    return np.asarray(cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+@cache
+def _network() -> Any:
+    """This process's network."""
+    return cv2.dnn.readNetFromONNX(str(WEIGHTS))
