@@ -3,13 +3,14 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
+from itertools import islice
 from multiprocessing import get_context
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_PIECES_PER_PROCESS = 200  # then the process is replaced: whatever a library leaks is bounded
+PIECES_PER_POOL = 400  # then its processes are replaced: whatever a library leaks is bounded
 
 
 class Workers(Generic[Item, Result]):
@@ -24,6 +25,7 @@ class Workers(Generic[Item, Result]):
         self._work, self._lost = work, lost
         self._count = count or os.cpu_count() or 1
         self._pool: Executor | None = None
+        self._worked = 0  # pieces that this pool has done
 
     def __enter__(self) -> "Workers[Item, Result]":
         return self
@@ -35,6 +37,8 @@ class Workers(Generic[Item, Result]):
         """Work on every piece; yields its number and its results as pieces end: one, or several if a process died."""
         todo = dict(enumerate(pieces))
         while todo:
+            if self._worked >= PIECES_PER_POOL:
+                self._close()
             try:
                 yield from self._until_one_dies(todo)
             except BrokenExecutor:
@@ -46,9 +50,11 @@ class Workers(Generic[Item, Result]):
     def _until_one_dies(self, todo: dict[int, list[Item]]) -> Iterator[tuple[int, list[Result]]]:
         if self._pool is None:
             self._pool = _open(self._count)
-        futures = {self._pool.submit(self._work, items): number for number, items in todo.items()}
+        now = islice(todo.items(), max(1, PIECES_PER_POOL - self._worked))
+        futures = {self._pool.submit(self._work, items): number for number, items in now}
         for future in as_completed(futures):
             result = future.result()
+            self._worked += 1
             del todo[futures[future]]
             yield futures[future], [result]
 
@@ -66,9 +72,9 @@ class Workers(Generic[Item, Result]):
     def _close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-            self._pool = None
+        self._pool, self._worked = None, 0
 
 
 def _open(count: int) -> Executor:
-    # Spawned: MediaPipe's threads do not survive a fork.
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), max_tasks_per_child=_PIECES_PER_PROCESS)
+    # Spawned: MediaPipe's threads do not survive a fork. Not max_tasks_per_child: Python 3.11 then hangs now and then.
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"))

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from pipeline import workers as module
 from pipeline.workers import Workers
 
 
@@ -31,6 +32,18 @@ def test_an_item_that_kills_its_process_takes_nothing_else_along():
 
 def test_several_killers_are_each_found():
     assert run([-1], [2], [-3, -4]) == {0: ["lost -1"], 1: [2], 2: ["lost -3", "lost -4"]}
+
+
+def whose(items):
+    return os.getpid()
+
+
+def test_processes_are_replaced_before_leaks_add_up(monkeypatch):
+    monkeypatch.setattr(module, "PIECES_PER_POOL", 2)
+    with Workers(whose, lost, 1) as workers:
+        pids = [parts[0] for _, parts in sorted(workers.run([[n] for n in range(5)]))]
+        pids += [parts[0] for _, parts in workers.run([[5]])]
+    assert len(pids) == 6 and len(set(pids)) == 3
 
 
 def refuse(items):
