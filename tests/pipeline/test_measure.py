@@ -45,6 +45,16 @@ def test_a_grown_source_measures_only_its_new_archive(sample_workspace, tmp_path
     assert measured(tmp_path / "w", "ffhq").equals(before)
 
 
+def test_another_measuring_version_measures_again(sample_workspace, tmp_path, monkeypatch):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    asked = []
+    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    monkeypatch.setattr(module, "measure_files", lambda *given: asked.append(given) or MEASURED_SCHEMA.empty_table())
+    with inside(tmp_path / "w"):
+        measure("ffhq")
+    assert len(asked) == 1
+
+
 def nothing(pixels):
     return []
 
