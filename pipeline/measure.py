@@ -17,6 +17,7 @@ from typing import Annotated
 
 import cv2
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -26,8 +27,8 @@ from pydantic.dataclasses import dataclass as params_dataclass
 from pipeline import face as faces
 from pipeline import params
 from pipeline.archives import read_members
-from pipeline.cover import measure_cover, unfound_eyes
-from pipeline.files import digest_of, link_or_copy, read_or_empty, replace_folder, replacing, work_folder
+from pipeline.cover import WEIGHTS, measure_cover, unfound_eyes
+from pipeline.files import digest_of, link_or_copy, read_or_empty, replace_folder, replacing, sha256, work_folder
 from pipeline.hashes import hashes
 from pipeline.images import decode
 from pipeline.landmarker import MODEL_SHA256, Detect, Face, open_landmarker
@@ -68,7 +69,7 @@ def measure(name: str) -> None:
     raw, target = Path("data/raw") / name, MEASURED / name
     index = read_table(raw / "index.parquet", INDEX_SCHEMA, f"dvc repro fetch@{name}").to_pandas()
     done = {
-        str(archive): work_folder("measure") / f"{_key(settings, rows['path'], rows['sha256'])}.parquet"
+        str(archive): work_folder("measure") / f"{_key(settings, rows)}.parquet"
         for archive, rows in index.groupby("archive")
     }
     missing = index[~index["archive"].map(lambda archive: done[archive].exists())]
@@ -186,8 +187,10 @@ def _landmarker(max_faces: int, confidence: float) -> Detect:
     return stack.enter_context(open_landmarker(max_faces, confidence))
 
 
-def _key(settings: MeasureParams, paths: object, digests: object) -> str:
-    return digest_of(VERSION, MODEL_SHA256, asdict(settings), list(paths), list(digests))  # type: ignore[call-overload]
+def _key(settings: MeasureParams, rows: pd.DataFrame) -> str:
+    """Names an archive's table by all that it depends on."""
+    files = rows[["path", "sha256"]].to_numpy().tolist()
+    return digest_of(VERSION, MODEL_SHA256, sha256(WEIGHTS), asdict(settings), files)
 
 
 def _with_archive(table: pa.Table, archive: str) -> pa.Table:

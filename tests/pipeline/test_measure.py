@@ -1,5 +1,6 @@
 import io
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -45,10 +46,11 @@ def test_a_grown_source_measures_only_its_new_archive(sample_workspace, tmp_path
     assert measured(tmp_path / "w", "ffhq").equals(before)
 
 
-def test_another_measuring_version_measures_again(sample_workspace, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "other"), [("VERSION", -1), ("MODEL_SHA256", "other"), ("WEIGHTS", Path(__file__))])
+def test_another_version_or_model_measures_again(sample_workspace, tmp_path, monkeypatch, name, other):
     shutil.copytree(sample_workspace, tmp_path / "w")
     asked = []
-    monkeypatch.setattr(module, "VERSION", module.VERSION + 1)
+    monkeypatch.setattr(module, name, other)
     monkeypatch.setattr(module, "measure_files", lambda *given: asked.append(given) or MEASURED_SCHEMA.empty_table())
     with inside(tmp_path / "w"):
         measure("ffhq")
