@@ -24,6 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a path beside `path` to write to; on success it becomes `path`, on any error it is removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside.unlink(missing_ok=True)  # of a killed process that had this number
     try:
         yield beside
         with beside.open("rb") as written:
@@ -45,24 +46,11 @@ def replace_folder(made: Path, target: Path) -> None:
 
 def link_or_copy(source: Path, target: Path) -> None:
     """Put `source` at `target` without a second copy where the disk can share it."""
-    with replacing_name(target) as beside:
+    with replacing(target) as beside:
         try:
             os.link(source, beside)
         except OSError:  # another disk, or one without hard links
             shutil.copyfile(source, beside)
-
-
-@contextmanager
-def replacing_name(path: Path) -> Iterator[Path]:
-    """As `replacing`, for a file whose content is on disk already: no flush."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.unlink(missing_ok=True)
-    try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read_or_empty(folder: Path, path: str) -> bytes:

@@ -41,7 +41,6 @@ MEASURED = Path("data/measured")
 VERSION = 2
 """Counts up when a change of this code changes the numbers: tables of another version are measured again."""
 
-_open_landmarkers: list[ExitStack] = []
 LOW_CONFIDENCE = 0.2  # of a second try at an image in which no face was found
 _ROOM, _HIDDEN = 0.25, 0.4  # its padding, as a share of the image, and the cover from which it is believed
 _PIECE = 32  # images in one piece of work: small enough that progress is seen and processes end together
@@ -89,13 +88,13 @@ def measure(name: str) -> None:
     replace_folder(made, target)
 
 
-def workers(settings: MeasureParams, count: int | None = None) -> "Workers[Place, pa.Table]":
+def workers(settings: MeasureParams, count: int | None = None) -> Workers[Place, pa.Table]:
     """`count` processes that measure, by default one for each core."""
     return Workers(partial(measure_places, settings=settings), lost_row, count)
 
 
 def measure_files(
-    measuring: "Workers[Place, pa.Table]", container: Path, paths: list[str], progress: Progress
+    measuring: Workers[Place, pa.Table], container: Path, paths: list[str], progress: Progress
 ) -> pa.Table:
     """Measure images of an archive or a folder, in the order of `paths`: MEASURED_SCHEMA, `archive` null."""
     places = [Place(container, path) for path in paths]
@@ -178,6 +177,9 @@ def _contents(places: list[Place]) -> Iterator[bytes]:
     if container.is_dir():
         return (read_or_empty(container, place.path) for place in places)
     return read_members(container, [place.path for place in places])
+
+
+_open_landmarkers: list[ExitStack] = []  # kept: closed when collected otherwise
 
 
 @cache
