@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import deque
@@ -107,12 +108,24 @@ def _failure(stage: str, lines: list[str], status: int) -> StageFailed:
     for number, line in reversed(list(enumerate(lines))):
         if exited := _EXITED.match(line):
             # No word of its own: killed, or a bug. The line above, a traceback's last, says most.
-            code = int(exited[1])
-            end = f"killed by signal {-code}" if code < 0 else f"exit status {code}"
-            before = [text for text in lines[:number] if not text.startswith(("> ", _DVC_ERROR))]
+            end, said_by_shell = _ending(int(exited[1]))
+            noise = ("> ", _DVC_ERROR, *said_by_shell)
+            before = [text for text in lines[:number] if not text.startswith(noise)]
             return StageFailed(stage, f"{before[-1]} ({end})" if before else end, needs_a_person=False)
     # DVC itself refused: dvc.yaml is wrong, an input is missing, or another run holds the output.
     return StageFailed(stage, _dvc_reason(lines) or f"exit status {status}", needs_a_person=bool(lines))
+
+
+def _ending(code: int) -> tuple[str, list[str]]:
+    """Words for the status that DVC prints of a command, and what the shell itself may have printed about it.
+
+    DVC gives the command to the user's shell. One that becomes the command (bash) passes a signal on, as -9; one
+    that waits for it (dash) prints the signal's name and itself ends with 128 + 9.
+    """
+    killed_by = -code if code < 0 else code - 128
+    if killed_by in signal.valid_signals():
+        return f"killed by signal {killed_by}", list(filter(None, [signal.strsignal(killed_by)]))
+    return f"exit status {code}", []
 
 
 def _dvc_reason(lines: list[str]) -> str:

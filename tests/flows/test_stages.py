@@ -66,7 +66,9 @@ def test_output_comes_as_the_stage_prints_it_without_dvcs_advice(toy):
     ],
     ids=["told", "bug", "killed"],
 )  # fmt: skip
-def test_a_failed_stage_is_told_by_its_name_and_its_own_reason(toy, script, reason, needs_a_person):
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_a_failed_stage_is_told_by_its_name_and_its_own_reason(toy, script, reason, needs_a_person, shell, monkeypatch):
+    monkeypatch.setenv("SHELL", shell)  # DVC runs a stage's command in it
     add_stage(toy, "fails", script)
     with pytest.raises(StageFailed) as caught:
         run_stage("fails", toy, ignore)
