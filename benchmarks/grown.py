@@ -4,13 +4,15 @@ Twenty thousand small images go through fetch, measure and curate; then 1 % more
 last.
 """
 
+import contextlib
 import json
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -38,17 +40,21 @@ def land(inbox: Path, contents: list[bytes], numbers: range) -> None:
         path.write_bytes(contents[number % len(contents)] + number.to_bytes(4, "big"))
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as name:
-        os.chdir(name)
+@contextmanager
+def workspace() -> Iterator[tuple[dict[str, Any], Path, list[bytes]]]:
+    """An empty workspace with one source, `grown`: its parameters, its inbox, and images to land there."""
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
         values = yaml.safe_load((ROOT / "flows/demo_params.yaml").read_text())
         values["sources"] = {"grown": {"kind": "folder", "domain": "masked"}}
         values["curate"]["dedup"]["max_removed"] = 1.0
         Path("params.yaml").write_text(yaml.safe_dump(values))
         sample = SampleParams(faces=60, image_px=128, seed=1)
         contents = [file.content for file in sample_files("masked", sample) if file.kind == "correct"]
-        inbox = Path("data/inbox/grown")
+        yield values, Path("data/inbox/grown"), contents
 
+
+def main() -> None:
+    with workspace() as (values, inbox, contents):
         land(inbox, contents, range(IMAGES))
         whole = {
             step.__name__: seconds(work)
@@ -60,7 +66,6 @@ def main() -> None:
         values["curate"]["max_yaw"] = 40
         Path("params.yaml").write_text(yaml.safe_dump(values))
         grown["curate"] = seconds(curate)
-        os.chdir(ROOT)
     result = {
         "images": IMAGES,
         "grown_by": GROWTH,

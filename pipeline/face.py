@@ -7,11 +7,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.cover import measure_cover
+from pipeline.cover import Cover, measure_covers
 from pipeline.landmarker import Face
 
 _FACE_HEIGHT = 160  # px: sharpness is read at one face size, so that a large photo does not look blurred
 _SMALL_FACE = 0.2  # share of the largest face's area
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A face in its image."""
+
+    pixels: NDArray[np.uint8]  # (H, W, 3) RGB
+    face: Face
+    whole_height: int  # px of the image that `pixels` shows, perhaps reduced
 
 
 @dataclass(frozen=True)
@@ -33,14 +42,19 @@ class FaceNumbers:
     face_px: float
 
 
-def numbers(pixels: NDArray[np.uint8], face: Face, whole_height: int) -> FaceNumbers:
-    """Measure one face. `pixels` (H, W, 3) RGB shows the image, which is `whole_height` px high as a whole."""
+def numbers(faces: list[Seen]) -> list[FaceNumbers]:
+    """Measure faces, each by itself."""
+    covers = measure_covers([(seen.pixels, seen.face.points) for seen in faces])
+    return [_numbers(seen, cover) for seen, cover in zip(faces, covers, strict=True)]
+
+
+def _numbers(seen: Seen, cover: Cover) -> FaceNumbers:
+    pixels, face = seen.pixels, seen.face
     height, width = pixels.shape[:2]
     left, top = np.floor(face.points.min(axis=0) * (width, height)).astype(int).clip(0)
     right, bottom = np.ceil(face.points.max(axis=0) * (width, height)).astype(int)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)[top : max(bottom, top + 2), left : max(right, left + 2)]
     yaw, pitch, roll = pose(face.transform)
-    cover = measure_cover(pixels, face.points)
     return FaceNumbers(
         yaw,
         pitch,
@@ -54,7 +68,7 @@ def numbers(pixels: NDArray[np.uint8], face: Face, whole_height: int) -> FaceNum
         cover_balance=cover.balance,
         sharpness=_sharpness(grey),
         brightness=float(grey.mean()) if grey.size else 0.0,
-        face_px=float(np.ptp(face.points[:, 1])) * whole_height,
+        face_px=float(np.ptp(face.points[:, 1])) * seen.whole_height,
     )
 
 

@@ -16,6 +16,8 @@ from pipeline.report import ReportParams, folder_pictures, write_page
 from pipeline.rules import CurateParams
 from pipeline.sources import Domain, files_under
 
+_AT_A_TIME = 1000  # images: of no more are the landmarks held, two kilobytes each
+
 
 @dataclass(frozen=True)
 class FolderSource:
@@ -51,8 +53,10 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     with workers(measuring) as processes:
         for source in sources:
             paths = [path for path in listed[source.name] if is_image_name(path)]
-            table = measure_files(processes, source.folder, paths, progress)
-            tables.append(to_frame(table.drop_columns(["landmarks"])).assign(source=source.name, domain=source.domain))
+            for start in range(0, len(paths), _AT_A_TIME):
+                some = paths[start : start + _AT_A_TIME]
+                table = measure_files(processes, source.folder, some, progress).drop_columns(["landmarks"])
+                tables.append(to_frame(table).assign(source=source.name, domain=source.domain))
     images = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
     rows = verdicts(images, limits, read_review(out / "review.csv"))
     write_manifest(rows, out / "manifest.parquet")

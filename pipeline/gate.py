@@ -33,7 +33,8 @@ def accepted_share(images: NDArray[np.uint8]) -> float:
         for image in images:
             pixels = _enlarged(image, settings.decode_px)
             found = sorted(detect(pixels), key=faces.area, reverse=True) or second_try(pixels, look_again)
-            numbers = vars(faces.numbers(pixels, found[0], pixels.shape[0])) if found else {}
+            seen = [faces.Seen(pixels, face, pixels.shape[0]) for face in found[:1]]
+            numbers = {name: value for one in faces.numbers(seen) for name, value in vars(one).items()}
             rows.append({"domain": "masked", "width": pixels.shape[1], "faces": len(found), **numbers})
     if not rows:
         return 0.0

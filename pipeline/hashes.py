@@ -16,41 +16,40 @@ _SIDE, _FINE_SIDE = 8, 16  # frequencies each way: 64 and 256 bits
 class Hashes:
     phash: int  # 64 bits, the first bit the highest: imagehash.phash(image)
     phash_mirrored: int  # 64 bits, of the mirrored image
-    fine: bytes  # 256 bits: the same with 16 x 16 frequencies
-    fine_mirrored: bytes
+    fine_hash: bytes  # 256 bits: the same with 16 x 16 frequencies
+    fine_hash_mirrored: bytes
 
 
-def hashes(image: Image.Image) -> Hashes:
-    """Hash an RGB image and its mirror image.
+def hashes(images: list[Image.Image]) -> list[Hashes]:
+    """Hash RGB images and their mirror images.
 
     phash is imagehash's to the bit (a test compares): grey, scaled by Lanczos to four times the hash's side, cosine
     transform, the lowest frequencies against their median. The fine one is scaled by area, which takes a tenth of the
     time. Mirroring an image flips the sign of the odd horizontal frequencies, so that the mirrored hashes need no
     second transform.
     """
-    grey = image.convert("L")
-    small = np.asarray(grey.resize((4 * _SIDE, 4 * _SIDE), Image.Resampling.LANCZOS))
-    size = (4 * _FINE_SIDE, 4 * _FINE_SIDE)
-    coarse = _low_frequencies(small, _SIDE)
-    fine = _low_frequencies(cv2.resize(np.asarray(grey), size, interpolation=cv2.INTER_AREA), _FINE_SIDE)
-    return Hashes(
-        phash=int.from_bytes(_bits(coarse), "big"),
-        phash_mirrored=int.from_bytes(_bits(_mirrored(coarse)), "big"),
-        fine=_bits(fine),
-        fine_mirrored=_bits(_mirrored(fine)),
-    )
+    if not images:
+        return []
+    greys = [image.convert("L") for image in images]
+    sizes = [(4 * side, 4 * side) for side in (_SIDE, _FINE_SIDE)]
+    coarse = [grey.resize(sizes[0], Image.Resampling.LANCZOS) for grey in greys]
+    fine = [cv2.resize(np.asarray(grey), sizes[1], interpolation=cv2.INTER_AREA) for grey in greys]
+    return [
+        Hashes(int.from_bytes(phash, "big"), int.from_bytes(phash_mirrored, "big"), fine_hash, fine_hash_mirrored)
+        for phash, phash_mirrored, fine_hash, fine_hash_mirrored in zip(
+            *_both_ways(coarse, _SIDE), *_both_ways(fine, _FINE_SIDE), strict=True
+        )
+    ]
 
 
-def _low_frequencies(pixels: NDArray[Any], side: int) -> NDArray[np.float64]:
-    """(side, side) lowest cosine frequencies, vertical by horizontal."""
-    frequencies = dct(dct(pixels, axis=0), axis=1)
-    return np.asarray(frequencies[:side, :side], np.float64)
+def _both_ways(greys: list[Any], side: int) -> tuple[list[bytes], list[bytes]]:
+    """The bits of the (side, side) lowest cosine frequencies, and of those of the mirror images."""
+    frequencies = dct(dct(np.stack(greys), axis=1), axis=2)[:, :side, :side]
+    signs = np.where(np.arange(side) % 2, -1.0, 1.0)
+    return _bits(frequencies), _bits(frequencies * signs)
 
 
-def _mirrored(frequencies: NDArray[np.float64]) -> NDArray[np.float64]:
-    signs = np.where(np.arange(frequencies.shape[1]) % 2, -1.0, 1.0)
-    return frequencies * signs
-
-
-def _bits(frequencies: NDArray[np.float64]) -> bytes:
-    return np.packbits(frequencies > np.median(frequencies)).tobytes()
+def _bits(frequencies: NDArray[np.float64]) -> list[bytes]:
+    flat = frequencies.reshape(len(frequencies), -1)
+    bits = np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
+    return [row.tobytes() for row in bits]

@@ -8,7 +8,7 @@ new archives, and a killed run goes on with the next one.
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -27,10 +27,10 @@ from pydantic.dataclasses import dataclass as params_dataclass
 from pipeline import face as faces
 from pipeline import params
 from pipeline.archives import read_members
-from pipeline.cover import WEIGHTS, measure_cover, unfound_eyes
+from pipeline.cover import WEIGHTS, measure_covers, unfound_eyes
 from pipeline.files import digest_of, link_or_copy, read_or_empty, replace_folder, replacing, sha256, work_folder
 from pipeline.hashes import hashes
-from pipeline.images import decode
+from pipeline.images import Picture, decode
 from pipeline.landmarker import MODEL_SHA256, Detect, Face, open_landmarker
 from pipeline.manifest import INDEX_SCHEMA, LANDMARK_SCALE, MEASURED_SCHEMA, read_table
 from pipeline.params import STRICT
@@ -38,12 +38,13 @@ from pipeline.progress import Progress
 from pipeline.workers import Workers
 
 MEASURED = Path("data/measured")
-VERSION = 2
+VERSION = 3
 """Counts up when a change of this code changes the numbers: tables of another version are measured again."""
 
 LOW_CONFIDENCE = 0.2  # of a second try at an image in which no face was found
 _ROOM, _HIDDEN = 0.25, 0.4  # its padding, as a share of the image, and the cover from which it is believed
-_PIECE = 32  # images in one piece of work: small enough that progress is seen and processes end together
+_HELD_BYTES = 32 << 20  # of images held between the two passes
+PIECE = 32  # images in one piece of work: small enough that progress is seen and processes end together
 
 
 @params_dataclass(frozen=True, config=STRICT)
@@ -98,7 +99,7 @@ def measure_files(
 ) -> pa.Table:
     """Measure images of an archive or a folder, in the order of `paths`: MEASURED_SCHEMA, `archive` null."""
     places = [Place(container, path) for path in paths]
-    pieces = [places[start : start + _PIECE] for start in range(0, len(places), _PIECE)]
+    pieces = [places[start : start + PIECE] for start in range(0, len(places), PIECE)]
     tables: dict[int, list[pa.Table]] = {}
     for number, parts in measuring.run(pieces):
         tables[number] = parts
@@ -109,11 +110,10 @@ def measure_files(
 
 def measure_places(places: list[Place], settings: MeasureParams) -> pa.Table:
     """What a worker process does with images of one container: read, decode and measure each once."""
+    cv2.setNumThreads(1)  # there is a process for each core
     detect, look_again = _landmarker(settings.max_faces, 0.5), _landmarker(1, LOW_CONFIDENCE)
-    rows = [
-        {"path": place.path, **measure_image(content, detect, look_again, settings.decode_px)}
-        for place, content in zip(places, _contents(places), strict=True)
-    ]
+    measured = measure_images(_contents(places), detect, look_again, settings.decode_px)
+    rows = [{"path": place.path, **row} for place, row in zip(places, measured, strict=True)]
     return pa.Table.from_pylist(rows, MEASURED_SCHEMA)
 
 
@@ -124,27 +124,61 @@ def lost_row(place: Place) -> pa.Table:
     return pa.Table.from_pylist([{"path": place.path, **_unreadable(content)}], MEASURED_SCHEMA)
 
 
-def measure_image(content: bytes, detect: Detect, look_again: Detect, decode_px: int) -> dict[str, object]:
-    """All columns of one row but path and archive; an unreadable image has no width and no hash."""
-    row = _unreadable(content)
-    picture = decode(content, decode_px)
-    if picture is None:
-        return row
-    found_hashes = hashes(picture.image)
-    row |= {
-        "width": picture.width,
-        "height": picture.height,
-        "phash": found_hashes.phash,
-        "phash_mirrored": found_hashes.phash_mirrored,
-        "fine_hash": found_hashes.fine,
-        "fine_hash_mirrored": found_hashes.fine_mirrored,
-    }
-    pixels = picture.pixels()
-    found = sorted(detect(pixels), key=faces.area, reverse=True) or second_try(pixels, look_again)
-    if not found:
-        return row | {"cover_eyes": unfound_eyes(pixels)}
-    row["faces"] = 1 + sum(faces.is_another(face, found[0]) for face in found[1:])
-    return row | asdict(faces.numbers(pixels, found[0], picture.height)) | {"landmarks": _packed(found[0])}
+def measure_images(
+    contents: Iterable[bytes], detect: Detect, look_again: Detect, decode_px: int
+) -> Iterator[dict[str, object]]:
+    """All columns of each image's row but path and archive; an unreadable image has no width and no hash.
+
+    In two passes over some images at a time: what is done right after the landmarker has run takes twice as long
+    (docs/curation.md), for it leaves none of the processor's caches as they were.
+    """
+    held: list[_Held] = []
+    for content in contents:
+        picture = decode(content, decode_px)
+        found = _find(picture.pixels(), detect, look_again) if picture else []
+        held.append(_Held(content, picture, found))
+        if sum(one.size for one in held) > _HELD_BYTES:
+            yield from _rows(held)
+            held = []
+    yield from _rows(held)
+
+
+@dataclass(frozen=True)
+class _Held:
+    """An image between the passes."""
+
+    content: bytes
+    picture: Picture | None
+    faces: list[Face]  # the largest first
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory."""
+        return len(self.content) + (3 * self.picture.image.width * self.picture.image.height if self.picture else 0)
+
+
+def _rows(held: list[_Held]) -> Iterator[dict[str, object]]:
+    """The second pass."""
+    pictures = [one.picture for one in held if one.picture]
+    found_hashes = iter(hashes([picture.image for picture in pictures]))
+    seen = [
+        faces.Seen(one.picture.pixels(), one.faces[0], one.picture.height) for one in held if one.picture and one.faces
+    ]
+    numbers = iter(faces.numbers(seen))
+    for one in held:
+        row = _unreadable(one.content)
+        if one.picture:
+            row |= {"width": one.picture.width, "height": one.picture.height} | vars(next(found_hashes))
+            if one.faces:
+                row["faces"] = 1 + sum(faces.is_another(face, one.faces[0]) for face in one.faces[1:])
+                row |= vars(next(numbers)) | {"landmarks": _packed(one.faces[0])}
+            else:
+                row["cover_eyes"] = unfound_eyes(one.picture.pixels())
+        yield row
+
+
+def _find(pixels: NDArray[np.uint8], detect: Detect, look_again: Detect) -> list[Face]:
+    return sorted(detect(pixels), key=faces.area, reverse=True) or second_try(pixels, look_again)
 
 
 def second_try(pixels: NDArray[np.uint8], look_again: Detect) -> list[Face]:
@@ -159,7 +193,7 @@ def second_try(pixels: NDArray[np.uint8], look_again: Detect) -> list[Face]:
         size = np.array([padded.shape[1], padded.shape[0]], np.float32)
         points = (face.points * size - (left, top)) / (width, height)
         moved = Face(points.astype(np.float32), face.transform)
-        if measure_cover(pixels, moved.points).face > _HIDDEN:
+        if measure_covers([(pixels, moved.points)])[0].face > _HIDDEN:
             return [moved]
     return []
 

@@ -101,7 +101,7 @@ def _bare_chin(maps: Tensor) -> Tensor:
 
 
 def export(network: Segmenter, out: Path) -> None:
-    """Write ONNX that OpenCV reads: of the planes only those that are read off. The regions were there to learn by."""
+    """Write ONNX for any number of crops, with the planes that are read off; the regions were there to learn by."""
     network, whole = copy.deepcopy(network).eval(), network.head
     network.head = nn.Conv2d(whole.in_channels, len(cover.PLANES), 1)
     with torch.no_grad():
@@ -110,7 +110,15 @@ def export(network: Segmenter, out: Path) -> None:
         network.head.bias.copy_(whole.bias[: len(cover.PLANES)])
     sample = torch.zeros(1, 3, SIDE, SIDE)
     beside = out.with_name(f".{out.name}.new")
-    torch.onnx.export(network, (sample,), beside, input_names=["pixels"], output_names=["logits"], dynamo=False)
+    torch.onnx.export(
+        network,
+        (sample,),
+        beside,
+        input_names=["pixels"],
+        output_names=["logits"],
+        dynamic_axes={"pixels": {0: "faces"}, "logits": {0: "faces"}},
+        dynamo=False,
+    )
     beside.replace(out)
 
 

@@ -28,8 +28,12 @@ def seen():
     return out
 
 
+def measure_cover(pixels, points):
+    return cover.measure_covers([(pixels, points)])[0]
+
+
 def mean(seen, kind: str, name: str) -> float:
-    return float(np.mean([getattr(cover.measure_cover(*face), name) for face in seen[kind]]))
+    return float(np.mean([getattr(measure_cover(*face), name) for face in seen[kind]]))
 
 
 @pytest.mark.parametrize("name", ["nose", "mouth", "chin"])
@@ -63,9 +67,7 @@ def test_where_no_face_is_found_a_mask_over_the_eyes_is_still_seen(seen):
 
 
 def test_every_number_is_a_share(seen):
-    numbers = [
-        value for faces in seen.values() for face in faces for value in vars(cover.measure_cover(*face)).values()
-    ]
+    numbers = [value for faces in seen.values() for face in faces for value in vars(measure_cover(*face)).values()]
     assert all(0 <= value <= 1 for value in numbers)
 
 
@@ -77,19 +79,19 @@ def test_size_and_turn_of_the_picture_change_little(seen, zoom, turn):
     turned = cv2.warpAffine(pixels, matrix, (256, 256), borderMode=cv2.BORDER_REFLECT_101)
     moved = (points * 256 - 0.5) @ matrix[:, :2].T + matrix[:, 2]
     sized = cv2.resize(turned, (side, side), interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC)
-    before = vars(cover.measure_cover(pixels, points))
-    after = vars(cover.measure_cover(sized, ((moved + 0.5) / 256).astype(np.float32)))
+    before = vars(measure_cover(pixels, points))
+    after = vars(measure_cover(sized, ((moved + 0.5) / 256).astype(np.float32)))
     assert all(abs(before[name] - after[name]) < 0.12 for name in ("nose", "mouth", "face", "eyes"))
 
 
 @pytest.mark.parametrize("shift", [(-3.0, 0.0), (0.0, 5.0), (0.6, 0.6)])
 def test_a_face_outside_the_image_is_measured_without_complaint(seen, shift):
     pixels, points = seen["correct"][0]
-    assert 0 <= cover.measure_cover(pixels, points + np.array(shift, np.float32)).nose <= 1
+    assert 0 <= measure_cover(pixels, points + np.array(shift, np.float32)).nose <= 1
 
 
 def test_a_face_of_no_size_is_measured_without_complaint():
-    numbers = cover.measure_cover(np.zeros((4, 4, 3), np.uint8), np.full((478, 2), 0.5, np.float32))
+    numbers = measure_cover(np.zeros((4, 4, 3), np.uint8), np.full((478, 2), 0.5, np.float32))
     assert all(0 <= value <= 1 for value in vars(numbers).values())
 
 

@@ -14,7 +14,7 @@ from pipeline import measure as module
 from pipeline.archives import read_members
 from pipeline.landmarker import LANDMARKS, Face, open_landmarker
 from pipeline.manifest import MEASURED_SCHEMA
-from pipeline.measure import LOW_CONFIDENCE, measure, measure_image, second_try
+from pipeline.measure import LOW_CONFIDENCE, measure, measure_images, second_try
 from tests.conftest import inside
 
 
@@ -83,8 +83,24 @@ def test_a_second_try_gives_landmarks_in_the_image_s_own_shares(sample_workspace
 
 
 def test_an_unreadable_image_has_a_row_with_no_numbers():
-    row = measure_image(b"no image", nothing, nothing, 256)
+    (row,) = measure_images([b"no image"], nothing, nothing, 256)
     assert (row["faces"], row["bytes"], row.get("width"), row.get("phash")) == (0, 8, None, None)
+
+
+def test_rows_are_the_same_whatever_images_are_measured_along(sample_workspace):
+    archive = sample_workspace / "data/raw/maskedface/00000.zip"
+    index = pd.read_parquet(archive.with_name("index.parquet"))
+    contents = list(read_members(archive, index[index["archive"] == archive.name]["path"][:7]))
+    with open_landmarker(4) as detect:
+        together = list(measure_images(contents, detect, nothing, 256))
+        alone = [row for content in contents for row in measure_images([content], detect, nothing, 256)]
+    assert together == alone
+
+
+def test_images_too_large_to_hold_together_are_measured_all_the_same(monkeypatch):
+    monkeypatch.setattr("pipeline.measure._HELD_BYTES", 20)
+    rows = measure_images([b"a" * 30, b"b", b"c" * 19, b"d"], nothing, nothing, 256)
+    assert [row["bytes"] for row in rows] == [30, 1, 19, 1]
 
 
 def boxed(left, top, right, bottom):
@@ -98,7 +114,7 @@ def test_a_second_face_counts_from_a_fifth_of_the_first_s_area(side, counted):
     buffer = io.BytesIO()
     Image.new("RGB", (64, 64)).save(buffer, "PNG")
     found = [boxed(0, 0, side, side), boxed(0.4, 0.4, 1.0, 1.0)]
-    row = measure_image(buffer.getvalue(), lambda pixels: found, nothing, 256)
+    (row,) = measure_images([buffer.getvalue()], lambda pixels: found, nothing, 256)
     assert row["faces"] == counted
     assert row["face_px"] == pytest.approx(0.6 * 64, rel=1e-3)
 
@@ -145,5 +161,7 @@ def test_a_blurred_face_is_less_sharp(plain_face):
     import cv2
 
     pixels, face = plain_face
-    sharp = faces.numbers(pixels, face, 256).sharpness
-    assert faces.numbers(cv2.GaussianBlur(pixels, (0, 0), 3), face, 256).sharpness < sharp / 2
+    sharp, blurred = faces.numbers(
+        [faces.Seen(shown, face, 256) for shown in (pixels, cv2.GaussianBlur(pixels, (0, 0), 3))]
+    )
+    assert blurred.sharpness < sharp.sharpness / 2
