@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pipeline.errors import run
+from pipeline.errors import FacemaskError, run
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -46,6 +46,15 @@ def parser() -> argparse.ArgumentParser:
         "stages", nargs="*", metavar="STAGE", help="only these stages of dvc.yaml, as train or measure@ffhq"
     )
 
+    fetch = add(
+        "fetch",
+        _fetch,
+        "Bring the sources of params.yaml here; what is there already is not fetched again.",
+        "facemask fetch ffhq",
+    )
+    fetch.add_argument("sources", nargs="*", metavar="SOURCE", help="only these sources (default: all)")
+    fetch.add_argument("--verify", action="store_true", help="fetch nothing: check every image that lies there")
+
     curate = add(
         "curate",
         _curate,
@@ -84,6 +93,24 @@ def _run(options: argparse.Namespace) -> None:
     from flows.run import run_here
 
     run_here(options.stages or None)
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from pipeline.sources import load_sources
+    from pipeline.verify import verify
+
+    known = load_sources()
+    for name in options.sources or known:
+        if name not in known:
+            raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(known)}")
+    for name in options.sources or known:
+        if options.verify:
+            verify(Path("data/raw") / name)
+        else:
+            from flows.stages import run_stage
+
+            run_stage(f"fetch@{name}", Path.cwd(), print)
+    print(f"facemask: {'whole' if options.verify else 'there'}: {', '.join(options.sources or known)}")
 
 
 def _curate(options: argparse.Namespace) -> None:

@@ -3,7 +3,8 @@
     data/raw/SOURCE/00000.zip ...   the archives; one once written never changes while its files stay as they were
     data/raw/SOURCE/index.parquet   a row for every image (manifest.INDEX_SCHEMA)
 
-Half-done work lies in work/fetch/SOURCE/: the archives written so far, each with its own table beside it.
+Half-done work lies in work/fetch/SOURCE/: the archives written so far, each with its own table beside it, and what was
+downloaded for the next one.
 """
 
 import hashlib
@@ -17,20 +18,22 @@ import pyarrow.parquet as pq
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from pipeline import params
-from pipeline.archives import write_archive
+from pipeline import network, params
+from pipeline.archives import read_members, write_archive
+from pipeline.download import Failure, download
 from pipeline.errors import FacemaskError
 from pipeline.files import link_or_copy, replace_folder, replacing, work_folder
 from pipeline.images import is_image_name
 from pipeline.manifest import INDEX_SCHEMA
-from pipeline.offers import Offer, offers
+from pipeline.offers import Lot, Offer, folder_lots, no_images, sample_lot
 from pipeline.params import STRICT
 from pipeline.progress import Progress
 from pipeline.sample import SampleParams
-from pipeline.sources import load_sources
+from pipeline.sources import FfhqSource, FolderSource, NamedSource, load_sources
 
-RAW = Path("data/raw")
-_STATE_SCHEMA = INDEX_SCHEMA.append(pa.field("signature", pa.string()))
+RAW, INBOX = Path("data/raw"), Path("data/inbox")
+_STATE_SCHEMA = pa.schema([*INDEX_SCHEMA, ("signature", pa.string()), ("lot", pa.string())])
+_NAMED_FAILURES = 20  # the rest is counted
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -38,61 +41,173 @@ class FetchParams:
     """params.yaml, block `fetch`."""
 
     archive_images: Annotated[int, Field(ge=1, le=10_000)]
+    mirror: str | None
     sample: SampleParams
 
 
 def fetch(name: str) -> None:
-    """Bring one source of params.yaml to data/raw/NAME/."""
+    """Bring one source of params.yaml to data/raw/NAME/.
+
+    Raises FacemaskError unless all of it is there; what could be brought is kept, and published.
+    """
     settings = params.load("fetch", FetchParams)
     sources = load_sources()
     if name not in sources:
         raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(sources)}")
     state = work_folder("fetch", name)
     try:
-        every = list(offers(name, sources[name], settings.sample))
+        lots = _lots(name, sources[name], settings, state)
+        _forget_other_lots(state, lots)
+        failures = [failure for lot in lots for failure in _bring(name, lot, state, settings.archive_images)]
     except FacemaskError:
         # DVC removes a stage's output before it runs it: what was fetched before is put back.
         if any(state.glob("*.parquet")):
             _publish(state, RAW / name)
         raise
-    images = [offer for offer in every if is_image_name(offer.path)]
-    print(
-        f"fetch {name}: {len(images):,} images, {len(every) - len(images):,} other files left alone",
-        flush=True,
-    )
+    if any(state.glob("*.parquet")):
+        _publish(state, RAW / name)
+    elif not failures:
+        raise no_images(name, f"{INBOX / name}/")
+    if failures:
+        raise _told(name, failures)
+    shutil.rmtree(state / network.CONTAINERS, ignore_errors=True)
+    shutil.rmtree(state / network.IMAGES, ignore_errors=True)
 
-    kept = _unchanged_archives(state, images)
-    _write_new_archives(name, state, images, kept, settings.archive_images)
-    _publish(state, RAW / name)
+
+def _lots(name: str, source: FfhqSource | FolderSource | NamedSource, settings: FetchParams, state: Path) -> list[Lot]:
+    """What the source has, the inbox first: what a person put there need not be fetched."""
+    by_hand, mirror = folder_lots(INBOX / name), settings.mirror
+    match source.kind:
+        case "sample":
+            return [sample_lot(source.domain, settings.sample)]
+        case "folder":
+            lots = network.located_lots(source.path, state) if source.path else by_hand
+            if not lots:
+                raise no_images(name, source.path or f"{INBOX / name}/")
+            return lots
+        case "ffhq":
+            return [*by_hand, network.ffhq_lot(source, mirror, state)]
+        case "portraits":
+            return [*by_hand, network.portraits_lot(mirror, state)]
+        case "curated":
+            return [*by_hand, network.curated_lot(source.domain, mirror, state)]
+        case "maskedface":
+            here = {lot.name for lot in by_hand}
+            return [*by_hand, *(lot for lot in network.maskedface_lots(mirror, state) if lot.name not in here)]
 
 
-def _unchanged_archives(state: Path, images: list[Offer]) -> dict[str, str]:
-    """Remove archives of which a file changed or went; return path -> archive for what the others hold."""
-    offered = {offer.path: offer.signature for offer in images}
-    kept: dict[str, str] = {}
-    for archive in sorted(state.glob("*.zip")):
+def _bring(name: str, lot: Lot, state: Path, archive_images: int) -> list[Failure]:
+    """Bring one lot into archives; gives what could not be downloaded."""
+    if lot.container:
+        if _settled(state, lot):
+            return []
+        if failures := download([lot.container], state / network.CONTAINERS, f"fetch {name}"):
+            return failures
+    elsewhere = {row["path"] for table in _tables(state) for row in _rows(table) if row["lot"] != lot.name}
+    with lot.open() as offered:
+        every = list(offered)
+        images = [offer for offer in every if is_image_name(offer.path) and offer.path not in elsewhere]
+        print(
+            f"fetch {name}{lot.name and f', {lot.name}'}: {len(images):,} images, "
+            f"{len(every) - len(images):,} other files left alone",
+            flush=True,
+        )
+        kept = _unchanged(state, lot, images)
+        new = [offer for offer in images if offer.path not in kept]
+        failures = _write_new_archives(name, lot, state, new, archive_images)
+    if lot.container:
+        _settle(state, lot, len(images))
+    return failures
+
+
+def _tables(state: Path) -> list[Path]:
+    """The tables of the archives that are whole."""
+    return sorted(table for table in state.glob("*.parquet") if table.with_suffix(".zip").exists())
+
+
+def _rows(table: Path) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = pq.read_table(table, columns=["path", "signature", "lot"]).to_pylist()
+    return rows
+
+
+def _forget_other_lots(state: Path, lots: list[Lot]) -> None:
+    """Remove half-written archives, and those of lots that the source no longer has."""
+    names = {lot.name for lot in lots}
+    for archive in state.glob("*.zip"):
         table = archive.with_suffix(".parquet")
-        rows = pq.read_table(table).to_pylist() if table.exists() else []
-        if rows and all(offered.get(row["path"]) == row["signature"] for row in rows):
-            kept.update({row["path"]: archive.name for row in rows})
-        else:
-            table.unlink(missing_ok=True)
-            archive.unlink()
+        if not table.exists() or pq.read_schema(table) != _STATE_SCHEMA or _rows(table)[0]["lot"] not in names:
+            _remove(archive)
+
+
+def _unchanged(state: Path, lot: Lot, images: list[Offer]) -> set[str]:
+    """Remove the lot's archives of which a file changed or went; return the paths that the others hold."""
+    offered = {offer.path: offer for offer in images}
+    kept: set[str] = set()
+    for table in _tables(state):
+        rows = _rows(table)
+        if rows[0]["lot"] != lot.name:
+            continue
+        same = [row["path"] for row in rows if row["signature"] in _signatures(offered.get(row["path"]))]
+        if len(same) == len(rows):
+            kept.update(same)
+            continue
+        archive = table.with_suffix(".zip")
+        # What was fetched whole is not fetched again: it waits for its new archive where downloads do.
+        again = [path for path in same if offered[path].remote]
+        for path, content in zip(again, read_members(archive, again), strict=True):
+            with replacing(state / network.IMAGES / path) as beside:
+                beside.write_bytes(content)
+        _remove(archive)
     return kept
 
 
-def _write_new_archives(name: str, state: Path, images: list[Offer], kept: dict[str, str], archive_images: int) -> None:
-    new = [offer for offer in images if offer.path not in kept]
+def _signatures(offer: Offer | None) -> set[str | None]:
+    """Those of a row that still holds what is offered."""
+    return {offer.signature, offer.broken_signature} if offer else set()
+
+
+def _remove(archive: Path) -> None:
+    archive.with_suffix(".parquet").unlink(missing_ok=True)
+    archive.unlink(missing_ok=True)
+
+
+def _settled(state: Path, lot: Lot) -> bool:
+    """Whether all images of a downloaded container are in archives: then the container itself is gone."""
+    note = state / f"{lot.name}.images"
+    held = sum(row["lot"] == lot.name for table in _tables(state) for row in _rows(table))
+    return note.exists() and held == int(note.read_text())
+
+
+def _settle(state: Path, lot: Lot, images: int) -> None:
+    with replacing(state / f"{lot.name}.images") as beside:
+        beside.write_text(str(images))
+    (state / network.CONTAINERS / lot.name).unlink()
+
+
+def _write_new_archives(name: str, lot: Lot, state: Path, new: list[Offer], archive_images: int) -> list[Failure]:
     progress = Progress(f"fetch {name}", len(new))
     numbers = _free_numbers(state)
+    failures: list[Failure] = []
     for start in range(0, len(new), archive_images):
         batch = new[start : start + archive_images]
+        remotes = [offer.remote for offer in batch if offer.remote]
+        of = f"{start // archive_images + 1} of {-(-len(new) // archive_images)}"
+        if failed := download(remotes, state / network.IMAGES, f"fetch {name}, archive {of}"):
+            failures += failed  # what came of this archive waits for the rest
+            if len(failed) < len(remotes):
+                continue
+            # None came at all: the host refuses or is gone, and asking on would only make that worse.
+            rest = [offer.remote for offer in new[start + archive_images :] if offer.remote]
+            return failures + [Failure(remote, failed[-1].reason) for remote in rest]
         archive = state / f"{next(numbers):05d}.zip"
         rows: list[dict[str, object]] = []
-        write_archive(archive, _contents(batch, archive.name, rows, progress))
+        write_archive(archive, _contents(batch, archive.name, lot.name, rows, progress))
         # The table says that the archive is whole: it is written after it.
         with replacing(archive.with_suffix(".parquet")) as beside:
             pq.write_table(pa.Table.from_pylist(rows, _STATE_SCHEMA), beside)
+        for remote in remotes:
+            (state / network.IMAGES / remote.path).unlink()
+    return failures
 
 
 def _free_numbers(state: Path) -> Iterator[int]:
@@ -104,7 +219,7 @@ def _free_numbers(state: Path) -> Iterator[int]:
 
 
 def _contents(
-    batch: list[Offer], archive: str, rows: list[dict[str, object]], progress: Progress
+    batch: list[Offer], archive: str, lot: str, rows: list[dict[str, object]], progress: Progress
 ) -> Iterator[tuple[str, bytes]]:
     """Read each file once: give its bytes to the archive, and append its row."""
     for offer in batch:
@@ -118,7 +233,9 @@ def _contents(
                 "licence": offer.licence,
                 "author": offer.author,
                 "url": offer.url,
-                "signature": offer.signature,
+                "subset": offer.subset,
+                "signature": offer.signature if content else offer.broken_signature or offer.signature,
+                "lot": lot,
             }
         )
         yield offer.path, content
@@ -131,10 +248,23 @@ def _publish(state: Path, target: Path) -> None:
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     tables = []
-    for table in sorted(state.glob("*.parquet")):
+    for table in _tables(state):
         archive = table.with_suffix(".zip")
         link_or_copy(archive, made / archive.name)
         tables.append(pq.read_table(table).select(INDEX_SCHEMA.names))
     index = pa.concat_tables(tables).cast(INDEX_SCHEMA).sort_by("path")
     pq.write_table(index, made / "index.parquet", compression="zstd")
     replace_folder(made, target)
+
+
+def _told(name: str, failures: list[Failure]) -> FacemaskError:
+    """Print what failed, and give the error that sums it up."""
+    for failure in failures[:_NAMED_FAILURES]:
+        print(f"fetch {name}: {failure.remote.path} is missing: {failure.reason}", flush=True)
+    if len(failures) > _NAMED_FAILURES:
+        print(f"fetch {name}: and {len(failures) - _NAMED_FAILURES:,} more", flush=True)
+    first = failures[0]
+    return FacemaskError(
+        f"{len(failures):,} of source '{name}' missing, first {first.remote.path} ({first.reason}): the same command "
+        f"fetches only these; by hand they go to {INBOX / name}/ under the same paths"
+    )

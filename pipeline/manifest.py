@@ -79,7 +79,13 @@ _MEASUREMENTS = [
     _field("phash", pa.uint64(), "64-bit perceptual hash as imagehash.phash computes it; null: unreadable", null=True),
 ]  # fmt: skip
 
-INDEX_SCHEMA = pa.schema(_IDENTITY + _ATTRIBUTION)
+INDEX_SCHEMA = pa.schema(
+    [
+        *_IDENTITY,
+        *_ATTRIBUTION,
+        _field("subset", pa.string(), "training or validation, as FFHQ's own index divides its photos", null=True),
+    ]
+)
 
 LANDMARK_SCALE = 1 / 16384
 """Landmarks are stored as int16 counts of this share of the image's width or height: 0.06 px of 1024."""

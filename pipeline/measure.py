@@ -9,11 +9,11 @@ new archives, and a killed run goes on with the next one.
 import hashlib
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
@@ -27,7 +27,9 @@ from pydantic.dataclasses import dataclass as params_dataclass
 from pipeline import face as faces
 from pipeline import params
 from pipeline.archives import read_members
+from pipeline.cluster import dask_cluster
 from pipeline.cover import WEIGHTS, measure_covers, unfound_eyes
+from pipeline.errors import FacemaskError
 from pipeline.files import digest_of, link_or_copy, read_or_empty, replace_folder, replacing, sha256, work_folder
 from pipeline.hashes import hashes
 from pipeline.images import Picture, decode
@@ -53,6 +55,8 @@ class MeasureParams:
 
     max_faces: Annotated[int, Field(ge=2, le=16)]
     decode_px: Annotated[int, Field(ge=128, le=4096)]
+    executor: Literal["processes", "dask"]
+    address: str | None  # of Dask's scheduler
 
 
 @dataclass(frozen=True)
@@ -89,15 +93,26 @@ def measure(name: str) -> None:
     replace_folder(made, target)
 
 
-def workers(settings: MeasureParams, count: int | None = None) -> Workers[Place, pa.Table]:
-    """`count` processes that measure, by default one for each core."""
-    return Workers(partial(measure_places, settings=settings), lost_row, count)
+@contextmanager
+def workers(settings: MeasureParams, count: int | None = None) -> Iterator[Workers[Place, pa.Table]]:
+    """`count` processes that measure, by default one for each core; or the workers of a Dask cluster."""
+    with ExitStack() as stack:
+        cluster = None
+        if settings.executor == "dask":
+            if not settings.address:
+                raise FacemaskError(
+                    "measure.executor is dask: params.yaml must say measure.address, as tcp://HOST:8786"
+                )
+            cluster = stack.enter_context(dask_cluster(settings.address))
+        work = partial(measure_places, settings=settings)
+        yield stack.enter_context(Workers(work, lost_row, count, cluster))
 
 
 def measure_files(
     measuring: Workers[Place, pa.Table], container: Path, paths: list[str], progress: Progress
 ) -> pa.Table:
     """Measure images of an archive or a folder, in the order of `paths`: MEASURED_SCHEMA, `archive` null."""
+    container = container.resolve()  # a cluster's workers have folders of their own
     places = [Place(container, path) for path in paths]
     pieces = [places[start : start + PIECE] for start in range(0, len(places), PIECE)]
     tables: dict[int, list[pa.Table]] = {}
@@ -226,7 +241,9 @@ def _landmarker(max_faces: int, confidence: float) -> Detect:
 def _key(settings: MeasureParams, rows: pd.DataFrame) -> str:
     """Names an archive's table by all that it depends on."""
     files = rows[["path", "sha256"]].to_numpy().tolist()
-    return digest_of(VERSION, MODEL_SHA256, sha256(WEIGHTS), asdict(settings), files)
+    # Not where it is measured: that changes no number.
+    of_numbers = {"max_faces": settings.max_faces, "decode_px": settings.decode_px}
+    return digest_of(VERSION, MODEL_SHA256, sha256(WEIGHTS), of_numbers, files)
 
 
 def _with_archive(table: pa.Table, archive: str) -> pa.Table:

@@ -1,17 +1,18 @@
-"""What a source offers: every file of it, and how to read it."""
+"""What a source offers: every file of it, in lots, and how to read each."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pipeline.containers import is_container, open_container
+from pipeline.download import Remote
 from pipeline.errors import FacemaskError
 from pipeline.files import read_or_empty
 from pipeline.images import is_image_name
 from pipeline.sample import SampleFile, SampleParams, sample_files
-from pipeline.sources import Domain, Source, files_under
-
-INBOX = Path("data/inbox")
+from pipeline.sources import Domain, files_under
 
 
 @dataclass(frozen=True)
@@ -24,39 +25,63 @@ class Offer:
     licence: str | None = None
     author: str | None = None
     url: str | None = None
+    subset: str | None = None
+    remote: Remote | None = None  # to be downloaded before it can be read
+    broken_signature: str | None = None  # instead, of one that cannot be read: another try may find it mended
 
 
-def offers(name: str, source: Source, sample: SampleParams) -> Iterator[Offer]:
-    """Every file of a source, images or not, ordered by path.
+@dataclass(frozen=True)
+class Lot:
+    """Files of a source that come together: no archive holds files of two lots."""
 
-    Raises FacemaskError, saying where to put the files, for a source that has none.
-    """
-    if source.kind == "sample":
-        return _sample_offers(source.domain, sample)
-    return _folder_offers(name, source.kind)
+    name: str  # unique in the source
+    open: Callable[[], AbstractContextManager[Iterable[Offer]]]
+    container: Remote | None = None  # a zip or tar to be downloaded before it can be opened
 
 
-def _sample_offers(domain: Domain, sample: SampleParams) -> Iterator[Offer]:
+def sample_lot(domain: Domain, sample: SampleParams) -> Lot:
+    """The embedded sample."""
     signature = f"sample {sample.faces} {sample.image_px} {sample.seed}"
 
     def offer(file: SampleFile) -> Offer:
         return Offer(file.path, signature, lambda: file.content, file.licence, file.author, file.url)
 
-    return map(offer, sample_files(domain, sample))
+    return Lot("sample", lambda: nullcontext(map(offer, sample_files(domain, sample))))
 
 
-def _folder_offers(name: str, kind: str) -> Iterator[Offer]:
-    folder = INBOX / name
-    files = list(files_under(folder)) if folder.is_dir() else []
-    if not any(is_image_name(path) for path, _ in files):
-        what = {
-            "ffhq": "FFHQ's images1024x1024 or thumbnails128x128",
-            "maskedface": "MaskedFace-Net's folders CMFD and IMFD",
-        }.get(kind, "its images")
-        raise FacemaskError(
-            f"source '{name}' has no images in {folder}/: put {what} there (README.md, 'Real data', says "
-            "where they are), then run the same command again"
-        )
-    for path, on_disk in files:
-        stat = on_disk.lstat()
+def folder_lots(folder: Path) -> list[Lot]:
+    """The loose files of a folder, and each zip and tar in it. None for a folder that is not there."""
+    files = [path for path, _ in files_under(folder)] if folder.is_dir() else []
+    containers = [path for path in files if is_container(path) and (folder / path).is_file()]
+    loose = [path for path in files if not is_container(path)]
+    lots = [container_lot(path, folder / path) for path in containers]
+    if any(map(is_image_name, loose)):
+        lots.insert(0, Lot("", lambda: nullcontext(_loose_offers(folder, loose))))
+    return lots
+
+
+def container_lot(name: str, path: Path, download: Remote | None = None) -> Lot:
+    """What a zip or tar at `path` holds."""
+    return Lot(name, partial(_members, path), download)
+
+
+def no_images(name: str, where: str) -> FacemaskError:
+    return FacemaskError(
+        f"source '{name}' has no images in {where}: put its images, or zips of them, there "
+        "(docs/data.md says where to get them), then run the same command again"
+    )
+
+
+def _loose_offers(folder: Path, paths: list[str]) -> Iterator[Offer]:
+    for path in paths:
+        stat = (folder / path).lstat()
         yield Offer(path, f"{stat.st_size} {stat.st_mtime_ns}", partial(read_or_empty, folder, path))
+
+
+@contextmanager
+def _members(path: Path) -> Iterator[Iterable[Offer]]:
+    stat = path.stat()
+    # A broken member says of itself what the whole one would: only the container around it tells a better copy.
+    container = f"broken, in {stat.st_size} {stat.st_mtime_ns}"
+    with open_container(path) as members:
+        yield [Offer(member.path, member.signature, member.read, broken_signature=container) for member in members]

@@ -3,25 +3,50 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline import params
 from pipeline.params import STRICT
 
 Domain = Literal["unmasked", "masked"]
+FfhqImages = Literal["images1024x1024", "thumbnails128x128"]
 
 
 @dataclass(frozen=True, config=STRICT)
-class Source:
-    """One entry of params.yaml's block `sources`."""
+class FfhqSource:
+    """FFHQ over the network, as its index names it."""
 
-    kind: Literal["ffhq", "maskedface", "folder", "sample"]
+    kind: Literal["ffhq"]
+    domain: Domain
+    images: FfhqImages
+    ids: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]  # the first, and the one after the last
+
+
+@dataclass(frozen=True, config=STRICT)
+class FolderSource:
+    """What a person puts into data/inbox/NAME/, or what lies at `path`."""
+
+    kind: Literal["folder"]
+    domain: Domain
+    path: str | None = None  # a folder, zip or tar: on this machine, or at any address that fsspec opens
+
+
+@dataclass(frozen=True, config=STRICT)
+class NamedSource:
+    """A data set of which addresses.yaml knows all, or the embedded sample."""
+
+    kind: Literal["maskedface", "curated", "portraits", "sample"]
     domain: Domain
 
 
-def load_sources() -> dict[str, Source]:
+Source = Annotated[FfhqSource | FolderSource | NamedSource, Field(discriminator="kind")]
+"""One entry of params.yaml's block `sources`."""
+
+
+def load_sources() -> dict[str, FfhqSource | FolderSource | NamedSource]:
     """The block `sources` of params.yaml, in its order."""
     return params.load("sources", dict[str, Source])
 

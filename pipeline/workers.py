@@ -7,6 +7,8 @@ from itertools import islice
 from multiprocessing import get_context
 from typing import Generic, TypeVar
 
+from pipeline.cluster import Cluster
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -16,13 +18,18 @@ PIECES_PER_POOL = 400  # then its processes are replaced: whatever a library lea
 class Workers(Generic[Item, Result]):
     """A pool for `work`, which takes a list of items to one result; use it in a `with`.
 
-    `lost` gives the result for a single item that kills the process that works on it.
+    `lost` gives the result for a single item that kills the process that works on it. With a `cluster` the pieces go
+    there, and only those that killed a worker of it are taken apart here.
     """
 
     def __init__(
-        self, work: Callable[[list[Item]], Result], lost: Callable[[Item], Result], count: int | None = None
+        self,
+        work: Callable[[list[Item]], Result],
+        lost: Callable[[Item], Result],
+        count: int | None = None,
+        cluster: Cluster | None = None,
     ) -> None:
-        self._work, self._lost = work, lost
+        self._work, self._lost, self._cluster = work, lost, cluster
         self._count = count or os.cpu_count() or 1
         self._pool: Executor | None = None
         self._worked = 0  # pieces that this pool has done
@@ -36,6 +43,9 @@ class Workers(Generic[Item, Result]):
     def run(self, pieces: list[list[Item]]) -> Iterator[tuple[int, list[Result]]]:
         """Work on every piece; yields its number and its results as pieces end: one, or several if a process died."""
         todo = dict(enumerate(pieces))
+        if self._cluster:
+            yield from self._on(self._cluster, todo)
+            return
         while todo:
             if self._worked >= PIECES_PER_POOL:
                 self._close()
@@ -46,6 +56,16 @@ class Workers(Generic[Item, Result]):
                 # It was one of those that the processes held, or had waiting.
                 for number in list(todo)[: self._count + 1]:
                     yield number, self._alone(todo.pop(number))
+
+    def _on(self, cluster: Cluster, todo: dict[int, list[Item]]) -> Iterator[tuple[int, list[Result]]]:
+        futures = {cluster.executor.submit(self._work, items): number for number, items in todo.items()}
+        for future in as_completed(futures):
+            number = futures[future]
+            try:
+                results = [future.result()]
+            except cluster.killed:
+                results = self._alone(todo[number])
+            yield number, results
 
     def _until_one_dies(self, todo: dict[int, list[Item]]) -> Iterator[tuple[int, list[Result]]]:
         if self._pool is None:

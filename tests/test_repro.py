@@ -88,3 +88,50 @@ def test_an_unknown_key_is_named(copy):
 def test_metrics_show_what_was_kept(copy):
     shown = dvc(copy, "metrics", "show", "reports/curation.json")
     assert shown.returncode == 0 and "accepted" in shown.stdout
+
+
+def facemask(folder, *words):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, "-m", "flows.cli", *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+
+
+def test_facemask_fetch_brings_the_source_that_is_named(copy):
+    shutil.rmtree(copy / "data/raw/ffhq")
+    shutil.rmtree(copy / "data/raw/maskedface")
+    done = facemask(copy, "fetch", "ffhq")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "facemask: there: ffhq")
+    assert (copy / "data/raw/ffhq/index.parquet").exists()
+    assert not (copy / "data/raw/maskedface").exists()
+
+
+def test_facemask_fetch_verify_passes_what_is_whole(copy):
+    done = facemask(copy, "fetch", "--verify")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "facemask: whole: ffhq, maskedface")
+
+
+def test_facemask_fetch_verify_fails_in_one_line_for_a_damaged_archive(copy):
+    archive = copy / "data/raw/ffhq/00000.zip"
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    archive.unlink()
+    archive.write_bytes(content)
+    done = facemask(copy, "fetch", "ffhq", "--verify")
+    assert done.returncode == 1
+    told = done.stdout.splitlines()[-1]
+    assert "facemask: error: 1 archives of data/raw/ffhq/ are damaged (00000.zip): remove" in told
+
+
+def test_facemask_fetch_knows_no_other_source(copy):
+    done = facemask(copy, "fetch", "fhq")
+    assert (done.returncode, done.stdout) == (
+        1,
+        "facemask: error: params.yaml names no source 'fhq': it has ffhq, maskedface\n",
+    )

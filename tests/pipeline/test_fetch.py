@@ -72,7 +72,7 @@ def test_a_missing_source_says_where_to_put_the_files_and_keeps_the_earlier_outp
     before = archives(workspace)
     shutil.rmtree(workspace / "data/inbox/own")
     shutil.rmtree(workspace / "data/raw/own")  # as DVC does before it runs the stage
-    with pytest.raises(FacemaskError, match=r"'own' has no images in data/inbox/own/: put its images there"):
+    with pytest.raises(FacemaskError, match=r"'own' has no images in data/inbox/own/: put its images"):
         fetch("own")
     assert archives(workspace) == before
 
