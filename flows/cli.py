@@ -36,6 +36,14 @@ def parser() -> argparse.ArgumentParser:
     up = add("up", _up, "Start Prefect on 127.0.0.1 and serve this folder's deployments, until Ctrl-C.", "facemask up")
     up.add_argument("--port", type=_port, default=4200, help="port of server and UI (default: %(default)s)")
 
+    add(
+        "status",
+        _status,
+        "Show what runs in this folder, its last runs, its schedule, and what to do next. Exit status 1: it is not up.",
+        "facemask status",
+    )
+    add("down", _down, "Stop this folder's 'facemask up' and all that runs under it.", "facemask down")
+
     here = add(
         "run",
         _run,
@@ -87,6 +95,18 @@ def _up(options: argparse.Namespace) -> None:
     from flows.up import up
 
     up(options.port)
+
+
+def _status(_options: argparse.Namespace) -> None:
+    from flows.status import status
+
+    status()
+
+
+def _down(_options: argparse.Namespace) -> None:
+    from flows.down import down
+
+    down()
 
 
 def _run(options: argparse.Namespace) -> None:

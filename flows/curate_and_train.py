@@ -1,6 +1,6 @@
 """The flow `curate-and-train`: every stage of dvc.yaml in order, each as a task run of its own.
 
-DVC decides whether a stage runs, Prefect when and where. The workspace is the current folder.
+DVC decides whether a stage runs, Prefect when and where. The workspace is the current folder, one run at a time.
 `python -m flows.curate_and_train [STAGE ...]` runs it in this process, as `facemask run` does.
 """
 
@@ -14,11 +14,12 @@ from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import TerminationSignal
-from prefect.runtime import task_run
+from prefect.runtime import flow_run, task_run
 
 from flows.artifacts import show_rejections, show_samples
 from flows.console import SHOWN, clock, show_stage_lines
 from flows.guard import STOPPED
+from flows.lock import held, run_is_going_on
 from flows.stages import StageFailed, choose, run_stage, stage_names
 from pipeline.errors import run
 
@@ -41,12 +42,15 @@ def curate_and_train(stages: list[str] | None = None) -> None:
     """
     workspace = Path.cwd()
     chosen = choose(stage_names(workspace), stages)
-    for number, stage in enumerate(chosen, start=1):
-        _tell(f"stage {number} of {len(chosen)}: {stage}")
-        # Called directly, not by .submit(): cancellation reaches the main thread only and must end the stage.
-        stage_task(stage)(stage)
-        if show := SHOWN_AFTER.get(stage):
-            show(workspace)
+    # Taken by the run itself, however it was started: by hand, by the worker, on a schedule.
+    with held("run", run_is_going_on) as lock:
+        for number, stage in enumerate(chosen, start=1):
+            _tell(f"stage {number} of {len(chosen)}: {stage}")
+            lock.tell(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))
+            # Called directly, not by .submit(): cancellation reaches the main thread only and must end the stage.
+            stage_task(stage)(stage)
+            if show := SHOWN_AFTER.get(stage):
+                show(workspace)
 
 
 def stage_task(stage: str) -> Task[[str], None]:

@@ -49,10 +49,12 @@ def guarded(
     stdout: int | IO[str] | None = None,
     stderr: int | IO[str] | None = None,
     leader_last: bool = False,
+    hold: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     """Start `command` under a guard; leaving the block, by whatever exception, ends what still runs of it.
 
     `leader_last`: what the command started is ended before the command itself is told (Linux; elsewhere all at once).
+    `hold`: descriptors that the guard, and nobody below it, keeps open until all has ended, as those of a lock.
     """
     process = subprocess.Popen(
         [sys.executable, "-IS", str(Path(__file__).resolve()), *[_LEADER_LAST] * leader_last, *command],
@@ -63,6 +65,7 @@ def guarded(
         stderr=stderr,
         encoding="utf-8",
         errors="replace",
+        pass_fds=hold,
         start_new_session=True,  # a terminal's Ctrl-C reaches the parent only, which then ends this in order
     )
     try:
@@ -99,6 +102,9 @@ def interrupt_on_sigterm() -> None:
 
 def run_guarded(command: Sequence[str], grace_s: float = GRACE_S, leader_last: bool = False) -> int:
     """Run `command` to its end, or until told to stop. Returns the exit status a shell would give."""
+    for entry in Path("/dev/fd").iterdir():  # what the parent handed on is held here, not below
+        with suppress(OSError):  # the listing's own
+            os.set_inheritable(int(entry.name), int(entry.name) <= 2)
     # Blocked before anything starts and taken one by one by sigwait: without handlers no signal comes at a bad moment.
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     _adopt_orphans()

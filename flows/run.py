@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.guard import STOPPED, guarded, interrupt_on_sigterm
-from flows.server import temporary_server
+from flows.lock import holder, run_is_going_on
+from flows.server import is_healthy, server_env, temporary_server
 from flows.stages import program_env
 from pipeline.errors import FacemaskError, run
 
@@ -15,10 +16,13 @@ from pipeline.errors import FacemaskError, run
 def run_here(stages: list[str] | None = None) -> None:
     """Run the flow to its end, each stage's lines shown as they come; a status other than 0 ends this process.
 
-    Where PREFECT_API_URL is set, that server records the run; else one does that lives as long as the run.
+    Where PREFECT_API_URL is set, that server records the run; else this folder's `facemask up`, if there is one; else a
+    server that lives as long as the run.
     """
     if not Path("dvc.yaml").is_file():
         raise FacemaskError(f"no dvc.yaml in {Path.cwd()}: run this in the project's folder")
+    if running := holder("run"):  # the flow looks too; here it is told at once, without a server
+        raise FacemaskError(run_is_going_on(running))
     command = [sys.executable, "-m", "flows.curate_and_train", *(stages or [])]
     interrupt_on_sigterm()
     try:
@@ -37,6 +41,9 @@ def run_here(stages: list[str] | None = None) -> None:
 def _server() -> Iterator[dict[str, str]]:
     if os.environ.get("PREFECT_API_URL"):
         yield program_env()
+        return
+    if (up := holder("up")) and is_healthy(up["port"]):
+        yield server_env(up["port"])
         return
     print("facemask: starting Prefect (10 s the first time)", flush=True)
     with temporary_server() as env:

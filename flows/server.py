@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import socket
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from flows.guard import guarded
+from flows.orphans import HEARTBEAT_S
 from flows.stages import program_env
 from pipeline.errors import FacemaskError
 from pipeline.files import work_folder
@@ -27,18 +29,54 @@ def api_url(port: int) -> str:
 def server_env(port: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     """The environment of a server on `port` and of everything that talks to it.
 
-    pyproject.toml says most of this too, but Prefect reads it in the current folder only and these must hold anywhere.
+    pyproject.toml says some of this too, but Prefect reads it in the current folder only and these must hold anywhere.
     """
+    word = password(environ)
     return {
+        "PREFECT_HOME": str(_own_home()),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
+        # All is named here; and where Prefect imports itself in a running event loop, its plugins end in a traceback.
+        "PREFECT_PLUGINS_ENABLED": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         **program_env(environ),
         "PREFECT_API_URL": api_url(port),
+        # 127.0.0.1 is open to every user of this machine, and a run is a command of their choice.
+        "PREFECT_SERVER_API_AUTH_STRING": word,
+        "PREFECT_API_AUTH_STRING": word,
         # Prefect's default is any origin: every page in the user's browser could then start shell commands here.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
         **_without_proxy(environ),
     }
+
+
+def password(environ: Mapping[str, str] = os.environ) -> str:
+    """What the server asks of everybody, USER:WORD."""
+    return environ.get("PREFECT_SERVER_API_AUTH_STRING") or password_file().read_text(encoding="utf-8").strip()
+
+
+def password_file() -> Path:
+    """The file with this folder's password, USER:WORD, for its owner only; made if it is not there."""
+    path = work_folder().resolve() / "prefect-password"
+    with contextlib.suppress(FileExistsError):
+        # Linked into place whole: another command that starts at the same moment must not read half of it.
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.unlink(missing_ok=True)
+        beside.touch(mode=0o600, exist_ok=False)
+        beside.write_text(f"facemask:{secrets.token_urlsafe(24)}\n", encoding="utf-8")
+        try:
+            os.link(beside, path)
+        finally:
+            beside.unlink()
+    return path
+
+
+def _own_home() -> Path:
+    """Where Prefect keeps its database unless PREFECT_HOME says otherwise: a folder's runs are its own."""
+    home = work_folder().resolve() / "prefect"
+    home.mkdir(mode=0o700, exist_ok=True)
+    return home
 
 
 def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from flows.guard import guarded
+from flows.lock import held_descriptors
 from pipeline.errors import FacemaskError
 
 Log = Callable[[str], None]
@@ -87,7 +88,12 @@ def run_stage(stage: str, workspace: Path, log: Log) -> bool:
     last_lines: deque[str] = deque(maxlen=_REMEMBERED_LINES)
     ran = False
     with guarded(
-        command, cwd=workspace, env=program_env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=workspace,
+        env=program_env(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        hold=held_descriptors(),
     ) as process:
         assert process.stdout is not None
         for line in map(str.rstrip, process.stdout):

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -10,15 +11,21 @@ import time
 import tomllib
 from collections.abc import Mapping
 from contextlib import ExitStack
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import yaml
 
+from flows.api import Api
 from flows.guard import guarded, interrupt_on_sigterm
+from flows.lock import Lock, held, held_descriptors, up_already
+from flows.orphans import crash_orphans, watch_heartbeats
 from flows.server import (
     DEFAULT_PORT,
     HOST,
     api_url,
+    password,
+    password_file,
     port_is_free,
     prefect_command,
     server_command,
@@ -26,40 +33,51 @@ from flows.server import (
     wait_until_healthy,
 )
 from pipeline.errors import FacemaskError
+from pipeline.files import digest_of
 
 _WORKER_POLL_S = 2  # Prefect's 10 s is meant for many workers on a far server
+_WORKER_ENDS = 3  # so many within a minute are no accident: another start would end likewise
 
 
 def up(port: int = DEFAULT_PORT) -> None:
     """Serve this folder's deployments until Ctrl-C or SIGTERM; then everything that was started here is ended."""
-    pools = work_pools(Path("prefect.yaml"))
-    if not port_is_free(port):
-        raise FacemaskError(
-            f"port {port} on {HOST} is in use, perhaps by another 'facemask up': stop that one, "
-            f"or take another port, as in 'facemask up --port {port + 1}'"
-        )
-    interrupt_on_sigterm()
-    try:
-        _serve(port, pools)
-    except KeyboardInterrupt:
-        print("facemask: stopped", flush=True)
+    served = deployments(Path("prefect.yaml"))
+    with held("up", up_already) as lock:
+        if not port_is_free(port):
+            raise FacemaskError(
+                f"port {port} on {HOST} is in use, perhaps by 'facemask up' of another folder: stop that one, "
+                f"or take another port, as in 'facemask up --port {port + 1}'"
+            )
+        lock.tell(port=port, page=f"http://{HOST}:{port}", url=api_url(port), password_file=str(password_file()))
+        interrupt_on_sigterm()
+        try:
+            _serve(port, served, lock)
+        except KeyboardInterrupt:
+            print("facemask: stopped", flush=True)
 
 
-def work_pools(path: Path) -> list[str]:
-    """The pools that the deployments in `path` name, each once."""
+def deployments(path: Path) -> dict[str, str]:
+    """The work pool of each deployment that `path` names."""
     if not path.is_file():
         raise FacemaskError(f"no {path} in {Path.cwd()}: run this in the project's folder")
     try:
-        deployments = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]
-        return list(dict.fromkeys(deployment["work_pool"]["name"] for deployment in deployments))
+        listed = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]
+        return {deployment["name"]: deployment["work_pool"]["name"] for deployment in listed}
     except (yaml.YAMLError, KeyError, TypeError) as error:
         raise FacemaskError(
-            f"{path.resolve()} is no list of deployments that each name a work_pool ({error}): correct it"
+            f"{path.resolve()} is no list of deployments that each have a name and a work_pool ({error}): correct it"
         ) from error
 
 
-def _serve(port: int, pools: list[str]) -> None:
+def worker_name(pool: str, here: Path) -> str:
+    """The same at every start, so that the runs of a killed one are known to be this folder's, on this machine."""
+    return f"facemask-{pool}-{digest_of(socket.gethostname(), str(here))[:8]}"
+
+
+def _serve(port: int, served: Mapping[str, str], lock: Lock) -> None:
     here = Path.cwd()
+    workers = {pool: worker_name(pool, here) for pool in dict.fromkeys(served.values())}
+    api = Api(api_url(port), password())
     # PWD: prefect.yaml's pull step names it as the folder that runs happen in.
     env = {"PREFECT_WORKER_QUERY_SECONDS": str(_WORKER_POLL_S), **server_env(port), "PWD": str(here)}
     with ExitStack() as started:
@@ -73,31 +91,53 @@ def _serve(port: int, pools: list[str]) -> None:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     leader_last=leader_last,
+                    hold=held_descriptors(),  # the next `facemask up` waits until all of a killed one has ended
                 )
             )
             threading.Thread(target=_relay, args=(name, process), daemon=True).start()
             return process
 
         _say(f"starting Prefect's server on {HOST}:{port} (10 s the first time)")
-        running = {"server": start("server", server_command(port))}
-        wait_until_healthy(port, running["server"].poll, "its output is above")
-        for pool in pools:
+        server = start("server", server_command(port))
+        wait_until_healthy(port, server.poll, "its output is above")
+        _crash_orphans(api, list(served), list(workers.values()))
+        watch_heartbeats(api)
+        for pool in workers:
             _make_pool(pool, here, env)
         _say("deploying what prefect.yaml names")
         _prefect("deploy", "prefect.yaml's deployments", ["--no-prompt", "deploy", "--all"], here, env)
-        for pool in pools:
-            name = f"worker {pool}"
-            command = prefect_command("worker", "start", "--pool", pool, "--type", "process")
-            running[name] = start(name, command, leader_last=True)
+
+        def start_worker(pool: str) -> subprocess.Popen[str]:
+            command = prefect_command("worker", "start", "--pool", pool, "--type", "process", "--name", workers[pool])
+            return start(f"worker {pool}", command, leader_last=True)
+
+        running = {pool: start_worker(pool) for pool in workers}
         _say(
-            f"ready\n\n  look at it           http://{HOST}:{port}\n"
-            f"  in a second terminal {_run_line(port, here)}\n  stop                 Ctrl-C\n"
+            f"ready\n\n  look at it           http://{HOST}:{port}\n  {_password_line()}\n"
+            f"  in a second terminal {_run_line(port, here)}\n"
+            f"  how is it going      facemask status\n  stop                 Ctrl-C, or facemask down\n"
         )
+        lock.tell(ready=True)
+        ends: list[float] = []
         while True:
             time.sleep(0.5)
-            for name, process in running.items():
-                if (status := process.poll()) is not None:
-                    raise FacemaskError(f"Prefect's {name} ended with status {status}: its output is above")
+            if (status := server.poll()) is not None:
+                raise FacemaskError(f"Prefect's server ended with status {status}: its output is above")
+            for pool, worker in running.items():
+                if (status := worker.poll()) is None:
+                    continue
+                ends = [*(end for end in ends if time.monotonic() - end < 60), time.monotonic()]
+                if len(ends) == _WORKER_ENDS:
+                    raise FacemaskError(f"Prefect's worker {pool} ended with status {status}: its output is above")
+                # Its guard has ended its runs with it. Server and schedule go on: a night's runs need only a worker.
+                _say(f"the worker of pool {pool} ended with status {status}: starting another one")
+                _crash_orphans(api, list(served), [workers[pool]])
+                running[pool] = start_worker(pool)
+
+
+def _crash_orphans(api: Api, flows: list[str], workers: list[str]) -> None:
+    for name in crash_orphans(api, flows, workers):
+        _say(f"run {name} had lost its process: marked Crashed; start it again, it goes on from where it was")
 
 
 def _make_pool(pool: str, here: Path, env: Mapping[str, str]) -> None:
@@ -131,17 +171,28 @@ def _run_line(port: int, here: Path) -> str:
     typed = "prefect"
     if shutil.which("prefect") != str(prefect):
         typed = str(prefect.relative_to(here) if prefect.is_relative_to(here) else prefect)
-    found = os.environ.get("PREFECT_API_URL") or _configured_api_url(here / "pyproject.toml")
-    address = "" if found == api_url(port) else f"PREFECT_API_URL={api_url(port)} "
-    return f"{address}{shlex.quote(typed)} deployment run curate-and-train/curate-and-train"
+    run = f"{shlex.quote(typed)} deployment run curate-and-train"
+    if _plugin_is_on(here) and os.environ.get("PREFECT_API_URL", api_url(port)) == api_url(port):
+        return run
+    return (
+        f"PREFECT_API_AUTH_STRING=$(cat {shlex.quote(os.path.relpath(password_file()))}) "
+        f"PREFECT_API_URL={api_url(port)} {run}/curate-and-train"
+    )
 
 
-def _configured_api_url(pyproject: Path) -> str | None:
-    """The address that a `prefect` command finds in this folder by itself."""
+def _plugin_is_on(here: Path) -> bool:
+    """Whether a `prefect` command in this folder learns of flows/prefect_plugin.py."""
     try:
-        return str(tomllib.loads(pyproject.read_text(encoding="utf-8"))["tool"]["prefect"]["api"]["url"])
+        settings = tomllib.loads((here / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["prefect"]
+        return bool(settings["plugins"]["enabled"] and entry_points(group="prefect.plugins", name="facemask"))
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError):
-        return None
+        return False
+
+
+def _password_line() -> str:
+    """The password for the page, in clear only at a terminal: a file with this output may be read by others."""
+    shown = password() if sys.stdout.isatty() else f"in {os.path.relpath(password_file())}"
+    return f"password, asked once {shown}"
 
 
 def _relay(name: str, process: subprocess.Popen[str]) -> None:

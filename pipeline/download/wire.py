@@ -4,6 +4,7 @@ reads in Python: half the processor's time, and a quarter less of the clock's (2
 import select
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import NamedTuple
@@ -12,7 +13,9 @@ from urllib.request import getproxies
 import httpx
 
 READ_INTO = "read_into"  # a response's extension: () -> memoryview, valid until the next call; empty at the end
-_BUFFER = 1 << 18  # and what is lost, at most, when a connection is reset
+# Bytes read at once. Fewer and larger reads save a sixth of the time on loopback; but what is read is lost when the
+# connection is reset, so that only a line that fills the buffer within _SOON_S reads more the next time.
+_LEAST, _BUFFER, _SOON_S = 1 << 16, 1 << 20, 0.05
 
 
 def transport() -> httpx.BaseTransport | None:
@@ -32,6 +35,7 @@ class _Line:
     def __init__(self, origin: _Origin, connection: HTTPConnection) -> None:
         self.origin, self.connection = origin, connection
         self.buffer = memoryview(bytearray(_BUFFER))
+        self.at_once = min(_LEAST, _BUFFER)
 
 
 class Wire(httpx.BaseTransport):
@@ -115,15 +119,18 @@ class _Body(httpx.SyncByteStream):
 
     def read_into(self) -> memoryview:
         """The next bytes, in the line's buffer."""
+        line, started = self._line, time.monotonic()
         try:
-            count = self._answer.readinto(self._line.buffer)
+            count = self._answer.readinto(line.buffer[: line.at_once])
         except (OSError, HTTPException) as error:
             raise _as_httpx(error) from error
         if not count:
             if self._answer.length:
                 raise httpx.RemoteProtocolError(f"the connection was closed {self._answer.length:,} bytes too early")
             self._whole = True
-        return self._line.buffer[:count]
+        soon = time.monotonic() - started < _SOON_S
+        line.at_once = min(2 * line.at_once, _BUFFER) if soon else max(line.at_once // 2, min(_LEAST, _BUFFER))
+        return line.buffer[:count]
 
     def __iter__(self) -> Iterator[bytes]:
         while chunk := self.read_into():

@@ -5,11 +5,12 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import urllib.request
+import tomllib
 from pathlib import Path
 
+from flows.api import Api
 from flows.server import api_url, free_port, port_is_free
-from tests.flows.conftest import PROGRAMS, add_stage, is_running, python, wait_for
+from tests.flows.conftest import PROGRAMS, ROOT, add_stage, is_running, python, wait_for
 
 
 def states(home: Path) -> list[tuple[str, str]]:
@@ -50,7 +51,9 @@ def test_a_run_here_goes_through_all_stages_and_tells_what_failed_and_why(toy, p
 def test_up_serves_the_deployment_and_stops_all_that_it_started(toy, prefect_env):
     port = free_port()
     home = Path(prefect_env["PREFECT_HOME"])
-    (toy / "pyproject.toml").write_text(f'[tool.prefect]\napi.url = "{api_url(port)}"\n')
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["prefect"]
+    plugins = "\n".join(f"plugins.{key} = {json.dumps(value)}" for key, value in settings["plugins"].items())
+    (toy / "pyproject.toml").write_text(f'[tool.prefect]\napi.url = "{api_url(port)}"\n{plugins}\n')
     add_stage(toy, "train", "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(300)")
     log = toy / "up.log"
     with log.open("w") as output:
@@ -61,7 +64,7 @@ def test_up_serves_the_deployment_and_stops_all_that_it_started(toy, prefect_env
     try:
         wait_for(lambda: "facemask: ready" in log.read_text() or up.poll() is not None, 120, "facemask up is ready")
         assert up.poll() is None, log.read_text()
-        typed = [str(PROGRAMS / "prefect"), "deployment", "run", "curate-and-train/curate-and-train"]
+        typed = [str(PROGRAMS / "prefect"), "deployment", "run", "curate-and-train"]
         assert " ".join(typed[1:]) in log.read_text()
         assert "PREFECT_API_URL=" not in log.read_text().partition("second terminal")[2].partition("\n")[0]
 
@@ -71,7 +74,8 @@ def test_up_serves_the_deployment_and_stops_all_that_it_started(toy, prefect_env
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr + log.read_text()
         assert [state for state, _ in states(home)] == ["Completed"]
-        assert artifacts(port) == {"rejections": "table", "samples": "image"}
+        password = (toy / "work" / "prefect-password").read_text().strip()
+        assert artifacts(Api(api_url(port), password)) == {"rejections": "table", "samples": "image"}
         assert (
             count(home, "select count(*) from task_run where name in ('fetch@one', 'fetch@two', 'curate', 'evaluate')")
             == 4
@@ -95,13 +99,8 @@ def test_up_serves_the_deployment_and_stops_all_that_it_started(toy, prefect_env
     assert [state for state, _ in states(home)] == ["Completed", "Crashed"]
 
 
-def artifacts(port: int) -> dict[str, str]:
-    request = urllib.request.Request(
-        f"{api_url(port)}/artifacts/filter", b"{}", {"Content-Type": "application/json"}, method="POST"
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as answer:
-        return {artifact["key"]: artifact["type"] for artifact in json.load(answer)}
+def artifacts(api: Api) -> dict[str, str]:
+    return {artifact["key"]: artifact["type"] for artifact in api.post("/artifacts/filter", {})}
 
 
 def others_in(folder: Path) -> list[str]:

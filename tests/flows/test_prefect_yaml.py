@@ -13,7 +13,7 @@ from prefect.cli.deploy._models import (
 from prefect.utilities.importtools import import_object
 from pydantic import BaseModel
 
-from flows.up import work_pools
+from flows.up import deployments
 from tests.flows.conftest import ROOT
 
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -62,5 +62,5 @@ def test_the_weekly_schedule_is_there_but_off():
     assert (schedule["slug"], schedule["active"]) == ("weekly", False)
 
 
-def test_each_pool_is_named_once():
-    assert work_pools(ROOT / "prefect.yaml") == ["cpu"]
+def test_each_deployments_pool_is_found():
+    assert deployments(ROOT / "prefect.yaml") == {"curate-and-train": "cpu"}
