@@ -66,9 +66,12 @@ def is_running(pid: int) -> bool:
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
+    return make_toy(tmp_path / "toy")
+
+
+def make_toy(workspace: Path) -> Path:
     from PIL import Image
 
-    workspace = tmp_path / "toy"
     for package in ("flows", "pipeline"):
         (workspace / package).mkdir(parents=True)
         for module in (ROOT / package).glob("*.py"):
@@ -86,9 +89,13 @@ def toy(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def prefect_env(tmp_path: Path) -> dict[str, str]:
-    """The environment of a user who has set nothing of Prefect's but a home in the test's folder."""
+    return clean_env(tmp_path)
+
+
+def clean_env(folder: Path) -> dict[str, str]:
+    """The environment of a user who has set nothing of Prefect's but a home in `folder`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return {**clean, "PREFECT_HOME": str(tmp_path / "prefect-home"), "DO_NOT_TRACK": "1"}
+    return {**clean, "PREFECT_HOME": str(folder / "prefect-home"), "DO_NOT_TRACK": "1"}
 
 
 def add_stage(workspace: Path, name: str, script: str) -> None:

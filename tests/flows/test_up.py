@@ -1,0 +1,145 @@
+"""`facemask up` after it was killed with a run under it: the second one, asked from outside."""
+
+import json
+import signal
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flows.api import Api
+from flows.orphans import RULE, watch_heartbeats
+from flows.server import api_url, free_port
+from tests.flows.conftest import PROGRAMS, add_stage, clean_env, is_running, make_toy, python, wait_for
+
+
+@dataclass
+class Up:
+    toy: Path
+    port: int
+    env: dict[str, str]
+    log: str  # of the second start
+    stage: int  # pid of the stage that ran when the first one was killed
+
+    def password(self) -> str:
+        return (self.toy / "work" / "prefect-password").read_text().strip()
+
+    def api(self) -> Api:
+        return Api(api_url(self.port), self.password())
+
+    def asking(self) -> dict[str, str]:
+        """The environment of who asks the server from anywhere."""
+        return {**self.env, "PREFECT_API_URL": api_url(self.port), "PREFECT_API_AUTH_STRING": self.password()}
+
+
+def start(toy: Path, port: int, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("w") as output:
+        command = [sys.executable, "-m", "flows.cli", "up", "--port", str(port)]
+        up = subprocess.Popen(command, cwd=toy, env=env, stdout=output, stderr=output)
+    wait_for(lambda: "facemask: ready" in log.read_text() or up.poll() is not None, 120, "facemask up is ready")
+    assert up.poll() is None, log.read_text()
+    return up
+
+
+def run_deployment(toy: Path, env: dict[str, str], *more: str) -> subprocess.CompletedProcess[str]:
+    typed = [str(PROGRAMS / "prefect"), "deployment", "run", "curate-and-train/curate-and-train", *more]
+    return subprocess.run(typed, cwd=toy, env=env, capture_output=True, text=True, timeout=90)
+
+
+@pytest.fixture(scope="module")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    folder = tmp_path_factory.mktemp("up")
+    toy, env, port = make_toy(folder / "toy"), clean_env(folder), free_port()
+    env.pop("FACEMASK_WORK", None)
+    add_stage(toy, "train", "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(300)")
+    first = start(toy, port, env, folder / "first.log")
+    try:
+        asked = run_deployment(toy, Up(toy, port, env, "", 0).asking())
+        assert asked.returncode == 0, asked.stdout + asked.stderr
+        wait_for(lambda: (toy / "pid").is_file() and (toy / "pid").read_text(), 60, "the stage starts")
+    finally:
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    second = start(toy, port, env, folder / "second.log")
+    try:
+        yield Up(toy, port, env, (folder / "second.log").read_text(), int((toy / "pid").read_text()))
+        down = python("-m", "flows.cli", "down", cwd=toy, env=env)
+        assert down.stdout.startswith(f"facemask: stopped (pid {second.pid})"), down.stdout
+        assert second.wait(5) == 0
+    finally:
+        second.kill()
+
+
+def status_of(url: str, **headers: str) -> int:
+    request = urllib.request.Request(url, headers=headers, method="OPTIONS" if "Origin" in headers else "GET")
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def test_the_stage_of_the_killed_one_has_ended(up):
+    assert not is_running(up.stage)
+
+
+def test_its_run_is_marked_crashed_and_named(up):
+    runs = up.api().post("/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["CRASHED"]}}}})
+    assert len(runs) == 1
+    assert f"run {runs[0]['name']} had lost its process: marked Crashed" in up.log
+
+
+def test_the_slot_is_free_again(up):
+    asked = run_deployment(up.toy, up.asking(), "--watch", "--param", 'stages=["fetch"]')
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+
+
+def test_the_heartbeat_rule_is_there_once_however_often_it_is_asked_for(up):
+    watch_heartbeats(up.api())
+    assert len(up.api().post("/automations/filter", {"automations": {"name": {"any_": [RULE]}}})) == 1
+
+
+def test_status_tells_of_server_worker_runs_and_schedule(up):
+    told = python("-m", "flows.cli", "status", cwd=up.toy, env=up.env)
+    assert told.returncode == 0
+    assert f"facemask: up at http://127.0.0.1:{up.port} for " in told.stdout
+    assert "cpu: 1 online" in told.stdout
+    assert "Crashed" in told.stdout
+    assert "curate-and-train: off" in told.stdout
+
+
+def test_without_the_password_nothing_is_told(up):
+    assert status_of(f"{api_url(up.port)}/deployments/count") in (401, 405)
+    assert status_of(f"{api_url(up.port)}/admin/version") == 401
+
+
+def test_the_password_is_for_its_owner_alone(up):
+    assert stat.S_IMODE((up.toy / "work" / "prefect-password").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize(("origin", "status"), [("http://evil.example", 400), ("http://127.0.0.1:{port}", 200)])
+def test_a_page_of_another_origin_may_not_ask(up, origin, status):
+    asked = status_of(
+        f"{api_url(up.port)}/deployments/filter",
+        **{"Origin": origin.format(port=up.port), "Access-Control-Request-Method": "POST"},
+    )
+    assert asked == status
+
+
+def test_the_telemetry_of_prefect_is_off(up):
+    settings = json.dumps(up.api().get("/admin/settings"))
+    assert '"analytics_enabled": false' in settings
+
+
+def test_a_second_up_here_gets_one_line(up):
+    second = python("-m", "flows.cli", "up", "--port", str(free_port()), cwd=up.toy, env=up.env)
+    assert second.returncode == 1
+    assert second.stdout.count("\n") == 1
+    assert f"'facemask up' runs already in {up.toy} at http://127.0.0.1:{up.port}" in second.stdout
