@@ -1,6 +1,7 @@
 """What a run shows in Prefect's UI, made from the files that the stages wrote."""
 
 import base64
+import csv
 import io
 import json
 from pathlib import Path
@@ -9,7 +10,10 @@ from typing import Any
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
 CURATION_JSON = Path("reports/curation.json")
+CURVES = Path("reports/training/plots/metrics")
+PROGRESS_PNG = Path("reports/training/progress.png")
 SAMPLES_PNG = Path("reports/samples/grid.png")
+CURVE_ROWS = 10  # of the table of losses; all points are in the files, for `dvc plots show`
 MAX_IMAGE_BYTES = 360_000  # 480 kB as base64, the form in which Prefect's database holds it
 
 
@@ -37,6 +41,38 @@ def rejection_summary(report: dict[str, Any]) -> str:
         f"**{report['accepted']:,} of {report['seen']:,} images accepted, {report['rejected']:,} rejected** "
         f"({domains}). Each image's reasons: `pandas.read_parquet('data/manifest.parquet')`"
     )
+
+
+def show_training(workspace: Path) -> None:
+    """Artifacts `losses`, how each went down, and `training`: the same faces as training went on."""
+    rows = loss_rows(workspace / CURVES)
+    if rows:
+        create_table_artifact(
+            key="losses", table=rows, description="The losses while it trained; `dvc plots show` draws them."
+        )
+    if (workspace / PROGRESS_PNG).is_file():
+        create_image_artifact(
+            key="training",
+            image_url=data_uri(workspace / PROGRESS_PNG),
+            description="The same faces, as training went on.",
+        )
+
+
+def loss_rows(curves: Path) -> list[dict[str, Any]]:
+    """A row for each of some points of the curves, the first and the last among them: images seen, and each loss."""
+    columns: dict[str, dict[int, float]] = {}
+    for path in sorted(curves.glob("*.tsv")):
+        with path.open(encoding="utf-8", newline="") as file:
+            columns[path.stem] = {
+                int(row["step"]): float(row[path.stem]) for row in csv.DictReader(file, delimiter="\t")
+            }
+    steps = sorted(set().union(*columns.values()))
+    count = min(CURVE_ROWS, len(steps))
+    chosen = sorted({steps[round(place * (len(steps) - 1) / max(1, count - 1))] for place in range(count)})
+    return [
+        {"images": step} | {name: float(f"{curve[step]:.3g}") for name, curve in columns.items() if step in curve}
+        for step in chosen
+    ]
 
 
 def show_samples(workspace: Path) -> None:

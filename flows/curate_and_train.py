@@ -16,10 +16,11 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run, task_run
 
-from flows.artifacts import show_rejections, show_samples
+from flows.artifacts import show_rejections, show_samples, show_training
 from flows.console import SHOWN, clock, show_stage_lines
 from flows.guard import STOPPED
 from flows.lock import held, run_is_going_on
+from flows.progress import followed
 from flows.stages import StageFailed, choose, run_stage, stage_names
 from pipeline.errors import run
 
@@ -30,7 +31,7 @@ NAME = "curate-and-train"
 # it, being long and dependent on a network, other processes or a GPU; the others are quick and functions of files.
 RETRY_DELAYS_S: dict[str, list[float]] = {"fetch": [10, 60], "measure": [10, 60], "train": [10]}
 
-SHOWN_AFTER = {"curate": show_rejections, "evaluate": show_samples}
+SHOWN_AFTER = {"curate": show_rejections, "train": show_training, "evaluate": show_samples}
 
 
 @flow(name=NAME)
@@ -70,7 +71,7 @@ def stage_task(stage: str) -> Task[[str], None]:
 def bring_up_to_date(stage: str) -> None:
     if (attempt := task_run.run_count or 1) > 1:
         _tell(f"{stage}: attempt {attempt}")
-    run_stage(stage, Path.cwd(), _tell)
+    run_stage(stage, Path.cwd(), followed(stage, _tell))
 
 
 def may_pass(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
