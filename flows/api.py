@@ -8,15 +8,19 @@ from typing import Any
 
 from pipeline.errors import FacemaskError
 
+_AGAIN = "stop it ('facemask down') and start it again ('facemask up')"
+_HELP = {401: "set PREFECT_API_AUTH_STRING to its USER:WORD"}
 _TIMEOUT_S = 30.0  # a busy server, or one whose database is on a slow disk
 
 
 class Api:
-    """The server at `url` (which ends in /api), asked with its password, USER:WORD."""
+    """The server at `url` (which ends in /api), asked with its password, USER:WORD, if it has one."""
 
-    def __init__(self, url: str, password: str) -> None:
+    def __init__(self, url: str, password: str | None) -> None:
         self.url = url
-        self._token = base64.b64encode(password.encode()).decode()
+        self._headers = {"Content-Type": "application/json"}
+        if password:
+            self._headers["Authorization"] = f"Basic {base64.b64encode(password.encode()).decode()}"
 
     def get(self, path: str) -> Any:
         return self._ask("GET", path, None)
@@ -30,7 +34,7 @@ class Api:
             f"{self.url}{path}",
             method=method,
             data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Authorization": f"Basic {self._token}"},
+            headers=self._headers,
         )
         # A proxy that the environment names must not be asked for this machine's own address.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -38,10 +42,9 @@ class Api:
             with opener.open(request, timeout=_TIMEOUT_S) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")[:200]
+            said, advice = error.read().decode(errors="replace")[:200], _HELP.get(error.code, _AGAIN)
             raise FacemaskError(
-                f"Prefect at {self.url} answers {error.code} to {method} {path}: {said}; "
-                "stop it ('facemask down') and start it again ('facemask up')"
+                f"Prefect at {self.url} answers {error.code} to {method} {path}: {said}; {advice}"
             ) from error
         except OSError as error:
             raise FacemaskError(f"Prefect at {self.url} does not answer ({error}): is 'facemask up' busy?") from error

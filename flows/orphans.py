@@ -11,11 +11,11 @@ RULE = "facemask: crash runs that fell silent"
 _ENDED = ["Completed", "Failed", "Cancelled", "Crashed"]
 
 
-def crash_orphans(api: Api, flows: list[str], workers: list[str]) -> list[str]:
-    """Mark as Crashed the runs of `flows` that had `workers`, none of which runs now, or no worker. Gives their names.
+def crash_orphans(api: Api, flows: list[str], workers: list[str | None]) -> list[str]:
+    """Mark as Crashed the runs of `flows` that had one of `workers`, none of which runs now; None is no worker.
 
-    To be called while none of `workers` runs: whatever they had started ended with them, kill -9 included, since it is
-    guarded. Runs of other workers, perhaps on another machine, are left to `watch_heartbeats`.
+    Whatever they had started ended with them, kill -9 included, since it is guarded. Runs of other workers, perhaps on
+    another machine, are left to `watch_heartbeats`. Gives the runs' names.
     """
     going: list[dict[str, Any]] = api.post(
         "/flow_runs/filter",
@@ -27,9 +27,7 @@ def crash_orphans(api: Api, flows: list[str], workers: list[str]) -> list[str]:
     # `facemask run` has no worker, and neither has, for a moment, a run that a worker has just taken.
     working = (holder("run") or {}).get("run_id")
     gone = [
-        run
-        for run in going
-        if (run.get("labels") or {}).get("prefect.worker.name") in (None, *workers) and run["id"] != working
+        run for run in going if (run.get("labels") or {}).get("prefect.worker.name") in workers and run["id"] != working
     ]
     for run in gone:
         state = {"type": "CRASHED", "name": "Crashed", "message": "Its process is gone: it was killed, or its machine."}

@@ -32,9 +32,9 @@ def find_server() -> None:
     # No work/ is made by a look at it.
     if not Path(os.environ.get("FACEMASK_WORK", "work")).is_dir() or not (running := holder("up")):
         return
-    if os.environ.setdefault("PREFECT_API_URL", running["url"]) == running["url"]:
-        password = Path(running["password_file"]).read_text(encoding="utf-8").strip()
-        os.environ.setdefault("PREFECT_API_AUTH_STRING", password)
+    named = os.environ.setdefault("PREFECT_API_URL", running["url"])
+    if named == running["url"] and (file := running["password_file"]):  # none: the environment has a far server's
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", Path(file).read_text(encoding="utf-8").strip())
 
 
 def allow_short_names() -> None:

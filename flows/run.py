@@ -42,7 +42,7 @@ def _server() -> Iterator[dict[str, str]]:
     if os.environ.get("PREFECT_API_URL"):
         yield program_env()
         return
-    if (up := holder("up")) and is_healthy(up["port"]):
+    if (up := holder("up")) and up.get("port") and is_healthy(up["url"]):
         yield server_env(up["port"])
         return
     print("facemask: starting Prefect (10 s the first time)", flush=True)

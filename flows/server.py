@@ -33,14 +33,8 @@ def server_env(port: int, environ: Mapping[str, str] = os.environ) -> dict[str, 
     """
     word = password(environ)
     return {
-        "PREFECT_HOME": str(_own_home()),
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "DO_NOT_TRACK": "1",
-        # All is named here; and where Prefect imports itself in a running event loop, its plugins end in a traceback.
-        "PREFECT_PLUGINS_ENABLED": "false",
-        "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
-        **program_env(environ),
+        **client_env(environ),
         "PREFECT_API_URL": api_url(port),
         # 127.0.0.1 is open to every user of this machine, and a run is a command of their choice.
         "PREFECT_SERVER_API_AUTH_STRING": word,
@@ -48,6 +42,19 @@ def server_env(port: int, environ: Mapping[str, str] = os.environ) -> dict[str, 
         # Prefect's default is any origin: every page in the user's browser could then start shell commands here.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
         **_without_proxy(environ),
+    }
+
+
+def client_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment of what talks to the server that PREFECT_API_URL names, on whatever machine."""
+    return {
+        "PREFECT_HOME": str(_own_home()),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
+        "DO_NOT_TRACK": "1",
+        # All is named here; and where Prefect imports itself in a running event loop, its plugins end in a traceback.
+        "PREFECT_PLUGINS_ENABLED": "false",
+        "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
+        **program_env(environ),
     }
 
 
@@ -110,10 +117,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def is_healthy(port: int) -> bool:
+def is_healthy(url: str) -> bool:
+    """Whether the server whose API is at `url` answers."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"{api_url(port)}/health", timeout=2) as answer:
+        with opener.open(f"{url}/health", timeout=2) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
@@ -122,7 +130,7 @@ def is_healthy(port: int) -> bool:
 def wait_until_healthy(port: int, status: Callable[[], int | None], where: str) -> None:
     """Wait for the server whose process `status` polls. `where` tells, in an error, where its output is."""
     deadline = time.monotonic() + READY_S
-    while not is_healthy(port):
+    while not is_healthy(api_url(port)):
         if (code := status()) is not None:
             raise FacemaskError(f"Prefect's server ended with status {code} while starting: {where}")
         if time.monotonic() > deadline:

@@ -1,5 +1,6 @@
 """`facemask status`: at one glance, what runs in this folder and what to do next."""
 
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -10,7 +11,7 @@ from typing import Any
 from flows.api import Api
 from flows.console import clock
 from flows.lock import Facts, holder
-from flows.server import is_healthy, password
+from flows.server import is_healthy
 from flows.up import deployments
 
 _RUNS_SHOWN = 5
@@ -26,10 +27,10 @@ def status() -> None:
         _print_rows([("going on", _progress(run))] if run else [])
         _print_rows([("next", "wait for the run" if run else "facemask up    (or, without a server: facemask run)")])
         sys.exit(1)
-    if "port" not in up or not is_healthy(up["port"]):
+    if "url" not in up or not is_healthy(up["url"]):
         print(f"facemask: starting, for {clock(time.time() - up['since'])} (pid {up['pid']})")
         sys.exit(1)
-    api = Api(up["url"], password())
+    api = Api(up["url"], secret(up))
     print(f"facemask: up at {up['page']} for {clock(time.time() - up['since'])} (pid {up['pid']})")
     runs = last_runs(api, list(served))
     _print_rows([("workers", line) for line in worker_lines(api, served.values())])
@@ -37,6 +38,13 @@ def status() -> None:
     _print_rows([("going on", _progress(run))] if run else [])
     _print_rows([("schedule", line) for line in schedule_lines(api, list(served))])
     _print_rows([("next", _advice(run, runs, up))])
+
+
+def secret(up: Facts) -> str | None:
+    """The password of the server that this `facemask up` works for: its own, or the one that the environment names."""
+    if up["password_file"]:
+        return Path(up["password_file"]).read_text(encoding="utf-8").strip()
+    return os.environ.get("PREFECT_API_AUTH_STRING")
 
 
 def worker_lines(api: Api, pools: Iterable[str]) -> list[str]:

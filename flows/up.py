@@ -24,6 +24,8 @@ from flows.server import (
     DEFAULT_PORT,
     HOST,
     api_url,
+    client_env,
+    is_healthy,
     password,
     password_file,
     port_is_free,
@@ -35,25 +37,49 @@ from flows.server import (
 from pipeline.errors import FacemaskError
 from pipeline.files import digest_of
 
+WITHOUT_WORKER = ("gpu",)
+"""Pools whose workers are for other machines to start: on this one the flow trains in process, which is the same."""
+
 _WORKER_POLL_S = 2  # Prefect's 10 s is meant for many workers on a far server
 _WORKER_ENDS = 3  # so many within a minute are no accident: another start would end likewise
 
 
 def up(port: int = DEFAULT_PORT) -> None:
-    """Serve this folder's deployments until Ctrl-C or SIGTERM; then everything that was started here is ended."""
+    """Serve this folder's deployments until Ctrl-C or SIGTERM; then everything that was started here is ended.
+
+    With a server of its own on `port`; where PREFECT_API_URL names a server, with workers for that one.
+    """
     served = deployments(Path("prefect.yaml"))
+    elsewhere = os.environ.get("PREFECT_API_URL", "").removesuffix("/")
     with held("up", up_already) as lock:
-        if not port_is_free(port):
-            raise FacemaskError(
-                f"port {port} on {HOST} is in use, perhaps by 'facemask up' of another folder: stop that one, "
-                f"or take another port, as in 'facemask up --port {port + 1}'"
-            )
-        lock.tell(port=port, page=f"http://{HOST}:{port}", url=api_url(port), password_file=str(password_file()))
+        if elsewhere:
+            _require_server(elsewhere)
+            lock.tell(page=elsewhere.removesuffix("/api"), url=elsewhere, password_file=None)
+        else:
+            _require_port(port)
+            lock.tell(page=f"http://{HOST}:{port}", url=api_url(port), password_file=str(password_file()))
         interrupt_on_sigterm()
         try:
-            _serve(port, served, lock)
+            with ExitStack() as started:
+                _serve(None if elsewhere else port, served, lock, started)
         except KeyboardInterrupt:
             print("facemask: stopped", flush=True)
+
+
+def _require_port(port: int) -> None:
+    if not port_is_free(port):
+        raise FacemaskError(
+            f"port {port} on {HOST} is in use, perhaps by 'facemask up' of another folder: stop that one, "
+            f"or take another port, as in 'facemask up --port {port + 1}'"
+        )
+
+
+def _require_server(url: str) -> None:
+    if not is_healthy(url):
+        raise FacemaskError(
+            f"no Prefect server answers at PREFECT_API_URL={url}: start it, correct the address, "
+            "or unset PREFECT_API_URL for a server of this folder's own"
+        )
 
 
 def deployments(path: Path) -> dict[str, str]:
@@ -74,68 +100,70 @@ def worker_name(pool: str, here: Path) -> str:
     return f"facemask-{pool}-{digest_of(socket.gethostname(), str(here))[:8]}"
 
 
-def _serve(port: int, served: Mapping[str, str], lock: Lock) -> None:
+def _serve(port: int | None, served: Mapping[str, str], lock: Lock, started: ExitStack) -> None:
+    """Until something ends it: the server on `port`, unless that is None, and the workers."""
     here = Path.cwd()
-    workers = {pool: worker_name(pool, here) for pool in dict.fromkeys(served.values())}
-    api = Api(api_url(port), password())
+    own = [name for name, pool in served.items() if pool not in WITHOUT_WORKER]
+    workers = {pool: worker_name(pool, here) for pool in dict.fromkeys(served[name] for name in own)}
     # PWD: prefect.yaml's pull step names it as the folder that runs happen in.
-    env = {"PREFECT_WORKER_QUERY_SECONDS": str(_WORKER_POLL_S), **server_env(port), "PWD": str(here)}
-    with ExitStack() as started:
-        # leader_last for a worker: told to stop, it kills its runs before they can report it, and may take 10 s itself.
-        def start(name: str, command: list[str], leader_last: bool = False) -> subprocess.Popen[str]:
-            process = started.enter_context(
-                guarded(
-                    command,
-                    cwd=here,
-                    env=env,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.STDOUT,
-                    leader_last=leader_last,
-                    hold=held_descriptors(),  # the next `facemask up` waits until all of a killed one has ended
-                )
-            )
-            threading.Thread(target=_relay, args=(name, process), daemon=True).start()
-            return process
+    settings = client_env() if port is None else server_env(port)
+    env = {"PREFECT_WORKER_QUERY_SECONDS": str(_WORKER_POLL_S), **settings, "PWD": str(here)}
 
+    # leader_last for a worker: told to stop, it kills its runs before they can report it, and may take 10 s itself.
+    def start(name: str, command: list[str], leader_last: bool = False) -> subprocess.Popen[str]:
+        process = started.enter_context(
+            guarded(
+                command,
+                cwd=here,
+                env=env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                leader_last=leader_last,
+                hold=held_descriptors(),  # the next `facemask up` waits until all of a killed one has ended
+            )
+        )
+        threading.Thread(target=_relay, args=(name, process), daemon=True).start()
+        return process
+
+    server = None
+    if port is not None:
         _say(f"starting Prefect's server on {HOST}:{port} (10 s the first time)")
         server = start("server", server_command(port))
         wait_until_healthy(port, server.poll, "its output is above")
-        _crash_orphans(api, list(served), list(workers.values()))
-        watch_heartbeats(api)
-        for pool in workers:
-            _make_pool(pool, here, env)
-        _say("deploying what prefect.yaml names")
-        _prefect("deploy", "prefect.yaml's deployments", ["--no-prompt", "deploy", "--all"], here, env)
+    api = Api(env["PREFECT_API_URL"].removesuffix("/"), env.get("PREFECT_API_AUTH_STRING"))
+    # A run without a worker is `facemask run`'s; on a server that others share, it may be on another machine.
+    _crash_orphans(api, own, [*workers.values(), *([None] if server else [])])
+    watch_heartbeats(api)
+    for pool in dict.fromkeys(served.values()):
+        _make_pool(pool, here, env)
+    _say("deploying what prefect.yaml names")
+    _prefect("deploy", "prefect.yaml's deployments", ["--no-prompt", "deploy", "--all"], here, env)
 
-        def start_worker(pool: str) -> subprocess.Popen[str]:
-            command = prefect_command("worker", "start", "--pool", pool, "--type", "process", "--name", workers[pool])
-            return start(f"worker {pool}", command, leader_last=True)
+    def start_worker(pool: str) -> subprocess.Popen[str]:
+        command = prefect_command("worker", "start", "--pool", pool, "--type", "process", "--name", workers[pool])
+        return start(f"worker {pool}", command, leader_last=True)
 
-        running = {pool: start_worker(pool) for pool in workers}
-        _say(
-            f"ready\n\n  look at it           http://{HOST}:{port}\n  {_password_line()}\n"
-            f"  in a second terminal {_run_line(port, here)}\n"
-            f"  how is it going      facemask status\n  stop                 Ctrl-C, or facemask down\n"
-        )
-        lock.tell(ready=True)
-        ends: list[float] = []
-        while True:
-            time.sleep(0.5)
-            if (status := server.poll()) is not None:
-                raise FacemaskError(f"Prefect's server ended with status {status}: its output is above")
-            for pool, worker in running.items():
-                if (status := worker.poll()) is None:
-                    continue
-                ends = [*(end for end in ends if time.monotonic() - end < 60), time.monotonic()]
-                if len(ends) == _WORKER_ENDS:
-                    raise FacemaskError(f"Prefect's worker {pool} ended with status {status}: its output is above")
-                # Its guard has ended its runs with it. Server and schedule go on: a night's runs need only a worker.
-                _say(f"the worker of pool {pool} ended with status {status}: starting another one")
-                _crash_orphans(api, list(served), [workers[pool]])
-                running[pool] = start_worker(pool)
+    running = {pool: start_worker(pool) for pool in workers}
+    _say(f"ready\n\n{_what_next(port, here)}")
+    lock.tell(ready=True)
+    ends: list[float] = []
+    while True:
+        time.sleep(0.5)
+        if server and (status := server.poll()) is not None:
+            raise FacemaskError(f"Prefect's server ended with status {status}: its output is above")
+        for pool, worker in running.items():
+            if (status := worker.poll()) is None:
+                continue
+            ends = [*(end for end in ends if time.monotonic() - end < 60), time.monotonic()]
+            if len(ends) == _WORKER_ENDS:
+                raise FacemaskError(f"Prefect's worker {pool} ended with status {status}: its output is above")
+            # Its guard has ended its runs with it. Server and schedule go on: a night's runs need only a worker.
+            _say(f"the worker of pool {pool} ended with status {status}: starting another one")
+            _crash_orphans(api, own, [workers[pool]])
+            running[pool] = start_worker(pool)
 
 
-def _crash_orphans(api: Api, flows: list[str], workers: list[str]) -> None:
+def _crash_orphans(api: Api, flows: list[str], workers: list[str | None]) -> None:
     for name in crash_orphans(api, flows, workers):
         _say(f"run {name} had lost its process: marked Crashed; start it again, it goes on from where it was")
 
@@ -165,19 +193,40 @@ def _prefect(
         raise FacemaskError(f"Prefect could not {verb} {what} (status {done.returncode}): its output is above")
 
 
+def _what_next(port: int | None, here: Path) -> str:
+    """The lines that tell what to do with a `facemask up` that is ready."""
+    lines = [
+        ("look at it", os.environ.get("PREFECT_API_URL", "").removesuffix("/").removesuffix("/api")),
+        ("in a second terminal", f"{_typed('prefect', here)} deployment run curate-and-train/curate-and-train"),
+        ("how is it going", "facemask status"),
+        ("stop", "Ctrl-C, or facemask down"),
+    ]
+    if port is not None:
+        lines[0] = ("look at it", f"http://{HOST}:{port}")
+        lines[1] = ("in a second terminal", _run_line(port, here))
+        # In clear only at a terminal: a file with this output may be read by others.
+        shown = password() if sys.stdout.isatty() else f"in {os.path.relpath(password_file())}"
+        lines.insert(1, ("password, asked once", shown))
+    return "".join(f"  {name:<20} {text}\n" for name, text in lines)
+
+
 def _run_line(port: int, here: Path) -> str:
     """The line that starts a run from another terminal in this folder, as it must be typed there."""
-    prefect = Path(sys.executable).with_name("prefect")
-    typed = "prefect"
-    if shutil.which("prefect") != str(prefect):
-        typed = str(prefect.relative_to(here) if prefect.is_relative_to(here) else prefect)
-    run = f"{shlex.quote(typed)} deployment run curate-and-train"
-    if _plugin_is_on(here) and os.environ.get("PREFECT_API_URL", api_url(port)) == api_url(port):
+    run = f"{_typed('prefect', here)} deployment run curate-and-train"
+    if _plugin_is_on(here):
         return run
     return (
         f"PREFECT_API_AUTH_STRING=$(cat {shlex.quote(os.path.relpath(password_file()))}) "
         f"PREFECT_API_URL={api_url(port)} {run}/curate-and-train"
     )
+
+
+def _typed(program: str, here: Path) -> str:
+    """How a program beside this Python is called in a terminal in this folder."""
+    path = Path(sys.executable).with_name(program)
+    if shutil.which(program) == str(path):
+        return program
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
 
 
 def _plugin_is_on(here: Path) -> bool:
@@ -187,12 +236,6 @@ def _plugin_is_on(here: Path) -> bool:
         return bool(settings["plugins"]["enabled"] and entry_points(group="prefect.plugins", name="facemask"))
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError):
         return False
-
-
-def _password_line() -> str:
-    """The password for the page, in clear only at a terminal: a file with this output may be read by others."""
-    shown = password() if sys.stdout.isatty() else f"in {os.path.relpath(password_file())}"
-    return f"password, asked once {shown}"
 
 
 def _relay(name: str, process: subprocess.Popen[str]) -> None:

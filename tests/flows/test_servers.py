@@ -1,0 +1,102 @@
+"""Other databases and other servers, each by one setting: a real PostgreSQL, and a server that is not ours."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.server import api_url, free_port, is_healthy
+from tests.flows.conftest import PROGRAMS, python, wait_for
+
+
+def program(name: str) -> str | None:
+    """One of PostgreSQL's, which Debian keeps out of PATH."""
+    kept = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return shutil.which(name) or (str(kept[-1]) if kept else None)
+
+
+@pytest.fixture
+def postgres() -> Iterator[str]:
+    """The address of an empty database, as Prefect takes it."""
+    initdb, server = program("initdb"), program("postgres")
+    if not initdb or not server:
+        pytest.skip("no PostgreSQL here: apt-get install -y postgresql")
+    user = "postgres" if os.getuid() == 0 else None  # it refuses to run as root
+    port = free_port()
+    with tempfile.TemporaryDirectory() as name:  # not pytest's folder, which is closed to other users
+        folder = Path(name)
+        if user:
+            shutil.chown(folder, user)
+        data = folder / "data"
+        subprocess.run(
+            [initdb, "--auth=trust", "--username=facemask", "--no-sync", "-D", data],
+            user=user, cwd=folder, check=True, capture_output=True,
+        )  # fmt: skip
+        running = subprocess.Popen(
+            [server, "-D", data, "-h", "127.0.0.1", "-p", str(port), "-k", folder, "-F"],
+            user=user, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield f"postgresql+asyncpg://facemask@127.0.0.1:{port}/postgres"
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.wait()
+
+
+def test_a_run_is_recorded_in_postgresql_where_its_address_is_set(toy, prefect_env, postgres):
+    env = {**prefect_env, "PREFECT_SERVER_DATABASE_CONNECTION_URL": postgres}
+    done = python("-m", "flows.run", cwd=toy, env=env)
+    assert done.returncode == 0, done.stdout
+    query = "select s.name from flow_run r join flow_run_state s on r.state_id = s.id"
+    found = subprocess.run(
+        [str(program("psql")), postgres.replace("+asyncpg", ""), "-Atc", query], capture_output=True, text=True
+    )
+    assert found.stdout.split() == ["Completed"], found.stderr
+    assert not Path(prefect_env["PREFECT_HOME"], "prefect.db").exists()
+
+
+def test_up_works_for_a_server_elsewhere(toy, prefect_env, tmp_path):
+    """One that another machine runs: with a password, and no database here."""
+    port, far = free_port(), tmp_path / "far"
+    url, log = api_url(port), tmp_path / "up.log"
+    server = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
+        cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        env={**prefect_env, "PREFECT_HOME": str(far), "PREFECT_SERVER_API_AUTH_STRING": "a:b"},
+    )  # fmt: skip
+    env = {**prefect_env, "PREFECT_API_URL": url, "PREFECT_API_AUTH_STRING": "a:b"}
+    up = None
+    try:
+        wait_for(lambda: is_healthy(url), 60, "the server answers")
+        with log.open("w") as output:
+            up = subprocess.Popen(
+                [sys.executable, "-m", "flows.cli", "up"], cwd=toy, env=env, stdout=output, stderr=output
+            )
+        wait_for(lambda: "facemask: ready" in log.read_text() or up.poll() is not None, 60, "facemask up is ready")
+        assert up.poll() is None, log.read_text()
+        typed = [str(PROGRAMS / "prefect"), "deployment", "run", "curate-and-train/curate-and-train", "--watch"]
+        done = subprocess.run(typed, cwd=toy, env=env, capture_output=True, text=True, timeout=90)
+        assert done.returncode == 0, done.stdout + done.stderr + log.read_text()
+        told = python("-m", "flows.cli", "status", cwd=toy, env=env)
+        assert f"up at {url.removesuffix('/api')}" in told.stdout
+        assert "Completed" in told.stdout
+    finally:
+        if up:
+            up.send_signal(signal.SIGTERM)
+            assert up.wait(60) == 0, log.read_text()
+        server.send_signal(signal.SIGINT)
+        server.wait(30)
+
+
+def test_up_where_no_server_answers_at_the_address_says_so(toy, prefect_env):
+    url = api_url(free_port())
+    told = python("-m", "flows.cli", "up", cwd=toy, env={**prefect_env, "PREFECT_API_URL": url})
+    assert told.returncode == 1
+    assert told.stdout.startswith(f"facemask: error: no Prefect server answers at PREFECT_API_URL={url}: ")
+    assert told.stdout.count("\n") == 1
