@@ -30,4 +30,5 @@ trap 'kill $ticker 2>/dev/null || true' EXIT
     need "pip could not install what pyproject.toml names: the lines above say why; then run 'make setup' again"
 kill $ticker 2>/dev/null || true
 .venv/bin/python -c 'import cv2, mediapipe' || need "OpenCV or MediaPipe does not load: the line above says which library is missing; install it, then run 'make setup' again"
+[ ! -d .dvc ] || .venv/bin/python -m flows.plots
 echo "facemask: ready (.venv)"

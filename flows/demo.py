@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.guard import STOPPED, guarded, interrupt_on_sigterm
+from flows.plots import TEMPLATE, draw_offline
 from flows.stages import program_env
 from pipeline.errors import FacemaskError, run
 
@@ -82,6 +83,8 @@ def make_repository(workspace: Path) -> None:
         _dvc(workspace, "init", "--quiet")
         _dvc(workspace, "config", "core.analytics", "false")
         _dvc(workspace, "config", "core.check_update", "false")
+    if not (workspace / ".dvc" / TEMPLATE).is_file():
+        draw_offline(workspace)
     _git(workspace, "add", "--all")
     if _git(workspace, "diff", "--cached", "--quiet", check=False).returncode:
         _git(workspace, *_IDENTITY, "commit", "--quiet", "--message", "The demo's workspace")

@@ -69,6 +69,23 @@ def test_a_changed_threshold_measures_nothing(copy):
     assert ran(dvc(copy, "repro", "pack")) == ["curate", "pack"]
 
 
+def test_a_fresh_clone_pulls_everything_and_runs_nothing(copy, tmp_path):
+    def git(folder, *words):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=folder, check=True)
+
+    assert dvc(copy, "remote", "add", "--default", "there", str(tmp_path / "remote")).returncode == 0
+    git(copy, "add", "--all")
+    git(copy, "commit", "--quiet", "--message", "built")
+    assert dvc(copy, "push").returncode == 0
+    git(tmp_path, "clone", "--quiet", str(copy), "clone")
+    clone = tmp_path / "clone"
+    pulled = dvc(clone, "pull", "--allow-missing")
+    assert pulled.returncode == 0, pulled.stderr
+    assert (clone / "data/manifest.parquet").read_bytes() == (copy / "data/manifest.parquet").read_bytes()
+    again = dvc(clone, "repro", "pack")
+    assert (again.returncode, ran(again)) == (0, [])
+
+
 def test_a_failed_stage_tells_why_and_leaves_the_earlier_output(copy):
     before = (copy / "data/manifest.parquet").read_bytes()
     change(copy, "curate", "min_px", 5000)
