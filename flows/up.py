@@ -1,5 +1,6 @@
 """`facemask up`: server, work pools, deployments and workers of the current folder, until Ctrl-C."""
 
+import logging
 import os
 import shlex
 import shutil
@@ -9,8 +10,8 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -35,10 +36,14 @@ from flows.server import (
     wait_until_healthy,
 )
 from pipeline.errors import FacemaskError
-from pipeline.files import digest_of
+from pipeline.files import digest_of, work_folder
 
 WITHOUT_WORKER = ("gpu",)
 """Pools whose workers are for other machines to start: on this one the flow trains in process, which is the same."""
+
+_LOG = logging.getLogger("facemask.up")  # to work/up.log
+_LOG.propagate = False
+_LOG.setLevel(logging.INFO)
 
 _WORKER_POLL_S = 2  # Prefect's 10 s is meant for many workers on a far server
 _WORKER_ENDS = 3  # so many within a minute are no accident: another start would end likewise
@@ -59,11 +64,12 @@ def up(port: int = DEFAULT_PORT) -> None:
             _require_port(port)
             lock.tell(page=f"http://{HOST}:{port}", url=api_url(port), password_file=str(password_file()))
         interrupt_on_sigterm()
-        try:
-            with ExitStack() as started:
-                _serve(None if elsewhere else port, served, lock, started)
-        except KeyboardInterrupt:
-            print("facemask: stopped", flush=True)
+        with _log_kept(work_folder() / "up.log"):
+            try:
+                with ExitStack() as started:
+                    _serve(None if elsewhere else port, served, lock, started)
+            except KeyboardInterrupt:
+                _say("stopped")
 
 
 def _require_port(port: int) -> None:
@@ -144,7 +150,8 @@ def _serve(port: int | None, served: Mapping[str, str], lock: Lock, started: Exi
         return start(f"worker {pool}", command, leader_last=True)
 
     running = {pool: start_worker(pool) for pool in workers}
-    _say(f"ready\n\n{_what_next(port, here)}")
+    _say("ready")
+    print(f"\n{_what_next(port, here)}", flush=True)  # at a terminal with the password: not for the log
     lock.tell(ready=True)
     ends: list[float] = []
     while True:
@@ -242,8 +249,28 @@ def _relay(name: str, process: subprocess.Popen[str]) -> None:
     assert process.stdout is not None
     for line in process.stdout:
         if line.strip():
-            print(f"{name} | {line}", end="", flush=True)
+            _print(f"{name} | {line.rstrip()}")
 
 
 def _say(text: str) -> None:
-    print(f"facemask: {text}", flush=True)
+    _print(f"facemask: {text}")
+
+
+@contextmanager
+def _log_kept(path: Path) -> Iterator[None]:
+    """Keep all that is printed in `path` too, and what the start before this one printed in `path`.1."""
+    if path.exists():
+        path.replace(path.with_name(f"{path.name}.1"))
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    _LOG.addHandler(handler)
+    try:
+        yield
+    finally:
+        _LOG.removeHandler(handler)
+        handler.close()
+
+
+def _print(text: str) -> None:
+    print(text, flush=True)
+    _LOG.info(text)

@@ -138,6 +138,14 @@ def test_the_telemetry_of_prefect_is_off(up):
     assert '"analytics_enabled": false' in settings
 
 
+def test_all_that_is_printed_is_kept_but_the_password(up):
+    kept = (up.toy / "work" / "up.log").read_text()
+    assert " server | " in kept
+    assert " facemask: ready\n" in kept
+    assert up.password() not in kept
+    assert " facemask: ready\n" in (up.toy / "work" / "up.log.1").read_text()  # the killed one's
+
+
 def test_a_second_up_here_gets_one_line(up):
     second = python("-m", "flows.cli", "up", "--port", str(free_port()), cwd=up.toy, env=up.env)
     assert second.returncode == 1
