@@ -29,7 +29,10 @@ from flows.server import api_url, free_port
 from flows.stages import program_env
 
 KILLS, SEED = 20, 1
-MADE = ("data/raw", "data/measured", "data/manifest.parquet", "data/train", "checkpoints", "reports", "dvc.lock")
+MADE = (
+    *("data/raw", "data/measured", "data/manifest.parquet", "data/train", "data/start"),
+    *("checkpoints", "reports", "registry", "dvc.lock"),
+)
 TINY = {
     "fetch": {"sample": {"faces": 60, "image_px": 192, "seed": 7}},
     "pack": {"load_px": 72},

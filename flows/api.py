@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -11,6 +12,8 @@ from pipeline.errors import FacemaskError
 _AGAIN = "stop it ('facemask down') and start it again ('facemask up')"
 _HELP = {401: "set PREFECT_API_AUTH_STRING to its USER:WORD"}
 _TIMEOUT_S = 30.0  # a busy server, or one whose database is on a slow disk
+_BUSY = 503  # nothing was done: SQLite was locked by another writer; Prefect's own client asks again too
+_TRIES, _WAIT_S = 6, 0.5
 
 
 class Api:
@@ -39,8 +42,7 @@ class Api:
         # A proxy that the environment names must not be asked for this machine's own address.
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=_TIMEOUT_S) as answer:
-                text = answer.read()
+            text = self._open(opener, request)
         except urllib.error.HTTPError as error:
             said, advice = error.read().decode(errors="replace")[:200], _HELP.get(error.code, _AGAIN)
             raise FacemaskError(
@@ -49,3 +51,15 @@ class Api:
         except OSError as error:
             raise FacemaskError(f"Prefect at {self.url} does not answer ({error}): is 'facemask up' busy?") from error
         return json.loads(text) if text else None
+
+    def _open(self, opener: urllib.request.OpenerDirector, request: urllib.request.Request) -> bytes:
+        left = _TRIES
+        while True:
+            left -= 1
+            try:
+                with opener.open(request, timeout=_TIMEOUT_S) as answer:
+                    return bytes(answer.read())
+            except urllib.error.HTTPError as error:
+                if error.code != _BUSY or not left:
+                    raise
+            time.sleep(_WAIT_S)

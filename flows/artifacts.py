@@ -9,6 +9,9 @@ from typing import Any
 
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
+from models import registry
+from models.registry import REGISTRY, Model
+
 CURATION_JSON = Path("reports/curation.json")
 CURVES = Path("reports/training/plots/metrics")
 PROGRESS_PNG = Path("reports/training/progress.png")
@@ -73,6 +76,38 @@ def loss_rows(curves: Path) -> list[dict[str, Any]]:
         {"images": step} | {name: float(f"{curve[step]:.3g}") for name, curve in columns.items() if step in curve}
         for step in chosen
     ]
+
+
+def show_models(workspace: Path) -> None:
+    """Artifact `evaluation`: the newest model's figures beside those of the one before it."""
+    known = registry.read(workspace / REGISTRY)
+    if not known.models:
+        return
+    newest, before = known.models[-1], known.models[-2] if len(known.models) > 1 else None
+    note = "" if before is None or before.basis == newest.basis else " (on other test faces, or by another gate)"
+    create_table_artifact(
+        key="evaluation",
+        table=figure_rows(newest, before),
+        description=f"**{newest.name}: {newest.verdict}**; promoted: {known.promoted}. "
+        + (f"Beside it {before.name}{note}. " if before else "")
+        + "`facemask models` lists all.",
+    )
+
+
+def figure_rows(newest: Model, before: Model | None) -> list[dict[str, Any]]:
+    """A row for each number of the evaluation, with the change where both models have it."""
+    rows = []
+    for direction, figures in newest.figures.items():
+        for name, value in figures.items() if isinstance(figures, dict) else ():
+            row = {"figure": f"{direction}.{name}", newest.name: value}
+            if before:
+                old = before.figures.get(direction, {}).get(name)
+                change = (
+                    f"{value - old:+.4g}" if isinstance(value, int | float) and isinstance(old, int | float) else "-"
+                )
+                row |= {before.name: "-" if old is None else old, "change": change}
+            rows.append(row)
+    return rows
 
 
 def show_samples(workspace: Path) -> None:

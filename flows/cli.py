@@ -44,6 +44,14 @@ def parser() -> argparse.ArgumentParser:
     )
     add("down", _down, "Stop this folder's 'facemask up' and all that runs under it.", "facemask down")
 
+    models = add(
+        "models",
+        _models,
+        "List the models that were trained here, with their figures and their data; * is the promoted one.",
+        "facemask models --promote v1",
+    )
+    models.add_argument("--promote", metavar="NAME", help="make this one the promoted model; an older one: a rollback")
+
     here = add(
         "run",
         _run,
@@ -107,6 +115,15 @@ def _down(_options: argparse.Namespace) -> None:
     from flows.down import down
 
     down()
+
+
+def _models(options: argparse.Namespace) -> None:
+    from flows.model_list import list_models, promote
+
+    if options.promote:
+        promote(options.promote)
+    else:
+        list_models()
 
 
 def _run(options: argparse.Namespace) -> None:

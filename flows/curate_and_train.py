@@ -15,12 +15,15 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run, task_run
+from prefect.states import Completed
 
-from flows.artifacts import show_rejections, show_samples, show_training
+from flows.artifacts import show_models, show_rejections, show_samples, show_training
 from flows.console import SHOWN, clock, show_stage_lines
 from flows.guard import STOPPED
+from flows.handoff import hand_over
 from flows.lock import held, run_is_going_on
 from flows.progress import followed
+from flows.promotion import register_trained
 from flows.stages import StageFailed, choose, run_stage, stage_names
 from pipeline.errors import run
 
@@ -35,8 +38,10 @@ SHOWN_AFTER = {"curate": show_rejections, "train": show_training, "evaluate": sh
 
 
 @flow(name=NAME)
-def curate_and_train(stages: list[str] | None = None) -> None:
-    """From raw images to an evaluated model: fetch, measure, curate, pack, train, evaluate, report.
+def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
+    """From raw images to an evaluated model: fetch, measure, curate, pack, start, train, evaluate, report.
+
+    A model that is new is then registered, and promoted if it is not worse (flows/promotion.py).
 
     Args:
         stages: only these stages of dvc.yaml, as `train` or `measure@ffhq`; all of them by default.
@@ -48,10 +53,16 @@ def curate_and_train(stages: list[str] | None = None) -> None:
         for number, stage in enumerate(chosen, start=1):
             _tell(f"stage {number} of {len(chosen)}: {stage}")
             lock.tell(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))
+            if stage == "train":
+                hand_over(chosen, workspace, _tell)  # if it is done elsewhere, DVC finds it up to date here
             # Called directly, not by .submit(): cancellation reaches the main thread only and must end the stage.
             stage_task(stage)(stage)
             if show := SHOWN_AFTER.get(stage):
                 show(workspace)
+        became = register_trained(_tell) if "evaluate" in chosen else None
+        if became:
+            show_models(workspace)
+    return Completed(message=became) if became else None
 
 
 def stage_task(stage: str) -> Task[[str], None]:

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from flows.guard import STOPPED, guarded, interrupt_on_sigterm
 from flows.lock import holder, run_is_going_on
-from flows.server import is_healthy, server_env, temporary_server
-from flows.stages import program_env
+from flows.server import client_env, is_healthy, server_env, temporary_server
 from pipeline.errors import FacemaskError, run
 
 
@@ -40,7 +39,7 @@ def run_here(stages: list[str] | None = None) -> None:
 @contextmanager
 def _server() -> Iterator[dict[str, str]]:
     if os.environ.get("PREFECT_API_URL"):
-        yield program_env()
+        yield client_env()  # with heartbeats as often as that server's rule expects them
         return
     if (up := holder("up")) and up.get("port") and is_healthy(up["url"]):
         yield server_env(up["port"])

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from flows.guard import guarded
@@ -62,7 +62,7 @@ def stage_names(workspace: Path) -> list[str]:
         errors="replace",
     )
     if listed.returncode:
-        reason = _dvc_reason(listed.stderr.splitlines())
+        reason = dvc_reason(listed.stderr.splitlines())
         raise FacemaskError(f"DVC cannot read {workspace / 'dvc.yaml'}: {reason} ('dvc stage list' tells more)")
     return listed.stdout.split()
 
@@ -83,12 +83,30 @@ def run_stage(stage: str, workspace: Path, log: Log) -> bool:
     Raises StageFailed with the stage's own last error line. Whatever exception leaves this function,
     cancellation included, nothing of the stage runs on.
     """
-    # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
-    command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     last_lines: deque[str] = deque(maxlen=_REMEMBERED_LINES)
     ran = False
+
+    def hear(line: str) -> None:
+        nonlocal ran
+        ran = ran or line.startswith("Running stage '")
+        if not _HINT.match(line):
+            last_lines.append(line)
+            log(line)
+
+    status = run_dvc(["repro", "--single-item", stage], workspace, hear)
+    if status:
+        raise _failure(stage, list(last_lines), status)
+    return ran
+
+
+def run_dvc(arguments: Sequence[str], workspace: Path, hear: Log) -> int:
+    """Run `dvc ARGUMENTS...`, each line of its output to `hear`. Returns its exit status.
+
+    Whatever exception leaves this function, nothing that was started here runs on.
+    """
+    # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
     with guarded(
-        command,
+        [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments],
         cwd=workspace,
         env=program_env(),
         stdout=subprocess.PIPE,
@@ -97,14 +115,8 @@ def run_stage(stage: str, workspace: Path, log: Log) -> bool:
     ) as process:
         assert process.stdout is not None
         for line in map(str.rstrip, process.stdout):
-            ran = ran or line.startswith("Running stage '")
-            if not _HINT.match(line):
-                last_lines.append(line)
-                log(line)
-        status = process.wait()
-    if status:
-        raise _failure(stage, list(last_lines), status)
-    return ran
+            hear(line)
+        return process.wait()
 
 
 def _failure(stage: str, lines: list[str], status: int) -> StageFailed:
@@ -119,7 +131,7 @@ def _failure(stage: str, lines: list[str], status: int) -> StageFailed:
             before = [text for text in lines[:number] if not text.startswith(noise)]
             return StageFailed(stage, f"{before[-1]} ({end})" if before else end, needs_a_person=False)
     # DVC itself refused: dvc.yaml is wrong, an input is missing, or another run holds the output.
-    return StageFailed(stage, _dvc_reason(lines) or f"exit status {status}", needs_a_person=bool(lines))
+    return StageFailed(stage, dvc_reason(lines) or f"exit status {status}", needs_a_person=bool(lines))
 
 
 def _ending(code: int) -> tuple[str, list[str]]:
@@ -134,7 +146,7 @@ def _ending(code: int) -> tuple[str, list[str]]:
     return f"exit status {code}", []
 
 
-def _dvc_reason(lines: list[str]) -> str:
+def dvc_reason(lines: list[str]) -> str:
     """DVC's last error line, or the headline where it explains bad YAML over several."""
     errors = [line.removeprefix(_DVC_ERROR) for line in lines if line.startswith(_DVC_ERROR)]
     return errors[-1] if errors else next(iter(filter(None, lines)), "")

@@ -12,9 +12,10 @@ from flows.api import Api
 from flows.console import clock
 from flows.lock import Facts, holder
 from flows.server import is_healthy
-from flows.up import deployments
+from flows.up import WITHOUT_WORKER, deployments
 
 _RUNS_SHOWN = 5
+_WATCH = "watch"  # its runs, one every ten minutes, would hide the others
 _ENDED_BADLY = ("Failed", "Crashed")
 
 
@@ -32,7 +33,7 @@ def status() -> None:
         sys.exit(1)
     api = Api(up["url"], secret(up))
     print(f"facemask: up at {up['page']} for {clock(time.time() - up['since'])} (pid {up['pid']})")
-    runs = last_runs(api, list(served))
+    runs = last_runs(api, [name for name in served if name != _WATCH])
     _print_rows([("workers", line) for line in worker_lines(api, served.values())])
     _print_rows([("runs", line) for line in map(_run_line, runs)] or [("runs", "none yet")])
     _print_rows([("going on", _progress(run))] if run else [])
@@ -51,7 +52,8 @@ def worker_lines(api: Api, pools: Iterable[str]) -> list[str]:
     lines = []
     for pool in dict.fromkeys(pools):
         online = api.post(f"/work_pools/{pool}/workers/filter", {"workers": {"status": {"any_": ["ONLINE"]}}})
-        lines.append(f"{pool}: {len(online)} online" if online else f"{pool}: none online, its runs wait")
+        idle = "the flow trains in process" if pool in WITHOUT_WORKER else "its runs wait"
+        lines.append(f"{pool}: {len(online)} online" if online else f"{pool}: none online, {idle}")
     return lines
 
 
@@ -73,7 +75,9 @@ def schedule_lines(api: Api, flows: list[str]) -> list[str]:
     """When each flow starts by itself next, or that it does not."""
     lines = []
     for deployment in api.post("/deployments/filter", {"flows": {"name": {"any_": flows}}}):
-        name = deployment["name"]
+        name = "watch (a run when data lands)" if deployment["name"] == _WATCH else deployment["name"]
+        if not deployment["schedules"]:
+            continue  # it is started by another run
         if deployment["paused"] or not any(schedule["active"] for schedule in deployment["schedules"]):
             lines.append(f"{name}: off (switch it on in prefect.yaml, then 'facemask up' again)")
             continue
@@ -95,7 +99,7 @@ def _run_line(run: dict[str, Any]) -> str:
     line = f"{_local(run['start_time'] or run['expected_start_time'])}  {run['state_name']:<10} {run['name']}"
     if run["start_time"] and run["end_time"]:
         line += f", {clock(run['total_run_time'])}"
-    if run["state_name"] not in ("Completed", "Running") and (said := run["state"].get("message")):
+    if run["state_name"] != "Running" and (said := run["state"].get("message")):
         line += f": {' '.join(said.split())[:100]}"
     return line
 

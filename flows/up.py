@@ -62,7 +62,7 @@ def up(port: int = DEFAULT_PORT) -> None:
             lock.tell(page=elsewhere.removesuffix("/api"), url=elsewhere, password_file=None)
         else:
             _require_port(port)
-            lock.tell(page=f"http://{HOST}:{port}", url=api_url(port), password_file=str(password_file()))
+            lock.tell(port=port, page=f"http://{HOST}:{port}", url=api_url(port), password_file=str(password_file()))
         interrupt_on_sigterm()
         with _log_kept(work_folder() / "up.log"):
             try:

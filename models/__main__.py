@@ -4,10 +4,12 @@ import argparse
 import os
 from pathlib import Path
 
-from pipeline.errors import run
+from pipeline.errors import FacemaskError, run
+from pipeline.files import work_folder
 from pipeline.params import load
 
 PACK = Path("data/train")
+START = Path("data/start")
 CHECKPOINTS = Path("checkpoints")
 TRAINING_REPORT = Path("reports/training")
 EVALUATION = Path("reports/evaluation.json")
@@ -16,22 +18,37 @@ SAMPLES = Path("reports/samples")
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m models", description="Run one stage.")
-    parser.add_argument("stage", choices=("train", "evaluate"))
+    parser.add_argument("stage", choices=("start", "train", "evaluate", "judge"))
     # Threads that wait spin by default, and beside any other busy process that slows a step tenfold. Read by torch's
     # OpenMP as it is loaded, hence before the imports below.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Imported as they are needed: each stage depends on its own modules only.
     match parser.parse_args().stage:
+        case "start":
+            from models.params import RetrainParams
+            from models.registry import REGISTRY
+            from models.start import start
+
+            start(load("retrain", RetrainParams), REGISTRY, START)
         case "train":
             from models.params import TrainParams
             from models.train import train
 
-            train(load("train", TrainParams), PACK, CHECKPOINTS, TRAINING_REPORT)
+            train(load("train", TrainParams), PACK, CHECKPOINTS, TRAINING_REPORT, START)
         case "evaluate":
             from models.evaluate import evaluate
             from models.params import EvaluateParams
 
             evaluate(load("evaluate", EvaluateParams), CHECKPOINTS, PACK, EVALUATION, SAMPLES)
+        case "judge":
+            from models import registry
+            from models.evaluate import judge
+            from models.params import EvaluateParams
+
+            promoted = registry.read().promoted
+            if promoted is None:
+                raise FacemaskError("no model is promoted yet: 'facemask models' lists them")
+            judge(load("evaluate", EvaluateParams), registry.weights(promoted), PACK, work_folder() / registry.JUDGED)
 
 
 if __name__ == "__main__":

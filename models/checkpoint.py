@@ -48,6 +48,7 @@ class CheckpointInfo:
     weights_sha256: dict[str, str]  # network -> sha256 of its safetensors file
     losses: Row  # running means
     data_licence: str
+    started_from: dict[str, str] | None = None  # start.json: the model whose weights training began with, if any
 
 
 @dataclass
@@ -131,11 +132,22 @@ def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: s
     state.images_seen, state.losses = info.images_seen, info.losses
 
 
-def refuse_other_networks(folder: Path, info: CheckpointInfo, params: TrainParams) -> None:
+def load_networks(folder: Path, state: TrainingState) -> None:
+    """Put a checkpoint's weights into all four networks, in place, and nothing else of it: for a new training."""
+    info = read_info(folder)
+    for name, network in state.networks.items():
+        _load_weights(folder, info, name, network)
+
+
+def other_networks(info: CheckpointInfo, params: TrainParams) -> str:
+    """In which ways the networks have other shapes than `params` asks for; empty where they fit."""
     wanted = asdict(params)
     differ = [key for key in ARCHITECTURE if info.params.get(key) != wanted[key]]
-    if differ:
-        told = ", ".join(f"{key} {info.params.get(key)} instead of {wanted[key]}" for key in differ)
+    return ", ".join(f"{key} {info.params.get(key)} instead of {wanted[key]}" for key in differ)
+
+
+def refuse_other_networks(folder: Path, info: CheckpointInfo, params: TrainParams) -> None:
+    if told := other_networks(info, params):
         raise FacemaskError(
             f"the checkpoint in {folder} is of another architecture ({told}): "
             "set train in params.yaml to it, or move the checkpoint away"

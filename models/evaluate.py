@@ -1,5 +1,6 @@
 """Stage `evaluate`: the checkpoint on test faces, in numbers and in pictures."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from models import checkpoint
 from models.data import spread, to_pixels, whole_batch
+from models.kid import kid
 from models.measures import dilated, psnr, share
 from models.params import EvaluateParams
 from models.samples import grid, write_png
@@ -36,8 +38,26 @@ class Direction:
 
 def evaluate(params: EvaluateParams, checkpoints: Path, pack: Path, report: Path, samples: Path) -> None:
     """Write `report` (JSON) and the folder `samples`; reads the packed test faces and no others."""
+    checkpoint.refuse_other_pack(checkpoints, checkpoint.read_info(checkpoints), sha256(pack / "pack.json"))
+    values, sheet = _evaluated(params, checkpoints, pack)
+    beside = samples.with_name(f".{samples.name}.part")
+    write_png(beside / "grid.png", sheet)
+    replace_folder(beside, samples)
+    write_json(report, values)
+
+
+def judge(params: EvaluateParams, checkpoints: Path, pack: Path, report: Path) -> None:
+    """Write `report` for a model of earlier packed images: what it makes of today's test faces, in the same figures.
+
+    The caller knows that its training saw none of them.
+    """
+    values, _ = _evaluated(params, checkpoints, pack)
+    write_json(report, values)
+
+
+def _evaluated(params: EvaluateParams, checkpoints: Path, pack: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
+    """The report, and the sheet of sample faces (H, W, 3)."""
     generators, info = checkpoint.load_generators(checkpoints)
-    checkpoint.refuse_other_pack(checkpoints, info, sha256(pack / "pack.json"))
     image_px = info.params["image_px"]
     sets = {domain: _test_set(pack, domain) for domain in ("unmasked", "masked")}
     mask, unmask = generators["generator_mask"], generators["generator_unmask"]
@@ -53,16 +73,23 @@ def evaluate(params: EvaluateParams, checkpoints: Path, pack: Path, report: Path
         "mask": _summary(on) | {"accepted": _rounded(accepted_share(np.stack(on.fakes)))},
         "unmask": _summary(off) | {"still_masked": _rounded(accepted_share(np.stack(off.fakes)))},
     }
+    # Fakes against real faces of the domain that they should look like: test faces too, of other people or the same.
+    reals = {domain: _pixels(packed, params, image_px) for domain, packed in sets.items()}
+    for name, found, domain in (("mask", on, "masked"), ("unmask", off, "unmasked")):
+        if (value := kid(np.stack(found.fakes), np.stack(reals[domain]))) is not None:
+            directions[name]["kid"] = _rounded(value)
+    if "kid" not in directions["mask"]:
+        print(
+            "no KID: two test faces a domain and pip install -c constraints.txt -e '.[evaluation]' give it", flush=True
+        )
     values = {
         "images_seen": info.images_seen,
         "checkpoint": sha256(checkpoints / checkpoint.JSON_NAME)[:12],
+        "test_set": _test_set_digest(sets, params),
     } | directions
-    beside = samples.with_name(f".{samples.name}.part")
-    write_png(beside / "grid.png", _sheet(sets, on, off, params, image_px))
-    replace_folder(beside, samples)
-    write_json(report, values)
     for name, figures in directions.items():
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
+    return values, _sheet(sets, on, off, params, image_px)
 
 
 def _test_set(pack: Path, domain: str) -> PackedSet:
@@ -72,6 +99,22 @@ def _test_set(pack: Path, domain: str) -> PackedSet:
             f"no {domain} test faces in {pack}, and evaluation uses no others: see reports/curation.json"
         )
     return packed
+
+
+def _test_set_digest(sets: dict[str, PackedSet], params: EvaluateParams) -> str:
+    """16 hex digits that name the test faces which are used: figures of the same ones can be compared."""
+    digest = hashlib.sha256()
+    for packed in sets.values():
+        for index in spread(len(packed), params.images):
+            for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.regions[index].data):
+                digest.update(part)
+    return digest.hexdigest()[:16]
+
+
+def _pixels(packed: PackedSet, params: EvaluateParams, image_px: int) -> list[NDArray[np.uint8]]:
+    """The test faces that are used, as they are, (H, W, 3) each."""
+    images, _ = whole_batch(packed, spread(len(packed), params.images), image_px)
+    return list(to_pixels(images))
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""The params.yaml blocks `train` and `evaluate`; comments there give each key's unit and reason."""
+"""The params.yaml blocks `train`, `evaluate` and `retrain`; comments there give each key's unit and reason."""
 
 from typing import Annotated, Literal
 
@@ -6,6 +6,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline.params import STRICT
+
+START_NAME = "start.json"
+"""The file in data/start by which stage `start` tells stage `train` what it put there."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -31,3 +34,9 @@ class EvaluateParams:
     images: Annotated[int, Field(ge=1)]  # a domain
     batch_size: Annotated[int, Field(ge=1, le=256)]
     grid_faces: Annotated[int, Field(ge=1, le=32)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class RetrainParams:
+    warm_start: bool
+    tolerance: Annotated[float, Field(ge=0, le=1)]

@@ -4,6 +4,7 @@ Progress is counted in images of one domain; both domains advance together.
 """
 
 import fcntl
+import json
 import math
 import shutil
 import time
@@ -18,7 +19,7 @@ from models import checkpoint
 from models.checkpoint import DISCRIMINATORS, GENERATORS, CheckpointInfo, Describe, TrainingState
 from models.data import training_batch
 from models.machine import Machine, this_machine
-from models.params import TrainParams
+from models.params import START_NAME, TrainParams
 from models.pool import ImagePool
 from models.progress import compose_strip, write_strip
 from models.step import Batch, train_step
@@ -32,12 +33,16 @@ _CURVE_POINTS = 200
 _SMOOTHING = 0.95  # of the running mean of each loss
 
 
-def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path) -> None:
-    """Train, or go on, until params.images; then move `checkpoints` and `reports` into place whole."""
+def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, start: Path | None = None) -> None:
+    """Train, or go on, until params.images; then move `checkpoints` and `reports` into place whole.
+
+    `start` is what stage `start` wrote: weights to begin with, or a word that there are none.
+    """
     info = read_info(pack)
     sets = {domain: _training_set(pack, domain, params) for domain in DOMAINS}
     pack_sha256 = sha256(pack / "pack.json")
-    work = work_folder("train", digest_of(asdict(params), pack_sha256))
+    started_from = _started_from(start, params)
+    work = work_folder("train", digest_of(asdict(params), pack_sha256, started_from))
     machine = this_machine()
     counts = " and ".join(f"{len(sets[domain])} {domain}" for domain in DOMAINS)
     print(f"training on {counts} faces; {machine.why}; work in {work}", flush=True)
@@ -45,7 +50,7 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path) -> 
     def describe(weights_sha256: dict[str, str]) -> CheckpointInfo:
         return CheckpointInfo(
             checkpoint.SCHEMA, state.images_seen, asdict(params), pack_sha256, weights_sha256,
-            state.losses, info.data_licence,
+            state.losses, info.data_licence, started_from,
         )  # fmt: skip
 
     with _alone_in(work):
@@ -53,6 +58,9 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path) -> 
         if latest := _latest(work):
             checkpoint.load(latest, state, params, pack_sha256)
             print(f"resuming at {state.images_seen} images", flush=True)
+        elif start and started_from:
+            checkpoint.load_networks(start, state)
+            print(f"starting from the weights of model {started_from['model']}", flush=True)
         live = open_live(work / "live", state.history)
         if state.images_seen == 0:
             write_strip(work / "strips", state, pack, params, machine)
@@ -107,6 +115,22 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path) -> 
 def learning_rate(params: TrainParams, images_seen: int) -> float:
     """Constant over the first half of training, then linear to 0 (Zhu et al. 2017, section 4)."""
     return params.learning_rate * min(1.0, 2 * (1 - images_seen / params.images))
+
+
+def _started_from(start: Path | None, params: TrainParams) -> dict[str, str] | None:
+    """What start.json says of the weights to begin with; None where there are none, or they are of other networks."""
+    if start is None:
+        return None
+    try:
+        said: dict[str, str] = json.loads((start / START_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FacemaskError(f"{start} does not say what to start from: run 'dvc repro start'") from error
+    if not said["model"]:
+        return None
+    if differ := checkpoint.other_networks(checkpoint.read_info(start), params):
+        print(f"model {said['model']} is of another architecture ({differ}): starting from fresh weights", flush=True)
+        return None
+    return said
 
 
 def _training_set(pack: Path, domain: str, params: TrainParams) -> PackedSet:

@@ -32,6 +32,7 @@ from pipeline.sample import SampleParams
 from pipeline.sources import FfhqSource, FolderSource, NamedSource, load_sources
 
 RAW, INBOX = Path("data/raw"), Path("data/inbox")
+LANDED = INBOX / ".landed"  # what was seen to land (pipeline/landing.py); hidden, so that it is no image
 _STATE_SCHEMA = pa.schema([*INDEX_SCHEMA, ("signature", pa.string()), ("lot", pa.string())])
 _NAMED_FAILURES = 20  # the rest is counted
 
@@ -99,7 +100,7 @@ def _lots(name: str, source: FfhqSource | FolderSource | NamedSource, settings: 
 def _bring(name: str, lot: Lot, state: Path, archive_images: int) -> list[Failure]:
     """Bring one lot into archives; gives what could not be downloaded."""
     if lot.container:
-        if _settled(state, lot):
+        if _settled(name, state, lot):
             return []
         if failures := download([lot.container], state / network.CONTAINERS, f"fetch {name}"):
             return failures
@@ -116,7 +117,7 @@ def _bring(name: str, lot: Lot, state: Path, archive_images: int) -> list[Failur
         new = [offer for offer in images if offer.path not in kept]
         failures = _write_new_archives(name, lot, state, new, archive_images)
     if lot.container:
-        _settle(state, lot, len(images))
+        _settle(name, state, lot, len(images))
     return failures
 
 
@@ -171,17 +172,26 @@ def _remove(archive: Path) -> None:
     archive.unlink(missing_ok=True)
 
 
-def _settled(state: Path, lot: Lot) -> bool:
-    """Whether all images of a downloaded container are in archives: then the container itself is gone."""
+def _settled(name: str, state: Path, lot: Lot) -> bool:
+    """Whether all images of a downloaded container are in archives: then the container itself is gone.
+
+    Not if another version of it has landed since.
+    """
     note = state / f"{lot.name}.images"
     held = sum(row["lot"] == lot.name for table in _tables(state) for row in _rows(table))
-    return note.exists() and held == int(note.read_text())
+    return note.exists() and note.read_text().split() == [str(held), *_landed(name)]
 
 
-def _settle(state: Path, lot: Lot, images: int) -> None:
+def _settle(name: str, state: Path, lot: Lot, images: int) -> None:
     with replacing(state / f"{lot.name}.images") as beside:
-        beside.write_text(str(images))
+        beside.write_text(" ".join([str(images), *_landed(name)]))
     (state / network.CONTAINERS / lot.name).unlink()
+
+
+def _landed(name: str) -> list[str]:
+    """What was last seen to have changed at the source's own place; empty where nothing was."""
+    note = LANDED / f"{name}.source"
+    return note.read_text(encoding="utf-8").split() if note.exists() else []
 
 
 def _write_new_archives(name: str, lot: Lot, state: Path, new: list[Offer], archive_images: int) -> list[Failure]:

@@ -1,12 +1,13 @@
 """A toy workspace: the project's flows over a dvc.yaml of trivial shell stages, run by the real programs."""
 
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,9 @@ stages:
     deps: [manifest]
     outs: [model]
 """
+# What a program needs to know of the S3 server below, beside its address.
+S3_SETTINGS = {"AWS_ACCESS_KEY_ID": "toy", "AWS_SECRET_ACCESS_KEY": "toy", "AWS_DEFAULT_REGION": "us-east-1"}
+S3_BUCKET = "bucket"
 CURATION_JSON = """
 {"seen": 10, "accepted": 6, "rejected": 4, "reasons": {"no_face": 1, "blurred": 3},
  "domains": {"masked": {"seen": 10, "accepted": 6}}}
@@ -72,10 +76,11 @@ def toy(tmp_path: Path) -> Path:
 def make_toy(workspace: Path) -> Path:
     from PIL import Image
 
-    for package in ("flows", "pipeline"):
-        (workspace / package).mkdir(parents=True)
-        for module in (ROOT / package).glob("*.py"):
-            shutil.copy(module, workspace / package)
+    for package in ("flows", "models", "pipeline"):
+        for module in (ROOT / package).rglob("*.py"):
+            copy = workspace / module.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(module, copy)
     shutil.copy(ROOT / "prefect.yaml", workspace)
     (workspace / "dvc.yaml").write_text(DVC_YAML)
     (workspace / "params.yaml").write_text("sources: {one: {kind: x}, two: {kind: y}}\n")
@@ -103,3 +108,20 @@ def add_stage(workspace: Path, name: str, script: str) -> None:
     (workspace / f"{name}.py").write_text(textwrap.dedent(script))
     with (workspace / "dvc.yaml").open("a") as file:
         file.write(f"  {name}:\n    cmd: python {name}.py\n    outs: [{name}.out]\n")
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of an S3 server on 127.0.0.1 with an empty bucket."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # not a line for each request
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    user = {"aws_access_key_id": "toy", "aws_secret_access_key": "toy", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=url, **user).create_bucket(Bucket=S3_BUCKET)
+    yield url
+    server.stop()

@@ -1,7 +1,9 @@
 """prefect.yaml says what Prefect understands: it ignores a key that it does not know, without a word."""
 
+import inspect
 from typing import Any
 
+import pytest
 import yaml
 from prefect.cli.deploy._models import (
     ConcurrencyLimitSpec,
@@ -10,9 +12,13 @@ from prefect.cli.deploy._models import (
     RawScheduleConfig,
     WorkPoolConfig,
 )
+from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
 from prefect.utilities.importtools import import_object
 from pydantic import BaseModel
 
+from flows import handoff, watch
+from flows.job import Job
+from flows.orphans import HEARTBEAT_S
 from flows.up import deployments
 from tests.flows.conftest import ROOT
 
@@ -31,6 +37,8 @@ def all_unknown_keys(file: dict[str, Any]) -> set[str]:
         found |= unknown_keys(deployment.get("concurrency_limit", {}), ConcurrencyLimitSpec)
         for schedule in deployment.get("schedules", []):
             found |= unknown_keys(schedule, RawScheduleConfig)
+        for trigger in deployment.get("triggers", []):
+            found |= unknown_keys(trigger, DeploymentEventTrigger)
     return found
 
 
@@ -62,5 +70,35 @@ def test_the_weekly_schedule_is_there_but_off():
     assert (schedule["slug"], schedule["active"]) == ("weekly", False)
 
 
+def test_the_trigger_waits_for_the_event_that_watch_emits():
+    (trigger,) = FILE["deployments"][0]["triggers"]
+    assert trigger["enabled"]
+    assert trigger["expect"] == [watch.LANDED]
+    deployment = next(deployment for deployment in FILE["deployments"] if deployment["name"] == watch.NAME)
+    assert deployment["entrypoint"] == "flows/watch.py:watch"
+    (schedule,) = deployment["schedules"]
+    assert schedule["active"] and 600 <= schedule["interval"] <= 900
+
+
 def test_each_deployments_pool_is_found():
-    assert deployments(ROOT / "prefect.yaml") == {"curate-and-train": "cpu"}
+    assert deployments(ROOT / "prefect.yaml") == {"curate-and-train": "cpu", "watch": "cpu", "train-cyclegan": "gpu"}
+
+
+def test_the_hand_offs_deployment_is_the_flow_that_the_other_side_asks_for():
+    deployment = next(
+        deployment for deployment in FILE["deployments"] if deployment["work_pool"]["name"] == handoff.POOL
+    )
+    path, _, function = deployment["entrypoint"].partition(":")
+    flow = import_object(f"{path.removesuffix('.py').replace('/', '.')}.{function}")
+    assert f"{flow.name}/{deployment['name']}" == handoff.DEPLOYMENT
+    assert set(inspect.signature(flow.fn).parameters) == set(Job.__annotations__)
+    for step in deployment["pull"]:
+        for name in step:
+            assert callable(import_object(name))
+
+
+@pytest.mark.parametrize("name", ["curate-and-train", "train-cyclegan"])
+def test_a_long_run_says_that_it_lives_as_often_as_the_servers_rule_expects_whoever_started_its_worker(name):
+    deployment = next(deployment for deployment in FILE["deployments"] if deployment["name"] == name)
+    env = deployment["work_pool"]["job_variables"]["env"]
+    assert env == {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}

@@ -81,6 +81,22 @@ def test_a_checkpoint_of_another_pack_is_refused_since_its_training_may_hold_the
         judge(pack)
 
 
+def test_an_earlier_model_is_judged_on_todays_test_faces_in_the_same_figures(trained, pack):
+    before = judge(pack)
+    path = pack / "pack.json"
+    path.write_text(path.read_text() + "\n")
+    evaluate_module.judge(PARAMS, Path("checkpoints"), pack, Path("work/judged.json"))
+    assert json.loads(Path("work/judged.json").read_text()) == before
+
+
+def test_other_test_faces_have_another_name_and_other_training_faces_have_not(trained, pack):
+    before = judge(pack)["test_set"]
+    for name, same in (("unmasked_train", True), ("unmasked_test", False)):
+        images, _, _ = packed.array_paths(pack, name)
+        np.save(images, 255 - np.load(images))
+        assert (judge(pack)["test_set"] == before) == same
+
+
 def test_evaluating_twice_gives_the_same_report(trained, pack):
     assert judge(pack) == judge(pack)
 
@@ -118,3 +134,23 @@ def test_a_grid_puts_pictures_side_by_side_with_white_between():
     sheet = grid([[black, black], [black, black]])
     assert sheet.shape == (10, 10, 3)
     assert (sheet[4:6] == 255).all()
+
+
+def test_each_direction_is_held_against_the_real_faces_it_should_look_like(pack, trained, monkeypatch):
+    asked = []
+
+    def kid(fakes, reals):
+        asked.append(reals)
+        return 0.25
+
+    monkeypatch.setattr(evaluate_module, "kid", kid)
+    report = judge(pack)
+    assert (report["mask"]["kid"], report["unmask"]["kid"]) == (0.25, 0.25)
+    for domain, reals in zip(("masked", "unmasked"), asked, strict=True):
+        assert reals.shape[0] == len(packed.read_set(pack, domain, "test"))
+
+
+def test_without_its_packages_there_is_no_kid(pack, trained, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate_module, "kid", lambda _fakes, _reals: None)
+    assert "kid" not in judge(pack)["mask"]
+    assert "no KID" in capsys.readouterr().out
