@@ -1,6 +1,7 @@
 """What the tests share: a small workspace made from the embedded sample, and the labelled faces if at hand."""
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from hypothesis import settings
 # A loaded machine is slow now and then: that is no failure of a property.
 settings.register_profile("facemask", deadline=None)
 settings.load_profile("facemask")
+
+# A shell that runs this in the background has it ignore Ctrl-C, and so would all that the tests start and then stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 FACES = 24
