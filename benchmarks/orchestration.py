@@ -203,7 +203,7 @@ def nothing(folder: Path) -> dict[str, object]:
 
 def overhead(folder: Path) -> dict[str, object]:
     """The demo, trained for longer, so that a bare `dvc repro` takes five minutes or more on two cores."""
-    workspace = make_workspace(folder / "w", {"train": {"images": 1600}})
+    workspace = make_workspace(folder / "w", {"train": {"images": 1300}})
     bare = timed(workspace, "dvc", "repro")
     print(f"dvc repro: {bare:.1f} s", flush=True)
     forget(workspace)

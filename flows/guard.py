@@ -188,7 +188,13 @@ def _send(leader: int, sent: signal.Signals, spared: int | None = None) -> None:
 
 def _anyone_left(leader: int) -> bool:
     if LINUX:
-        return bool(_descendants())
+        # Whoever is left is a child, or below one. A child that has ended counts until it can be reaped, which is when
+        # the last of its threads has ended: DVC takes it for alive as long.
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return False
+        return True
     try:
         os.killpg(leader, 0)
     except (ProcessLookupError, PermissionError):  # macOS says EPERM of zombies

@@ -41,6 +41,8 @@ def weights():
 @pytest.mark.parametrize("tiny", ["guided"], indirect=True)  # test_train.py resumes both
 def test_killed_in_mid_training_the_same_command_ends_with_the_same_weights(pack, tiny):
     Path("params.yaml").write_text(yaml.safe_dump({"train": asdict(replace(tiny, images=60, save_every_images=12))}))
+    Path("data/start").mkdir()
+    Path("data/start/start.json").write_text('{"model": null, "checkpoint": null}')
     assert finish(start("train", "elsewhere"))[0] == 0
     uninterrupted = weights()
 
