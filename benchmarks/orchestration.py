@@ -202,14 +202,23 @@ def nothing(folder: Path) -> dict[str, object]:
 
 
 def overhead(folder: Path) -> dict[str, object]:
-    """The demo, trained for longer, so that a bare `dvc repro` takes five minutes or more on two cores."""
+    """The demo, trained for longer, so that a bare `dvc repro` takes five minutes or more on two cores.
+
+    Prefect's database is there before: making it is told apart, as it happens once in a folder's life.
+    """
     workspace = make_workspace(folder / "w", {"train": {"images": 1300}})
     bare = timed(workspace, "dvc", "repro")
     print(f"dvc repro: {bare:.1f} s", flush=True)
+    first, later = (timed(workspace, "flows.cli", "run") for _ in range(2))
     forget(workspace)
     prefect = timed(workspace, "flows.cli", "run")
     print(f"facemask run: {prefect:.1f} s", flush=True)
-    return {"dvc_repro_s": round(bare, 1), "facemask_run_s": round(prefect, 1), "ratio": round(prefect / bare, 3)}
+    return {
+        "dvc_repro_s": round(bare, 1),
+        "facemask_run_s": round(prefect, 1),
+        "ratio": round(prefect / bare, 3),
+        "database_made_s": round(first - later, 1),
+    }
 
 
 def main() -> None:
