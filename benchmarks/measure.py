@@ -29,7 +29,7 @@ from pipeline.sample import SampleParams, sample_files
 from pipeline.workers import Workers
 
 IMAGES, SIDE, ROUNDS = 40, 1024, 9
-SETTINGS = MeasureParams(max_faces=4, decode_px=256, executor="processes", address=None)
+SETTINGS = MeasureParams(max_faces=4, decode_px=256, executor="processes", address=None, archives=None)
 
 
 def faces(folder: Path, suffix: str) -> list[Path]:

@@ -23,7 +23,7 @@ DEMO_PARAMS = Path("flows/demo_params.yaml")
 PARAMS = Path("params.yaml")
 
 # What a workspace is made of, as git pathspecs: the code, DVC's and Prefect's files, and data/'s few tracked ones.
-_NEEDED = (":(glob)*", ".dvc", "data", "flows", "models", "pipeline")
+_NEEDED = (":(glob)*", ".dvc", "data", "experiments", "flows", "models", "pipeline")
 _CODE = ("flows", "models", "pipeline")
 # Each workspace has its own, which say what was built there.
 _NOT_COPIED = {"dvc.lock", PARAMS.as_posix()}

@@ -1,6 +1,7 @@
 """What a hand-off consists of: the stages, what they stand on, and how both sides know that they mean the same."""
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -106,7 +107,8 @@ def training_key(job: Job, workspace: Path) -> str:
     data = needed_data(job["stages"], workspace)
     hashes = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
     params = yaml.safe_load((workspace / PARAMS_FILE).read_text(encoding="utf-8"))
-    return digest_of({path: hashes.get(path) for path in data}, params.get("train"))
+    presets = {path: digest for path, digest in job["code"].items() if path.startswith("experiments/")}
+    return digest_of({path: hashes.get(path) for path in data}, params.get("train"), presets)
 
 
 def write_lock(text: str, workspace: Path) -> None:
@@ -155,8 +157,17 @@ def commit_of(workspace: Path) -> str | None:
 
 
 def _plain_stages(workspace: Path) -> dict[str, dict[str, Any]]:
-    """The stages of dvc.yaml that are no `foreach` ones."""
-    stages = yaml.safe_load((workspace / _DVC_YAML).read_text(encoding="utf-8"))["stages"]
+    """The stages of dvc.yaml that are no `foreach` ones, with the values of params.yaml that it names as ${a.b}."""
+    params = yaml.safe_load((workspace / PARAMS_FILE).read_text(encoding="utf-8"))
+
+    def value(named: re.Match[str]) -> str:
+        found: Any = params
+        for key in named[1].split("."):
+            found = found.get(key, {}) if isinstance(found, dict) else {}
+        return str(found) if isinstance(found, str | int | float) else named[0]
+
+    text = re.sub(r"\$\{([\w.]+)\}", value, (workspace / _DVC_YAML).read_text(encoding="utf-8"))
+    stages = yaml.safe_load(text)["stages"]
     return {name: stage for name, stage in stages.items() if "cmd" in stage}
 
 

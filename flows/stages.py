@@ -11,6 +11,7 @@ from pathlib import Path
 
 from flows.guard import guarded
 from flows.lock import held_descriptors
+from models.stopping import STOPPED as TRAINING_STOPPED
 from pipeline.errors import FacemaskError
 
 Log = Callable[[str], None]
@@ -140,6 +141,8 @@ def _ending(code: int) -> tuple[str, list[str]]:
     DVC gives the command to the user's shell. One that becomes the command (bash) passes a signal on, as -9; one
     that waits for it (dash) prints the signal's name and itself ends with 128 + 9.
     """
+    if code == TRAINING_STOPPED:
+        return "told to stop, its state is saved", []
     killed_by = -code if code < 0 else code - 128
     if killed_by in signal.valid_signals():
         return f"killed by signal {killed_by}", list(filter(None, [signal.strsignal(killed_by)]))

@@ -31,10 +31,10 @@ def main() -> None:
 
             start(load("retrain", RetrainParams), REGISTRY, START)
         case "train":
-            from models.params import TrainParams
+            from models.params import train_params
             from models.train import train
 
-            train(load("train", TrainParams), PACK, CHECKPOINTS, TRAINING_REPORT, START)
+            train(train_params(), PACK, CHECKPOINTS, TRAINING_REPORT, START)
         case "evaluate":
             from models.evaluate import evaluate
             from models.params import EvaluateParams

@@ -2,7 +2,7 @@
 
 generator_mask.safetensors, generator_unmask.safetensors,
 discriminator_masked.safetensors, discriminator_unmasked.safetensors    weights, float32
-state.pt           optimisers and image pools; read with weights_only=True
+state.pt           optimisers, plateaus and image pools; read with weights_only=True
 history.json       every point of the training curves
 checkpoint.json    what it is, readable, written last; its licence line is the data's
 """
@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models.networks import make_discriminator, make_generator
 from models.params import TrainParams
@@ -53,10 +54,11 @@ class CheckpointInfo:
 
 @dataclass
 class TrainingState:
-    """Everything that training changes. Data order, pool draws and learning rate follow from images_seen."""
+    """Everything that training changes. Data order, pool draws and linear learning rates follow from images_seen."""
 
     networks: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
+    plateaus: dict[str, ReduceLROnPlateau]  # of the optimisers, where train.schedule is plateau; else none
     pools: dict[str, ImagePool]
     images_seen: int
     losses: Row
@@ -79,6 +81,8 @@ def save(folder: Path, state: TrainingState, describe: Describe) -> None:
         path.chmod(0o644)  # safetensors makes files that only their owner may read
         digests[name] = sha256(path)
     rest = {
+        # As text: a pickle also tells which strings are one object, and a resumed run's are others.
+        "plateaus": {name: json.dumps(plateau.state_dict()) for name, plateau in state.plateaus.items()},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in state.optimisers.items()},
         "pools": {name: pool.state_dict() for name, pool in state.pools.items()},
     }
@@ -126,6 +130,8 @@ def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: s
     rest = torch.load(folder / STATE_NAME, map_location=device, weights_only=True)
     for name, optimiser in state.optimisers.items():
         optimiser.load_state_dict(rest["optimisers"][name])
+    for name, plateau in state.plateaus.items():
+        plateau.load_state_dict(json.loads(rest["plateaus"][name]))
     for name, pool in state.pools.items():
         pool.load_state_dict(rest["pools"][name], device)
     state.history = json.loads((folder / HISTORY_NAME).read_text(encoding="utf-8"))

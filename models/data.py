@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
 
@@ -34,19 +35,34 @@ def image_index(seed: int, domain: str, position: int, count: int) -> int:
 
 
 def training_batch(packed: PackedSet, domain: str, seed: int, positions: range, image_px: int) -> tuple[Tensor, Tensor]:
-    """Random crops, half of them mirrored: images (B, 3, H, W) in [-1, 1], regions (B, 1, H, W) of 0 and 1."""
+    """Random crops, half of them mirrored: images (B, 3, H, W) in [-1, 1], regions (B, 1, H, W) of 0 and 1.
+
+    Images are resized to `load_px` first, where they are packed larger: one pack serves several sizes.
+    """
+    load = load_px(image_px, packed.images.shape[1])
     images = np.empty((len(positions), image_px, image_px, 3), np.uint8)
     regions = np.empty((len(positions), image_px, image_px), np.uint8)
     for row, position in enumerate(positions):
         index = image_index(seed, domain, position, len(packed))
         rng = stream(seed, _AUGMENT, domain, position)
-        room = packed.images.shape[1] - image_px
-        top, left = rng.integers(0, room + 1, size=2)
+        top, left = rng.integers(0, load - image_px + 1, size=2)
         step = -1 if rng.random() < 0.5 else 1
         crop = (slice(top, top + image_px), slice(left, left + image_px))
-        images[row] = packed.images[index][crop][:, ::step]
-        regions[row] = packed.regions[index][crop][:, ::step]
+        images[row] = _resized(packed.images[index], load)[crop][:, ::step]
+        regions[row] = (_resized(packed.regions[index], load)[crop][:, ::step] > 127) * np.uint8(255)
     return to_tensors(images, regions)
+
+
+def load_px(image_px: int, packed_px: int) -> int:
+    """The side, px, that crops of image_px are cut from: the paper's 286 for 256, or what is packed if that is less."""
+    return min(packed_px, round(image_px * 286 / 256))
+
+
+def _resized(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """(H, W, 3) or (H, W) scaled to `side`, as PIL's bilinear filter does, which averages over what it drops."""
+    if picture.shape[0] == side:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
 
 
 def whole_batch(packed: PackedSet, indices: list[int], image_px: int) -> tuple[Tensor, Tensor]:

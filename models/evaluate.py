@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models import checkpoint
 from models.data import spread, to_pixels, whole_batch
+from models.fid import INCEPTION, STUDY_FID, fidelity
 from models.kid import kid
 from models.measures import dilated, psnr, share
 from models.params import EvaluateParams
@@ -78,6 +79,11 @@ def _evaluated(params: EvaluateParams, checkpoints: Path, pack: Path) -> tuple[d
     for name, found, domain in (("mask", on, "masked"), ("unmask", off, "unmasked")):
         if (value := kid(np.stack(found.fakes), np.stack(reals[domain]))) is not None:
             directions[name]["kid"] = _rounded(value)
+        if found_fidelity := fidelity(np.stack(found.fakes), np.stack(reals[domain])):
+            figures, features = found_fidelity
+            directions[name] |= {key: _rounded(value) for key, value in figures.items()} | {"fid_features": features}
+            if features == INCEPTION:
+                directions[name]["fid_of_the_study"] = STUDY_FID[name]
     if "kid" not in directions["mask"]:
         print(
             "no KID: two test faces a domain and pip install -c constraints.txt -e '.[evaluation]' give it", flush=True

@@ -23,10 +23,9 @@ def kid(some: NDArray[np.uint8], others: NDArray[np.uint8]) -> float | None:
 
     None for a single picture, and where the packages of the extra `evaluation` are not installed.
     """
-    network = feature_network()
-    if network is None or min(len(some), len(others)) < 2:
+    if feature_network() is None or min(len(some), len(others)) < 2:
         return None
-    return squared_mmd(_features(network, some), _features(network, others))
+    return squared_mmd(features(some), features(others))
 
 
 def squared_mmd(some: Tensor, others: Tensor) -> float:
@@ -63,7 +62,10 @@ def feature_network() -> nn.Module | None:
 
 
 @torch.inference_mode()
-def _features(network: nn.Module, pictures: NDArray[np.uint8]) -> Tensor:
+def features(pictures: NDArray[np.uint8]) -> Tensor:
+    """(N, H, W, 3) RGB -> (N, 1280), where feature_network is there."""
+    network = feature_network()
+    assert network is not None
     found = []
     for start in range(0, len(pictures), _BATCH):
         batch = torch.from_numpy(pictures[start : start + _BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1

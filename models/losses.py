@@ -6,18 +6,31 @@ X are plain faces, Y masked ones; G: X -> Y puts a mask on, F: Y -> X takes it o
 from torch import Tensor
 from torch.nn import functional
 
-
-def adversarial(fake_scores: Tensor) -> Tensor:
-    """The generator's part of eq. 1 in its least-squares form (section 4): E[(D(G(x)) - 1)^2]."""
-    return (fake_scores - 1).square().mean()
+from models.params import AdversarialLoss
 
 
-def discrimination(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """The discriminator's part of eq. 1, least squares: (E[(D(y) - 1)^2] + E[D(G(x))^2]) / 2.
+def adversarial(fake_scores: Tensor, kind: AdversarialLoss = "lsgan") -> Tensor:
+    """The generator's part of eq. 1: fakes are to be taken for real.
+
+    lsgan: the least squares of section 4, E[(D(G(x)) - 1)^2]. vanilla: E[-log D(G(x))] with D a sigmoid of the score,
+    the form of eq. 1 that has gradients while D is sure (Goodfellow et al. 2014, section 3).
+    """
+    return _distance(fake_scores, 1.0, kind)
+
+
+def discrimination(real_scores: Tensor, fake_scores: Tensor, kind: AdversarialLoss = "lsgan") -> Tensor:
+    """The discriminator's part of eq. 1. lsgan: (E[(D(y) - 1)^2] + E[D(G(x))^2]) / 2; vanilla: the like with -log.
 
     Halved, as section 4 does, to slow D down relative to G.
     """
-    return ((real_scores - 1).square().mean() + fake_scores.square().mean()) / 2
+    return (_distance(real_scores, 1.0, kind) + _distance(fake_scores, 0.0, kind)) / 2
+
+
+def _distance(scores: Tensor, target: float, kind: AdversarialLoss) -> Tensor:
+    if kind == "lsgan":
+        return (scores - target).square().mean()
+    # softplus(-s) = -log sigmoid(s); softplus(s) = -log(1 - sigmoid(s))
+    return functional.softplus(-scores if target else scores).mean()
 
 
 def cycle(image: Tensor, back: Tensor) -> Tensor:

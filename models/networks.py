@@ -7,13 +7,11 @@ Every generator has the same call: (image, region) -> (painted image, matte), so
 export know no kinds. The plain one ignores the region and repaints everything: its matte is 1.
 """
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-GeneratorKind = Literal["guided", "resnet"]
+from models.params import GeneratorKind
 
 # Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 inside, 0.02 outside.
 _MATTE_PRIOR = 4.0

@@ -1,12 +1,14 @@
 """Stage `train`: a CycleGAN on the packed faces. To resume, run the same command again.
 
-Progress is counted in images of one domain; both domains advance together.
+Progress is counted in images of one domain; both domains advance together. On several GPUs or machines the same command
+runs under torchrun: `torchrun --nproc-per-node 4 -m models train`.
 """
 
 import fcntl
 import json
 import math
 import shutil
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +16,18 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models import checkpoint
 from models.checkpoint import DISCRIMINATORS, GENERATORS, CheckpointInfo, Describe, TrainingState
 from models.data import training_batch
+from models.group import Group, joined
 from models.machine import Machine, this_machine
 from models.params import START_NAME, TrainParams
 from models.pool import ImagePool
 from models.progress import compose_strip, write_strip
-from models.step import Batch, train_step
+from models.step import Batch, make_objectives, train_step
+from models.stopping import STOPPED, told_to_stop
 from models.tracking import Row, open_live, show
 from pipeline.errors import FacemaskError
 from pipeline.files import digest_of, replace_folder, sha256, work_folder
@@ -43,9 +48,7 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
     pack_sha256 = sha256(pack / "pack.json")
     started_from = _started_from(start, params)
     work = work_folder("train", digest_of(asdict(params), pack_sha256, started_from))
-    machine = this_machine()
-    counts = " and ".join(f"{len(sets[domain])} {domain}" for domain in DOMAINS)
-    print(f"training on {counts} faces; {machine.why}; work in {work}", flush=True)
+    machine = this_machine(params)
 
     def describe(weights_sha256: dict[str, str]) -> CheckpointInfo:
         return CheckpointInfo(
@@ -53,68 +56,95 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
             state.losses, info.data_licence, started_from,
         )  # fmt: skip
 
-    with _alone_in(work):
+    with joined() as group, _alone_in(work, group), told_to_stop() as stop:
+        group.refuse_uneven(params.images, params.batch_size)
+        say = _say if group.leads else _silent
+        counts = " and ".join(f"{len(sets[domain])} {domain}" for domain in DOMAINS)
+        say(f"training on {counts} faces; {machine.why}; work in {work}")
         state = fresh_state(params, machine)
         if latest := _latest(work):
             checkpoint.load(latest, state, params, pack_sha256)
-            print(f"resuming at {state.images_seen} images", flush=True)
+            say(f"resuming at {state.images_seen} images")
         elif start and started_from:
             checkpoint.load_networks(start, state)
-            print(f"starting from the weights of model {started_from['model']}", flush=True)
-        live = open_live(work / "live", state.history)
-        if state.images_seen == 0:
+            say(f"starting from the weights of model {started_from['model']}")
+        objectives = make_objectives(state, params, machine, group)
+        live = open_live(work / "live", state.history) if group.leads else None
+        if state.images_seen == 0 and group.leads:
             write_strip(work / "strips", state, pack, params, machine)
 
         started, began_at, reported = time.monotonic(), state.images_seen, 0.0
+        epoch = max(len(packed) for packed in sets.values())  # images, as the paper's code counts: of the larger domain
         while state.images_seen < params.images:
             # One step.
             before = state.images_seen
             positions = range(before, min(before + params.batch_size, params.images))
-            plain, masked = (_batch(sets[domain], domain, params, positions, machine) for domain in DOMAINS)
-            losses = train_step(state, plain, masked, params, machine)
+            plain, masked = (
+                _batch(sets[domain], domain, params, group.share(positions), machine) for domain in DOMAINS
+            )
+            losses = train_step(state, objectives, plain, masked, params, machine, group)
             _stop_at_nan(losses, before, work)
+            set_learning_rates(state, params)
             for optimiser in state.optimisers.values():
-                for group in optimiser.param_groups:
-                    group["lr"] = learning_rate(params, before)
                 optimiser.step()
             state.images_seen = positions.stop
             state.losses = {
                 name: _SMOOTHING * state.losses.get(name, value) + (1 - _SMOOTHING) * value
                 for name, value in losses.items()
             }
+            if _passes(before, state.images_seen, epoch):
+                for plateau in state.plateaus.values():
+                    plateau.step(state.losses["cycle"])
 
             # A point of the curves.
             if _passes(before, state.images_seen, max(1, params.images // _CURVE_POINTS)):
                 row = {"images": state.images_seen, **state.losses}
-                row["learning_rate"] = learning_rate(params, before)
+                row["learning_rate"] = state.optimisers["generators"].param_groups[0]["lr"]
                 state.history.append(row)
-                show(live, row)
+                if live:
+                    show(live, row)
 
             # A line of progress.
             now = time.monotonic()
             if now - reported >= _REPORT_SECONDS or state.images_seen == params.images:
                 reported = now
                 speed = (state.images_seen - began_at) / (now - started)
-                print(_progress_line(state, params, speed), flush=True)
+                say(_progress_line(state, params, speed, machine))
 
             # A checkpoint and a strip of samples.
-            if _passes(before, state.images_seen, params.save_every_images) or state.images_seen == params.images:
+            stopping = group.any(stop())
+            done = state.images_seen == params.images
+            if done or stopping or _passes(before, state.images_seen, params.save_every_images):
                 _stop_at_nan(_weight_sums(state), state.images_seen, work)
-                write_strip(work / "strips", state, pack, params, machine)
-                _save_latest(work, state, describe)
-        live.end()  # type: ignore[no-untyped-call]
+                if group.leads:
+                    write_strip(work / "strips", state, pack, params, machine)
+                    _save_latest(work, state, describe)
+                group.wait()
+            if stopping and not done:
+                say(f"told to stop: saved at {state.images_seen} images; the same command goes on from there")
+                sys.exit(STOPPED)
 
-        compose_strip(work / "strips", work / "live" / "progress.png")
-        _publish(_require_latest(work), checkpoints)
-        _publish(work / "live", reports)
-        # Finished work would be taken for this run's if the code changed; an interrupted one goes on.
-        shutil.rmtree(work)
-    print(f"trained on {params.images} images a domain: {checkpoints}/, {reports}/", flush=True)
+        if live:
+            live.end()  # type: ignore[no-untyped-call]
+            compose_strip(work / "strips", work / "live" / "progress.png")
+            _publish(_require_latest(work), checkpoints)
+            _publish(work / "live", reports)
+            # Finished work would be taken for this run's if the code changed; an interrupted one goes on.
+            shutil.rmtree(work)
+        say(f"trained on {params.images} images a domain: {checkpoints}/, {reports}/")
 
 
 def learning_rate(params: TrainParams, images_seen: int) -> float:
     """Constant over the first half of training, then linear to 0 (Zhu et al. 2017, section 4)."""
     return params.learning_rate * min(1.0, 2 * (1 - images_seen / params.images))
+
+
+def set_learning_rates(state: TrainingState, params: TrainParams) -> None:
+    """As `train.schedule` says for the step that comes; by plateau, state.plateaus have set it already."""
+    if params.schedule == "linear":
+        for optimiser in state.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(params, state.images_seen)
 
 
 def _started_from(start: Path | None, params: TrainParams) -> dict[str, str] | None:
@@ -156,7 +186,15 @@ def fresh_state(params: TrainParams, machine: Machine) -> TrainingState:
         weights = [weight for name in names for weight in networks[name].parameters()]
         optimisers[side] = torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.5, 0.999), fused=True)
     pools = {domain: ImagePool(params.pool_size) for domain in DOMAINS}
-    return TrainingState(networks, optimisers, pools, images_seen=0, losses={}, history=[])
+    plateaus = {}
+    if (
+        params.schedule == "plateau"
+    ):  # the numbers of the original study, which took them from the CycleGAN authors' code
+        plateaus = {
+            name: ReduceLROnPlateau(optimiser, mode="min", factor=0.2, threshold=0.01, patience=5)
+            for name, optimiser in optimisers.items()
+        }
+    return TrainingState(networks, optimisers, plateaus, pools, images_seen=0, losses={}, history=[])
 
 
 def _batch(packed: PackedSet, domain: str, params: TrainParams, positions: range, machine: Machine) -> Batch:
@@ -187,16 +225,28 @@ def _passes(before: int, after: int, every: int) -> bool:
     return after // every > before // every
 
 
-def _progress_line(state: TrainingState, params: TrainParams, speed: float) -> str:
+def _progress_line(state: TrainingState, params: TrainParams, speed: float, machine: Machine) -> str:
     left = round((params.images - state.images_seen) / speed) if speed else 0
     told = " ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
     time_left = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
-    return f"{state.images_seen}/{params.images} images, {speed:.1f}/s, {time_left} left; {told}"
+    how_fast = f"{speed:.1f}/s, {time_left} left, {machine.memory_gb():.1f} GB"
+    return f"{state.images_seen}/{params.images} images, {how_fast}; {told}"
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _silent(_line: str) -> None:
+    """What the other processes of a group say."""
 
 
 @contextmanager
-def _alone_in(work: Path) -> Iterator[None]:
+def _alone_in(work: Path, group: Group) -> Iterator[None]:
     """Hold the work folder; a second training of the same work is refused, not mixed in."""
+    if not group.leads:
+        yield
+        return
     with (work / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -57,13 +57,14 @@ class MeasureParams:
     decode_px: Annotated[int, Field(ge=128, le=4096)]
     executor: Literal["processes", "dask"]
     address: str | None  # of Dask's scheduler
+    archives: str | None  # where workers read data/raw, at an address that fsspec opens; None: here
 
 
 @dataclass(frozen=True)
 class Place:
     """Where one image lies."""
 
-    container: Path  # a zip archive or a folder
+    container: Path | str  # a zip archive or a folder; as a string, an archive at an address that fsspec opens
     path: str  # within it
 
 
@@ -82,7 +83,8 @@ def measure(name: str) -> None:
     progress = Progress(f"measure {name}", len(missing))
     with workers(settings) as measuring:
         for archive, rows in missing.groupby("archive"):
-            table = measure_files(measuring, raw / str(archive), rows["path"].tolist(), progress)
+            place = raw / str(archive) if settings.archives is None else f"{settings.archives}/{name}/{archive}"
+            table = measure_files(measuring, place, rows["path"].tolist(), progress)
             with replacing(done[str(archive)]) as beside:
                 pq.write_table(_with_archive(table, str(archive)), beside, compression="zstd")
 
@@ -109,10 +111,11 @@ def workers(settings: MeasureParams, count: int | None = None) -> Iterator[Worke
 
 
 def measure_files(
-    measuring: Workers[Place, pa.Table], container: Path, paths: list[str], progress: Progress
+    measuring: Workers[Place, pa.Table], container: Path | str, paths: list[str], progress: Progress
 ) -> pa.Table:
     """Measure images of an archive or a folder, in the order of `paths`: MEASURED_SCHEMA, `archive` null."""
-    container = container.resolve()  # a cluster's workers have folders of their own
+    if isinstance(container, Path):
+        container = container.resolve()  # a cluster's workers have folders of their own
     places = [Place(container, path) for path in paths]
     pieces = [places[start : start + PIECE] for start in range(0, len(places), PIECE)]
     tables: dict[int, list[pa.Table]] = {}
@@ -223,7 +226,7 @@ def _unreadable(content: bytes) -> dict[str, object]:
 
 def _contents(places: list[Place]) -> Iterator[bytes]:
     container = places[0].container
-    if container.is_dir():
+    if isinstance(container, Path) and container.is_dir():
         return (read_or_empty(container, place.path) for place in places)
     return read_members(container, [place.path for place in places])
 

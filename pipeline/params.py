@@ -26,18 +26,23 @@ def load(block: str, shape: type[T], path: Path = PARAMS_FILE) -> T:
 
 
 def read(path: Path, block: str) -> Any:
+    blocks = parse(path)
+    if not isinstance(blocks, dict) or block not in blocks:
+        raise FacemaskError(f"{path} has no block '{block}': add it (the project's own params.yaml shows one)")
+    return blocks[block]
+
+
+def parse(path: Path) -> Any:
+    """What a YAML file holds."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise FacemaskError(f"{path} cannot be read ({error.strerror}): run from the project's folder") from error
     try:
-        blocks = yaml.safe_load(text)
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         raise FacemaskError(f"{path} is no valid YAML near line {line}: correct it, then run again") from error
-    if not isinstance(blocks, dict) or block not in blocks:
-        raise FacemaskError(f"{path} has no block '{block}': add it (the project's own params.yaml shows one)")
-    return blocks[block]
 
 
 def build(block: str, value: Any, shape: type[T], path: Path) -> T:

@@ -33,7 +33,7 @@ def workspace(tmp_path_factory):
     """A repository of its own in which everything up to `pack` has been made by DVC."""
     folder = tmp_path_factory.mktemp("repro") / "w"
     folder.mkdir()
-    for name in ("pipeline", "models"):
+    for name in ("pipeline", "models", "experiments"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "data/inbox").mkdir(parents=True)
     for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/review.csv", "data/inbox/README.md"):

@@ -79,6 +79,18 @@ def test_a_training_keeps_its_name_while_only_code_and_other_stages_change(clone
     assert job.training_key(described(clone), clone) != name
 
 
+def test_the_preset_that_params_yaml_names_is_part_of_the_code_and_of_the_trainings_name(clone):
+    text = (clone / "dvc.yaml").read_text().replace('"train.py"', '"train.py", "experiments/${train.preset}.yaml"')
+    (clone / "dvc.yaml").write_text(text)
+    (clone / "params.yaml").write_text("train: {preset: wide}\n")
+    (clone / "experiments").mkdir()
+    (clone / "experiments/wide.yaml").write_text("width: 96")
+    before = described(clone)
+    assert len(before["code"]["experiments/wide.yaml"]) == 64
+    (clone / "experiments/wide.yaml").write_text("width: 97")
+    assert job.training_key(described(clone), clone) != job.training_key(before, clone)
+
+
 def test_new_data_is_another_training(clone):
     name = job.training_key(described(clone), clone)
     job.merge_lock({"pack": {"cmd": "pack", "outs": [{"path": "data/train", "md5": "9.dir"}]}}, clone)

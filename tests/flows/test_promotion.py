@@ -209,7 +209,7 @@ def test_a_run_commits_nothing(here):
 def test_repro_runs_nothing_after_a_promotion_and_new_data_starts_from_the_promoted_model(tmp_path, monkeypatch):
     monkeypatch.delenv("FACEMASK_WORK", raising=False)
     workspace = tmp_path / "w"
-    for package in ("models", "pipeline"):
+    for package in ("models", "pipeline", "experiments"):
         shutil.copytree(ROOT / package, workspace / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", workspace)
     settings = {**demo_params(), "train": vars(TINY), "retrain": {"warm_start": True, "tolerance": 0.02}}

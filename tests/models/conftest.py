@@ -12,7 +12,9 @@ from pipeline import packed
 
 LOAD_PX = 36
 TINY = TrainParams(
+    preset="none",
     generator="guided",
+    loss="lsgan",
     image_px=32,
     images=12,
     batch_size=2,
@@ -20,12 +22,15 @@ TINY = TrainParams(
     blocks=1,
     discriminator_width=4,
     learning_rate=2e-4,
+    schedule="linear",
     lambda_cycle=10.0,
     lambda_identity=0.5,
     lambda_matte=1.0,
     pool_size=3,
     save_every_images=4,
     seed=5,
+    precision="auto",
+    compile=False,
 )
 
 

@@ -20,7 +20,7 @@ def made(pack, tiny):
 
 
 def load(params, pack_sha256):
-    state = fresh_state(params, this_machine())
+    state = fresh_state(params, this_machine(params))
     checkpoint.load(MADE, state, params, pack_sha256)
     return state
 

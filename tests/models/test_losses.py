@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch.nn import functional
 
 from models import losses
 
@@ -8,6 +9,17 @@ def test_the_least_squares_losses_have_their_golden_values():
     real, fake = torch.tensor([0.5, 1.5]), torch.tensor([0.25, -0.5])
     assert losses.adversarial(fake).item() == pytest.approx((0.75**2 + 1.5**2) / 2)
     assert losses.discrimination(real, fake).item() == pytest.approx((0.25 + (0.0625 + 0.25) / 2) / 2)
+
+
+def test_the_cross_entropy_losses_have_their_golden_values():
+    real, fake = torch.tensor([0.5, 1.5]), torch.tensor([0.25, -0.5])
+
+    def entropy(scores, target):
+        return functional.binary_cross_entropy_with_logits(scores, torch.full_like(scores, target)).item()
+
+    assert losses.adversarial(fake, "vanilla").item() == pytest.approx(entropy(fake, 1.0))
+    expected = (entropy(real, 1.0) + entropy(fake, 0.0)) / 2
+    assert losses.discrimination(real, fake, "vanilla").item() == pytest.approx(expected)
 
 
 def test_a_perfect_discriminator_has_no_loss_and_its_generator_one():

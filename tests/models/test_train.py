@@ -11,6 +11,7 @@ from models.train import learning_rate, train
 from pipeline import packed
 from pipeline.errors import FacemaskError
 from pipeline.files import sha256
+from tests.models.conftest import TINY
 
 PACK = Path("data/train")
 
@@ -148,6 +149,25 @@ def test_a_second_training_of_the_same_work_is_refused(pack, tiny, monkeypatch):
     monkeypatch.setattr(train_module, "train_step", stepping)
     with pytest.raises(Killed):
         run(tiny, "first")
+
+
+@pytest.mark.parametrize("changes", [{"schedule": "plateau"}, {"loss": "vanilla"}, {"lambda_identity": 0.0}])
+def test_every_way_of_training_resumes_to_the_last_bit(pack, changes, monkeypatch):
+    params = replace(TINY, images=40, **changes)  # eight epochs of the five faces: enough for a plateau
+    whole = run(params, "whole")
+    with monkeypatch.context() as patch:
+        die_at(patch, 18)
+        with pytest.raises(Killed):
+            run(params, "parts")
+    assert run(params, "parts") == whole
+
+
+def test_by_plateau_the_learning_rate_falls_to_a_fifth_where_the_cycle_loss_does_not_fall(pack, monkeypatch):
+    true_step = train_module.train_step
+    monkeypatch.setattr(train_module, "train_step", lambda *given: {**true_step(*given), "cycle": 1.0})
+    run(replace(TINY, schedule="plateau", images=70), "out")  # ten epochs of the seven faces
+    rows = Path("out/training/plots/metrics/learning_rate.tsv").read_text().splitlines()[1:]
+    assert [float(row.split("\t")[1]) for row in (rows[0], rows[-1])] == pytest.approx([2e-4, 4e-5])
 
 
 def test_the_learning_rate_is_constant_for_half_the_images_then_falls_to_0(tiny):

@@ -25,7 +25,7 @@ pytest.importorskip("distributed", reason="needs the extra `dask`")
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """A scheduler's address, and its two workers, of which each has a nanny that starts it anew."""
+    """A scheduler's address, its two workers, of which each has a nanny that starts it anew, and their folder."""
     folder = tmp_path_factory.mktemp("dask")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -43,7 +43,7 @@ def cluster(tmp_path_factory):
                 running.append(
                     subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True)
                 )
-        yield address, running[1:]
+        yield address, running[1:], folder
     finally:
         for process in running:
             os.killpg(process.pid, signal.SIGKILL)  # a nanny's worker too
@@ -121,3 +121,39 @@ def test_where_it_is_measured_is_no_reason_to_measure_again(workspace, cluster, 
     measure("ffhq")
     index = len(pq.read_table("data/raw/ffhq/index.parquet"))
     assert f"{index} images were measured before" in capsys.readouterr().out
+
+
+def test_workers_read_the_archives_from_the_dvc_remote(workspace, sample_workspace, cluster, tmp_path_factory):
+    """The workers run in a clone that has dvc.lock's like and no data; here lies the index, and no archive."""
+    project, remote = cluster[2], tmp_path_factory.mktemp("remote")
+    shutil.copytree("data/raw", project / "data/raw")
+
+    def run(*command):
+        subprocess.run(
+            command, cwd=project, env=os.environ | {"DVC_NO_ANALYTICS": "1"}, check=True, capture_output=True
+        )
+
+    dvc = (sys.executable, "-m", "dvc")
+    run("git", "init", "-q")
+    run(*dvc, "init", "-q")
+    run(*dvc, "remote", "add", "--default", "there", str(remote))
+    run(*dvc, "add", "-q", "data/raw")
+    run(*dvc, "push", "-q")
+    shutil.rmtree(project / "data/raw")
+    shutil.rmtree(project / ".dvc/cache")
+    for archive in Path("data/raw").glob("*/*.zip"):
+        archive.unlink()
+
+    values = demo_params()
+    values["measure"] |= {"executor": "dask", "address": cluster[0], "archives": "dvc://data/raw"}
+    write_params(workspace, values)
+    measure("ffhq")
+    assert tables(workspace) == tables(sample_workspace)
+
+
+def test_archives_that_cannot_be_read_are_told_in_one_line(workspace, cluster):
+    values = demo_params()
+    values["measure"] |= {"executor": "dask", "address": cluster[0], "archives": "memory://nowhere"}
+    write_params(workspace, values)
+    with pytest.raises(FacemaskError, match=r"archive memory://nowhere/ffhq/\d+.zip cannot be read .*measure.archives"):
+        measure("ffhq")

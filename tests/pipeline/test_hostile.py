@@ -83,7 +83,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rows(folder):
     paths = [path for path, _ in files_under(folder) if is_image_name(path)]
-    with workers(MeasureParams(max_faces=2, decode_px=128, executor="processes", address=None)) as measuring:
+    with workers(
+        MeasureParams(max_faces=2, decode_px=128, executor="processes", address=None, archives=None)
+    ) as measuring:
         table = measure_files(measuring, folder, paths, Progress("hostile", len(paths)))
     return {row["path"]: row for row in table.to_pylist()}
 

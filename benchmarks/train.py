@@ -1,0 +1,235 @@
+"""How fast a training step is, in one run against the step as the paper's pseudo-code reads.
+
+    python -m benchmarks.train [--images N] [--batch N] [--image-px N]
+
+The floor: float32, eager, one forward pass for each term, plain Adam, no joined batches; the same networks and batch.
+On a GPU times are the device's own events. Then feeding: batches from the memory-mapped pack against decoding and
+resizing 1024 px JPEGs for each sample, and the losses after 200 steps in both number formats. Prints JSON last.
+"""
+
+import argparse
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.nn import functional
+
+from models.checkpoint import DISCRIMINATORS, GENERATORS, make_networks
+from models.data import training_batch
+from models.group import Group
+from models.machine import Machine, this_machine
+from models.params import TrainParams
+from models.step import Batch, make_objectives, train_step
+from models.train import fresh_state
+from pipeline import packed
+
+ROUNDS = 5
+
+
+def resnet(image_px: int, batch: int, precision: str = "auto", compiled: bool | str = "auto") -> TrainParams:
+    """The paper's networks and settings: 6 blocks at 128 px, 9 at 256 px."""
+    return TrainParams(
+        preset="none", generator="resnet", loss="lsgan", image_px=image_px, images=10_000_000, batch_size=batch,
+        width=64, blocks=9 if image_px >= 256 else 6, discriminator_width=64, learning_rate=2e-4, schedule="linear",
+        lambda_cycle=10, lambda_identity=0.5, lambda_matte=0, pool_size=50, save_every_images=1_000_000, seed=1,
+        precision=precision, compile=compiled,
+    )  # fmt: skip
+
+
+class PaperStep:
+    """The step as the paper writes it, one line a term."""
+
+    def __init__(self, params: TrainParams, device: torch.device) -> None:
+        self.params = params
+        self.networks = {name: network.to(device) for name, network in make_networks(params).items()}
+        self.optimisers = [
+            torch.optim.Adam(
+                itertools.chain(*(self.networks[name].parameters() for name in names)),
+                lr=params.learning_rate, betas=(0.5, 0.999), foreach=False,
+            )
+            for names in (GENERATORS, DISCRIMINATORS)
+        ]  # fmt: skip
+        self.shown: dict[str, list[torch.Tensor]] = {"masked": [], "unmasked": []}
+
+    def __call__(self, x: Batch, y: Batch) -> float:
+        params = self.params
+        g, f = (lambda image, name=name: self.networks[name](image, x.regions)[0] for name in GENERATORS)
+        d_y, d_x = (self.networks[name] for name in DISCRIMINATORS)
+        one = functional.mse_loss
+        for_generators, for_discriminators = self.optimisers
+
+        for_generators.zero_grad()
+        for judge in (d_y, d_x):
+            judge.requires_grad_(False)
+        fake_y, fake_x = g(x.images), f(y.images)
+        back_x, back_y = f(fake_y), g(fake_x)
+        same_y, same_x = g(y.images), f(x.images)
+        score_y, score_x = d_y(fake_y), d_x(fake_x)
+        gan = one(score_y, torch.ones_like(score_y)) + one(score_x, torch.ones_like(score_x))
+        cycle = functional.l1_loss(back_x, x.images) + functional.l1_loss(back_y, y.images)
+        identity = functional.l1_loss(same_y, y.images) + functional.l1_loss(same_x, x.images)
+        total = gan + params.lambda_cycle * (cycle + params.lambda_identity * identity)
+        total.backward()
+        for_generators.step()
+
+        for_discriminators.zero_grad()
+        for judge, real, fake, name in ((d_y, y.images, fake_y, "masked"), (d_x, x.images, fake_x, "unmasked")):
+            judge.requires_grad_(True)
+            score, fake_score = judge(real), judge(self._from_pool(name, fake.detach()))
+            loss = (one(score, torch.ones_like(score)) + one(fake_score, torch.zeros_like(fake_score))) / 2
+            loss.backward()
+        for_discriminators.step()
+        return float(cycle)
+
+    def _from_pool(self, name: str, fakes: torch.Tensor) -> torch.Tensor:
+        pool, given = self.shown[name], []
+        for fake in fakes:
+            if len(pool) < self.params.pool_size:
+                pool.append(fake)
+                given.append(fake)
+            elif torch.rand(()) < 0.5:
+                place = int(torch.randint(len(pool), ()))
+                given.append(pool[place])
+                pool[place] = fake
+            else:
+                given.append(fake)
+        return torch.stack(given)
+
+
+class OurStep:
+    def __init__(self, params: TrainParams, machine: Machine) -> None:
+        self.params, self.machine = params, machine
+        self.state = fresh_state(params, machine)
+        self.objectives = make_objectives(self.state, params, machine, Group())
+
+    def __call__(self, x: Batch, y: Batch) -> float:
+        losses = train_step(self.state, self.objectives, x, y, self.params, self.machine, Group())
+        for optimiser in self.state.optimisers.values():
+            optimiser.step()
+        self.state.images_seen += len(x.images)
+        return losses["cycle"]
+
+
+def some_faces(folder: Path, count: int, px: int) -> Path:
+    """JPEGs of 1024 px with the frequencies of pictures, and a pack of them at `px`."""
+    rng = np.random.default_rng(0)
+    (folder / "jpg").mkdir(parents=True)
+    small = []
+    for number in range(count):
+        coarse = rng.integers(0, 256, (32, 32, 3), np.uint8)
+        picture = cv2.resize(coarse, (1024, 1024), interpolation=cv2.INTER_CUBIC)
+        cv2.imwrite(str(folder / f"jpg/{number:04d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
+        small.append(cv2.resize(picture, (px, px), interpolation=cv2.INTER_AREA))
+    counts = {}
+    for domain, split in itertools.product(packed.DOMAINS, packed.SPLITS):
+        name = packed.set_name(domain, split)
+        images, regions, ids = packed.array_paths(folder, name)
+        counts[name] = kept = count if split == "train" else 0
+        np.save(images, np.stack(small)[:kept])
+        np.save(regions, np.zeros((kept, px, px), np.uint8))
+        ids.write_text(json.dumps([f"{name}/{place}" for place in range(kept)]))
+    packed.write_info(folder, packed.PackInfo(packed.SCHEMA, px, "0" * 64, counts, "generated"))
+    return folder
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """By the device's own events where it has them."""
+    if device.type == "cuda":
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        work()
+        end.record()
+        torch.cuda.synchronize()
+        return float(begin.elapsed_time(end)) / 1000
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def speed(faces: Path, image_px: int, batch: int) -> dict[str, object]:
+    """Seconds a step of each, taken in turns so that both see the same machine."""
+    params = resnet(image_px, batch)
+    machine = this_machine(params)
+    x, y = (
+        Batch(
+            *(
+                t.to(machine.device)
+                for t in training_batch(packed.read_set(faces, domain, "train"), domain, 1, range(batch), image_px)
+            )
+        )
+        for domain in packed.DOMAINS
+    )
+    floor = PaperStep(params, machine.device)
+    variants = {"ours": machine}
+    if machine.compile:
+        variants["ours_eager"] = replace(machine, compile=False)
+    steps: dict[str, Callable[[Batch, Batch], float]] = {"floor": floor}
+    told: dict[str, object] = {"machine": machine.why, "image_px": image_px, "batch": batch}
+    for name, how in variants.items():
+        started = time.perf_counter()
+        steps[name] = OurStep(params, how)
+        steps[name](x, y)
+        told[f"{name}_first_step_s"] = round(time.perf_counter() - started, 1)
+    for step in steps.values():
+        step(x, y)
+    took: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(ROUNDS):
+        for name, step in steps.items():
+            took[name].append(seconds(lambda step=step: step(x, y), machine.device))  # type: ignore[misc]
+    median = {name: statistics.median(values) for name, values in took.items()}
+    told |= {f"{name}_ms_per_image": round(1000 * value / batch, 1) for name, value in median.items()}
+    told |= {f"{name}_against_floor": round(median["floor"] / median[name], 2) for name in variants}
+    return told
+
+
+def feeding(faces: Path, image_px: int, batch: int) -> dict[str, object]:
+    """One process each: crops of the memory-mapped pack, against decoding and resizing the photos themselves."""
+    pack = packed.read_set(faces, "masked", "train")
+    photos = sorted((faces / "jpg").glob("*.jpg"))
+    load_px = pack.images.shape[1]
+
+    def decode() -> None:
+        for path in itertools.islice(itertools.cycle(photos), batch):
+            picture = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+            small = cv2.resize(picture, (load_px, load_px), interpolation=cv2.INTER_CUBIC)[:image_px, :image_px]
+            torch.from_numpy(small.copy()).permute(2, 0, 1).float().div(127.5).sub(1)
+
+    def mapped() -> None:
+        training_batch(pack, "masked", 1, range(batch), image_px)
+
+    cpu = torch.device("cpu")
+    took = {
+        name: statistics.median(seconds(work, cpu) for _ in range(9))
+        for name, work in (("decode", decode), ("pack", mapped))
+    }
+    return {
+        "pack_images_per_s": round(batch / took["pack"]),
+        "decode_images_per_s": round(batch / took["decode"]),
+        "against_decoding": round(took["decode"] / took["pack"], 1),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Time a training step against the paper's, and how images are fed.")
+    parser.add_argument("--image-px", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=4)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        faces = some_faces(Path(scratch) / "faces", 16, round(options.image_px * 286 / 256))
+        found = {
+            "step": speed(faces, options.image_px, options.batch),
+            "feeding": feeding(faces, options.image_px, max(options.batch, 16)),
+        }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
