@@ -1,11 +1,15 @@
-"""The training curves: kept in the checkpoint, shown by DVCLive."""
+"""The training curves: kept in the checkpoint, shown by DVCLive, and by TensorBoard where it is installed."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dvc.scm import SCMError  # type: ignore[import-untyped]
 from dvclive.live import Live
 
 from pipeline.errors import FacemaskError
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 Row = dict[str, float]
 """One point of every curve: `images`, and the metrics at that many images seen."""
@@ -35,3 +39,22 @@ def show(live: Live, row: Row) -> None:
         if name != "images":
             live.log_metric(name, value)
     live.make_summary()  # type: ignore[no-untyped-call]
+
+
+def open_board(folder: Path, images_seen: int) -> "SummaryWriter | None":
+    """Go on writing TensorBoard's events into `folder`; None where the extra `tensorboard` is not installed.
+
+    What an interrupted run wrote beyond `images_seen` is marked as void. Not among the outputs: events hold the time of
+    day, and would differ from run to run.
+    """
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=images_seen + 1)
+
+
+def draw(board: "SummaryWriter", row: Row) -> None:
+    for name, value in row.items():
+        if name != "images":
+            board.add_scalar(name, value, int(row["images"]))

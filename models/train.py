@@ -10,6 +10,7 @@ import math
 import shutil
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -28,12 +29,13 @@ from models.pool import ImagePool
 from models.progress import compose_strip, write_strip
 from models.step import Batch, make_objectives, train_step
 from models.stopping import STOPPED, told_to_stop
-from models.tracking import Row, open_live, show
+from models.tracking import Row, draw, open_board, open_live, show
 from pipeline.errors import FacemaskError
 from pipeline.files import digest_of, replace_folder, sha256, work_folder
 from pipeline.packed import DOMAINS, PackedSet, read_info, read_set
 
 _REPORT_SECONDS = 5.0
+_SPEED_OVER = 12  # reports: a minute, so that what compiling took is soon forgotten
 _CURVE_POINTS = 200
 _SMOOTHING = 0.95  # of the running mean of each loss
 
@@ -70,10 +72,12 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
             say(f"starting from the weights of model {started_from['model']}")
         objectives = make_objectives(state, params, machine, group)
         live = open_live(work / "live", state.history) if group.leads else None
+        board = open_board(work_folder("tensorboard") / work.name, state.images_seen) if group.leads else None
         if state.images_seen == 0 and group.leads:
             write_strip(work / "strips", state, pack, params, machine)
 
-        started, began_at, reported = time.monotonic(), state.images_seen, 0.0
+        reports_at = deque([(time.monotonic(), state.images_seen)], maxlen=_SPEED_OVER)
+        reported = 0.0
         epoch = max(len(packed) for packed in sets.values())  # images, as the paper's code counts: of the larger domain
         while state.images_seen < params.images:
             # One step.
@@ -103,21 +107,27 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
                 state.history.append(row)
                 if live:
                     show(live, row)
+                if board:
+                    draw(board, row)
 
             # A line of progress.
             now = time.monotonic()
             if now - reported >= _REPORT_SECONDS or state.images_seen == params.images:
                 reported = now
-                speed = (state.images_seen - began_at) / (now - started)
-                say(_progress_line(state, params, speed, machine))
+                then, seen_then = reports_at[0]
+                say(_progress_line(state, params, (state.images_seen - seen_then) / (now - then), machine))
+                reports_at.append((now, state.images_seen))
 
             # A checkpoint and a strip of samples.
             stopping = group.any(stop())
             done = state.images_seen == params.images
-            if done or stopping or _passes(before, state.images_seen, params.save_every_images):
+            due = done or _passes(before, state.images_seen, params.save_every_images)
+            if due or stopping:
                 _stop_at_nan(_weight_sums(state), state.images_seen, work)
-                if group.leads:
+                # Not when stopping: the pictures are to be those of a training that was never stopped.
+                if group.leads and due:
                     write_strip(work / "strips", state, pack, params, machine)
+                if group.leads:
                     _save_latest(work, state, describe)
                 group.wait()
             if stopping and not done:
@@ -126,6 +136,9 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
 
         if live:
             live.end()  # type: ignore[no-untyped-call]
+        if board:
+            board.close()
+        if group.leads:
             compose_strip(work / "strips", work / "live" / "progress.png")
             _publish(_require_latest(work), checkpoints)
             _publish(work / "live", reports)

@@ -63,8 +63,9 @@ def test_output_comes_as_the_stage_prints_it_without_dvcs_advice(toy):
         ("import sys; sys.exit('facemask: error: no images in x: add some')", "no images in x: add some", True),
         ("raise ValueError('of 3')", "ValueError: of 3 (exit status 1)", False),
         ("import os; os.kill(os.getpid(), 9)", "killed by signal 9", False),
+        ("print('saved'); raise SystemExit(75)", "saved (told to stop, its state is saved)", False),
     ],
-    ids=["told", "bug", "killed"],
+    ids=["told", "bug", "killed", "stopped"],
 )  # fmt: skip
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
 def test_a_failed_stage_is_told_by_its_name_and_its_own_reason(toy, script, reason, needs_a_person, shell, monkeypatch):

@@ -174,3 +174,15 @@ def test_the_learning_rate_is_constant_for_half_the_images_then_falls_to_0(tiny)
     params = replace(tiny, images=1000, learning_rate=2e-4)
     rates = [learning_rate(params, seen) for seen in (0, 500, 750, 1000)]
     assert rates == pytest.approx([2e-4, 2e-4, 1e-4, 0])
+
+
+def test_tensorboard_reads_the_curves_each_point_once_after_an_interruption_too(pack, monkeypatch):
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    with monkeypatch.context() as patch:
+        die_at(patch, 6)
+        with pytest.raises(Killed):
+            run(TINY, "out")
+    run(TINY, "out")
+    (folder,) = Path("work/tensorboard").iterdir()
+    board = events.EventAccumulator(str(folder)).Reload()
+    assert [event.step for event in board.Scalars("cycle")] == [2, 4, 6, 8, 10, 12]
