@@ -1,10 +1,12 @@
 """How fast a training step is, in one run against the step as the paper's pseudo-code reads.
 
-    python -m benchmarks.train [--images N] [--batch N] [--image-px N]
+    python -m benchmarks.train [--batch N] [--image-px N]
+    python -m benchmarks.train --losses
 
 The floor: float32, eager, one forward pass for each term, plain Adam, no joined batches; the same networks and batch.
 On a GPU times are the device's own events. Then feeding: batches from the memory-mapped pack against decoding and
-resizing 1024 px JPEGs for each sample, and the losses after 200 steps in both number formats. Prints JSON last.
+resizing 1024 px JPEGs for each sample. --losses trains 200 steps in bfloat16, compiled, and in float32 by three seeds:
+whether what the faster step reaches lies within what seeds alone make of it. Prints JSON last.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -23,18 +26,25 @@ import torch
 from torch.nn import functional
 
 from models.checkpoint import DISCRIMINATORS, GENERATORS, make_networks
-from models.data import training_batch
+from models.data import load_px, training_batch
 from models.group import Group
 from models.machine import Machine, this_machine
 from models.params import TrainParams
 from models.step import Batch, make_objectives, train_step
+from models.tracking import Row
 from models.train import fresh_state
 from pipeline import packed
 
 ROUNDS = 5
+STEPS, SEEDS = 200, (1, 2, 3)
 
 
-def resnet(image_px: int, batch: int, precision: str = "auto", compiled: bool | str = "auto") -> TrainParams:
+def resnet(
+    image_px: int,
+    batch: int,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    compiled: Literal["auto"] | bool = "auto",
+) -> TrainParams:
     """The paper's networks and settings: 6 blocks at 128 px, 9 at 256 px."""
     return TrainParams(
         preset="none", generator="resnet", loss="lsgan", image_px=image_px, images=10_000_000, batch_size=batch,
@@ -87,7 +97,7 @@ class PaperStep:
             loss = (one(score, torch.ones_like(score)) + one(fake_score, torch.zeros_like(fake_score))) / 2
             loss.backward()
         for_discriminators.step()
-        return float(cycle)
+        return float(cycle.detach())
 
     def _from_pool(self, name: str, fakes: torch.Tensor) -> torch.Tensor:
         pool, given = self.shown[name], []
@@ -111,11 +121,14 @@ class OurStep:
         self.objectives = make_objectives(self.state, params, machine, Group())
 
     def __call__(self, x: Batch, y: Batch) -> float:
+        return self.losses(x, y)["cycle"]
+
+    def losses(self, x: Batch, y: Batch) -> Row:
         losses = train_step(self.state, self.objectives, x, y, self.params, self.machine, Group())
         for optimiser in self.state.optimisers.values():
             optimiser.step()
         self.state.images_seen += len(x.images)
-        return losses["cycle"]
+        return losses
 
 
 def some_faces(folder: Path, count: int, px: int) -> Path:
@@ -140,6 +153,13 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
     return folder
 
 
+def batch_of(
+    faces: packed.PackedSet, domain: str, seed: int, positions: range, image_px: int, device: torch.device
+) -> Batch:
+    images, regions = training_batch(faces, domain, seed, positions, image_px)
+    return Batch(images.to(device), regions.to(device))
+
+
 def seconds(work: Callable[[], object], device: torch.device) -> float:
     """By the device's own events where it has them."""
     if device.type == "cuda":
@@ -159,12 +179,7 @@ def speed(faces: Path, image_px: int, batch: int) -> dict[str, object]:
     params = resnet(image_px, batch)
     machine = this_machine(params)
     x, y = (
-        Batch(
-            *(
-                t.to(machine.device)
-                for t in training_batch(packed.read_set(faces, domain, "train"), domain, 1, range(batch), image_px)
-            )
-        )
+        batch_of(packed.read_set(faces, domain, "train"), domain, 1, range(batch), image_px, machine.device)
         for domain in packed.DOMAINS
     )
     floor = PaperStep(params, machine.device)
@@ -217,13 +232,49 @@ def feeding(faces: Path, image_px: int, batch: int) -> dict[str, object]:
     }
 
 
+def losses(faces: Path) -> dict[str, object]:
+    """Each loss as a mean over the last quarter of the steps, of smaller networks at 64 px."""
+
+    def reached(seed: int, precision: Literal["float32", "bfloat16"], compiled: bool) -> dict[str, float]:
+        params = replace(resnet(64, 4, precision, compiled), width=32, discriminator_width=32, seed=seed)
+        machine = this_machine(params)
+        step = OurStep(params, machine)
+        rows = []
+        for number in range(STEPS):
+            positions = range(4 * number, 4 * number + 4)
+            x, y = (
+                batch_of(packed.read_set(faces, domain, "train"), domain, seed, positions, 64, machine.device)
+                for domain in packed.DOMAINS
+            )
+            rows.append(step.losses(x, y))
+        late = rows[-STEPS // 4 :]
+        return {name: statistics.mean(row[name] for row in late) for name in late[0]}
+
+    seeds = [reached(seed, "float32", False) for seed in SEEDS]
+    fast = reached(SEEDS[0], "bfloat16", True)
+    told = {}
+    for name, value in fast.items():
+        of_seeds = [row[name] for row in seeds]
+        told[name] = {
+            "bfloat16_compiled": round(value, 4),
+            "float32": [round(one, 4) for one in of_seeds],
+            "within_their_spread": min(of_seeds) <= value <= max(of_seeds)
+            or abs(value - of_seeds[0]) <= max(of_seeds) - min(of_seeds),
+        }
+    return told
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time a training step against the paper's, and how images are fed.")
     parser.add_argument("--image-px", type=int, default=128)
     parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--losses", action="store_true", help="compare the losses after 200 steps instead")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        faces = some_faces(Path(scratch) / "faces", 16, round(options.image_px * 286 / 256))
+        if options.losses:
+            print(json.dumps({"losses": losses(some_faces(Path(scratch) / "faces", 64, load_px(64, 1024)))}))
+            return
+        faces = some_faces(Path(scratch) / "faces", 16, load_px(options.image_px, 1024))
         found = {
             "step": speed(faces, options.image_px, options.batch),
             "feeding": feeding(faces, options.image_px, max(options.batch, 16)),

@@ -15,9 +15,10 @@ from models import checkpoint
 from models.data import spread, to_pixels, whole_batch
 from models.fid import INCEPTION, STUDY_FID, fidelity
 from models.kid import kid
-from models.measures import dilated, psnr, share
+from models.measures import psnr, share
 from models.params import EvaluateParams
 from models.samples import grid, write_png
+from models.zones import core, dilated
 from pipeline.errors import FacemaskError
 from pipeline.files import replace_folder, sha256, write_json
 from pipeline.packed import PackedSet, read_set
@@ -33,7 +34,7 @@ class Direction:
     backs: list[NDArray[np.uint8]]  # (H, W, 3)
     psnr_outside: list[float]  # dB, fake against input, outside the dilated region
     psnr_cycle: list[float]  # dB, there and back against input
-    matte_inside: list[float]  # mean matte inside the region, 0-1
+    matte_inside: list[float]  # mean matte in the region's core, 0-1
     matte_outside: list[float]  # mean matte outside the dilated region, 0-1
 
 
@@ -137,7 +138,7 @@ def _through(there: nn.Module, back: nn.Module, packed: PackedSet, params: Evalu
         found.backs += list(to_pixels(backs))
         found.psnr_outside += _floats(psnr(fakes, images, outside))
         found.psnr_cycle += _floats(psnr(backs, images, torch.ones_like(regions)))
-        found.matte_inside += _floats(share(mattes, regions))
+        found.matte_inside += _floats(share(mattes, core(regions)))
         found.matte_outside += _floats(share(mattes, outside))
     return found
 

@@ -9,28 +9,51 @@ from torch.nn import functional
 from models.params import AdversarialLoss
 
 
-def adversarial(fake_scores: Tensor, kind: AdversarialLoss = "lsgan") -> Tensor:
+def adversarial(fake_scores: Tensor, kind: AdversarialLoss = "lsgan", weights: Tensor | None = None) -> Tensor:
     """The generator's part of eq. 1: fakes are to be taken for real.
 
     lsgan: the least squares of section 4, E[(D(G(x)) - 1)^2]. vanilla: E[-log D(G(x))] with D a sigmoid of the score,
-    the form of eq. 1 that has gradients while D is sure (Goodfellow et al. 2014, section 3).
+    the form of eq. 1 that has gradients while D is sure (Goodfellow et al. 2014, section 3). With `weights`, of the
+    scores' shape (B, 1, H, W), a weighted mean over each image's patches; else all count alike, as in the paper.
     """
-    return _distance(fake_scores, 1.0, kind)
+    return _distance(fake_scores, 1.0, kind, weights)
 
 
-def discrimination(real_scores: Tensor, fake_scores: Tensor, kind: AdversarialLoss = "lsgan") -> Tensor:
+def discrimination(
+    real_scores: Tensor,
+    fake_scores: Tensor,
+    kind: AdversarialLoss = "lsgan",
+    real_weights: Tensor | None = None,
+    fake_weights: Tensor | None = None,
+) -> Tensor:
     """The discriminator's part of eq. 1. lsgan: (E[(D(y) - 1)^2] + E[D(G(x))^2]) / 2; vanilla: the like with -log.
 
     Halved, as section 4 does, to slow D down relative to G.
     """
-    return (_distance(real_scores, 1.0, kind) + _distance(fake_scores, 0.0, kind)) / 2
+    of_real = _distance(real_scores, 1.0, kind, real_weights)
+    return (of_real + _distance(fake_scores, 0.0, kind, fake_weights)) / 2
 
 
-def _distance(scores: Tensor, target: float, kind: AdversarialLoss) -> Tensor:
-    if kind == "lsgan":
-        return (scores - target).square().mean()
-    # softplus(-s) = -log sigmoid(s); softplus(s) = -log(1 - sigmoid(s))
-    return functional.softplus(-scores if target else scores).mean()
+def patches(region: Tensor, scores: Tensor) -> Tensor:
+    """How much of the lower-face region (B, 1, H, W) each score's part of the image holds, 0-1, of the scores' shape.
+
+    A guided fake differs from a photo nowhere else: other patches teach the discriminator nothing but noise.
+    """
+    height, width = scores.shape[-2:]
+    return functional.adaptive_avg_pool2d(region, (height, width))
+
+
+def _distance(scores: Tensor, target: float, kind: AdversarialLoss, weights: Tensor | None) -> Tensor:
+    match kind:
+        case "lsgan":
+            distances = (scores - target).square()
+        case "vanilla":  # softplus(-s) = -log sigmoid(s); softplus(s) = -log(1 - sigmoid(s))
+            distances = functional.softplus(-scores if target else scores)
+    if weights is None:
+        return distances.mean()
+    # Each image for itself: so the mean over processes that share a batch is the batch's.
+    of_images = (weights * distances).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3)).clamp(min=1e-6)
+    return of_images.mean()
 
 
 def cycle(image: Tensor, back: Tensor) -> Tensor:
@@ -43,10 +66,11 @@ def identity(image: Tensor, same: Tensor) -> Tensor:
     return functional.l1_loss(same, image)
 
 
-def matte(matte: Tensor, region: Tensor) -> Tensor:
-    """Mean distance of the matte from the lower-face region (ours, not the paper's).
+def matte(matte: Tensor, inside: Tensor, around: Tensor) -> Tensor:
+    """How far the matte is from open where `inside` is 1 and from shut where `around` is 0 (ours, not the paper's).
 
-    Outside, painting strays. Inside, a half-open matte lets the mouth show through the mask, and one that draws
-    back leaves the mask's rim when it is taken off; the cycle loss rewards both.
+    Outside, painting strays. Inside, a half-open matte lets the mouth show through the mask, and one that draws back
+    leaves the mask's rim when it is taken off; the cycle loss rewards both. In the band between, nothing is said:
+    where the mask ends there the discriminator knows better than the landmarks.
     """
-    return functional.l1_loss(matte, region)  # both (B, 1, H, W) in [0, 1]
+    return ((1 - matte) * inside + matte * (1 - around)).mean()  # all (B, 1, H, W) in [0, 1]

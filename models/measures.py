@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 MAX_PSNR_DB = 100.0  # for images that are equal
 
@@ -16,12 +15,6 @@ def psnr(one: Tensor, other: Tensor, where: Tensor) -> Tensor:
     values = 3 * where.sum(dim=(1, 2, 3)).clamp(min=1)
     mean_square = (squares / values).clamp(min=4 * 10 ** (-MAX_PSNR_DB / 10))
     return 10 * torch.log10(4 / mean_square)  # the peak is 2: from -1 to 1
-
-
-def dilated(region: Tensor) -> Tensor:
-    """The region grown by 1/16 of the image's side all around: room for a mask's edges and ear loops."""
-    grow = max(1, region.shape[-1] // 16)  # px
-    return functional.max_pool2d(region, 2 * grow + 1, stride=1, padding=grow)  # (B, 1, H, W)
 
 
 def share(values: Tensor, where: Tensor) -> Tensor:

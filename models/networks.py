@@ -9,11 +9,12 @@ export know no kinds. The plain one ignores the region and repaints everything: 
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.params import GeneratorKind
+from models.zones import expected
 
-# Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 inside, 0.02 outside.
+# Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 in its core, 0.02 outside, and
+# 0.5 in the band between.
 _MATTE_PRIOR = 4.0
 
 
@@ -67,6 +68,23 @@ class ResnetGenerator(nn.Module):
         return painted, torch.ones_like(region)
 
 
+class Doubled(nn.Module):
+    """Bilinear upsampling by 2, (B, C, H, W) -> (B, C, 2H, 2W), as sums of shifted copies.
+
+    The same as nn.Upsample, whose backward pass torch.compile turns into scattered additions.
+    """
+
+    def forward(self, features: Tensor) -> Tensor:
+        for dim in (2, 3):
+            size = features.shape[dim]
+            first, last = features.narrow(dim, 0, 1), features.narrow(dim, size - 1, 1)
+            before = torch.cat([first, features.narrow(dim, 0, size - 1)], dim)
+            after = torch.cat([features.narrow(dim, 1, size - 1), last], dim)
+            pair = torch.stack([0.75 * features + 0.25 * before, 0.75 * features + 0.25 * after], dim + 1)
+            features = pair.flatten(dim, dim + 1)
+        return features
+
+
 class GuidedGenerator(nn.Module):
     """Paints through a matte: output = matte * RGB + (1 - matte) * input.
 
@@ -78,9 +96,9 @@ class GuidedGenerator(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             *_encoder(4, width, blocks),
-            nn.Upsample(scale_factor=2, mode="bilinear"),
+            Doubled(),
             *_normed(nn.Conv2d(4 * width, 2 * width, 3, padding=1, padding_mode="reflect"), 2 * width),
-            nn.Upsample(scale_factor=2, mode="bilinear"),
+            Doubled(),
             *_normed(nn.Conv2d(2 * width, width, 3, padding=1, padding_mode="reflect"), width),
             nn.Conv2d(width, 4, 7, padding=3, padding_mode="reflect"),
         )
@@ -88,16 +106,8 @@ class GuidedGenerator(nn.Module):
     def forward(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1], region (B, 1, H, W) of 0 and 1 -> painted, matte (B, 1, H, W)."""
         made = self.layers(torch.cat([image, region], dim=1)).float()
-        matte = torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * _softened(region) - 1))
+        matte = torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * expected(region) - 1))
         return blend(torch.tanh(made[:, :3]), image, matte), matte
-
-
-def _softened(region: Tensor) -> Tensor:
-    """The region, fading out around it over 1/16 of the image's side, so that what is painted blends in."""
-    reach = max(1, region.shape[-1] // 32)  # px
-    window = 2 * reach + 1
-    grown = functional.max_pool2d(region, window, stride=1, padding=reach)
-    return functional.avg_pool2d(grown, window, stride=1, padding=reach, count_include_pad=False)
 
 
 def blend(paint: Tensor, image: Tensor, matte: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ class ImagePool:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.images: list[Tensor] = []  # each (3, H, W)
+        self.images: list[Tensor] = []  # each (C, H, W): what the caller shows, image and region
 
     def exchange(self, fakes: Tensor, rng: np.random.Generator) -> Tensor:
         """For each new fake give either itself or, at even odds, an older one, whose place it takes."""
         given = []
-        for fake in fakes.detach():  # (3, H, W)
+        for fake in fakes.detach():  # (C, H, W)
             if self.size == 0:
                 given.append(fake)
             elif len(self.images) < self.size:
@@ -27,7 +27,7 @@ class ImagePool:
                 self.images[place] = fake.clone()
             else:
                 given.append(fake)
-        return torch.stack(given)  # (B, 3, H, W)
+        return torch.stack(given)  # (B, C, H, W)
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"images": torch.stack(self.images)} if self.images else {}

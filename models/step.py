@@ -4,6 +4,7 @@ Each half is one module with one forward pass, which is what torch.compile and D
 Instance norm treats each image alone, so passes that share a network are joined into one batch.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from models.group import Group
 from models.machine import Machine
 from models.params import TrainParams
 from models.tracking import Row
+from models.zones import core, dilated
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class GeneratorObjective(nn.Module):
         # In a tuple, so that they are not among this module's own: their weights stay as they are here.
         self.judges = networks["discriminator_masked"], networks["discriminator_unmasked"]
         self.params = params
+        self.weights = _weights(params)
 
     def forward(
         self, plain: Tensor, plain_regions: Tensor, masked: Tensor, masked_regions: Tensor
@@ -43,21 +46,21 @@ class GeneratorObjective(nn.Module):
         params, count = self.params, len(plain)
         judge_masked, judge_plain = self.judges
         if params.lambda_identity:
-            put_on, matte_on = self.mask(
-                torch.cat([plain, masked]), torch.cat([plain_regions, masked_regions])
-            )  # G(x), G(y)
-            taken_off, matte_off = self.unmask(
-                torch.cat([masked, plain]), torch.cat([masked_regions, plain_regions])
-            )  # F(y), F(x)
+            both = torch.cat([plain, masked]), torch.cat([plain_regions, masked_regions])
+            other = torch.cat([masked, plain]), torch.cat([masked_regions, plain_regions])
+            put_on, matte_on = self.mask(*both)  # G(x), G(y)
+            taken_off, matte_off = self.unmask(*other)  # F(y), F(x)
         else:
             put_on, matte_on = self.mask(plain, plain_regions)
             taken_off, matte_off = self.unmask(masked, masked_regions)
         fake_masked, fake_plain = put_on[:count], taken_off[:count]
         back_plain, _ = self.unmask(fake_masked, plain_regions)  # F(G(x))
         back_masked, _ = self.mask(fake_plain, masked_regions)  # G(F(y))
+        scores_masked, scores_plain = judge_masked(fake_masked), judge_plain(fake_plain)
+        weights = self.weights(plain_regions, scores_masked), self.weights(masked_regions, scores_plain)
         terms = {
-            "adversarial": losses.adversarial(judge_masked(fake_masked), params.loss)
-            + losses.adversarial(judge_plain(fake_plain), params.loss),
+            "adversarial": losses.adversarial(scores_masked, params.loss, weights[0])
+            + losses.adversarial(scores_plain, params.loss, weights[1]),
             "cycle": losses.cycle(plain, back_plain) + losses.cycle(masked, back_masked),
         }
         total = terms["adversarial"] + params.lambda_cycle * terms["cycle"]
@@ -65,11 +68,14 @@ class GeneratorObjective(nn.Module):
             terms["identity"] = losses.identity(masked, put_on[count:]) + losses.identity(plain, taken_off[count:])
             total = total + params.lambda_cycle * params.lambda_identity * terms["identity"]
         if params.generator == "guided":
-            terms["matte"] = losses.matte(matte_on[:count], plain_regions) + losses.matte(
-                matte_off[:count], masked_regions
-            )
+            # A mask that is put on ends somewhere in the region's edge; one that is taken off must go as a whole.
+            terms["matte"] = losses.matte(matte_on[:count], core(plain_regions), dilated(plain_regions))
+            terms["matte"] = terms["matte"] + losses.matte(matte_off[:count], masked_regions, dilated(masked_regions))
             total = total + params.lambda_matte * terms["matte"]
-        return {**terms, "total": total, "fake_masked": fake_masked.detach(), "fake_plain": fake_plain.detach()}
+        # With the region that each was made by: so the pool holds both.
+        shown_masked = torch.cat([fake_masked.detach(), plain_regions], dim=1)
+        shown_plain = torch.cat([fake_plain.detach(), masked_regions], dim=1)
+        return {**terms, "total": total, "fake_masked": shown_masked, "fake_plain": shown_plain}
 
 
 class DiscriminatorObjective(nn.Module):
@@ -79,17 +85,32 @@ class DiscriminatorObjective(nn.Module):
         super().__init__()
         self.masked, self.unmasked = networks["discriminator_masked"], networks["discriminator_unmasked"]
         self.loss = params.loss
+        self.weights = _weights(params)
 
-    def forward(self, masked: Tensor, fake_masked: Tensor, plain: Tensor, fake_plain: Tensor) -> Tensor:
-        """Real and shown images (B, 3, H, W) of both domains -> the sum of both losses."""
-        count = len(masked)
-        of_masked, of_plain = (
-            self.masked(torch.cat([masked, fake_masked])),
-            self.unmasked(torch.cat([plain, fake_plain])),
+    def forward(
+        self,
+        masked: Tensor,
+        masked_regions: Tensor,
+        fake_masked: Tensor,
+        plain: Tensor,
+        plain_regions: Tensor,
+        fake_plain: Tensor,
+    ) -> Tensor:
+        """Real images (B, 3, H, W), their regions (B, 1, H, W), shown fakes with theirs (B, 4, H, W) -> the sum."""
+        return self._one(self.masked, masked, masked_regions, fake_masked) + self._one(
+            self.unmasked, plain, plain_regions, fake_plain
         )
-        return losses.discrimination(of_masked[:count], of_masked[count:], self.loss) + losses.discrimination(
-            of_plain[:count], of_plain[count:], self.loss
-        )
+
+    def _one(self, judge: nn.Module, real: Tensor, regions: Tensor, shown: Tensor) -> Tensor:
+        scores = judge(torch.cat([real, shown[:, :3]]))
+        of_real, of_fake = scores[: len(real)], scores[len(real) :]
+        weights_real, weights_fake = self.weights(regions, of_real), self.weights(shown[:, 3:], of_fake)
+        return losses.discrimination(of_real, of_fake, self.loss, weights_real, weights_fake)
+
+
+def _weights(params: TrainParams) -> Callable[[Tensor, Tensor], Tensor | None]:
+    """Which patches count: those at the region for guided generators; all alike for the paper's."""
+    return losses.patches if params.generator == "guided" else lambda _region, _scores: None
 
 
 @dataclass(frozen=True)
@@ -141,7 +162,9 @@ def train_step(
         rng = stream(params.seed, POOL, domain, state.images_seen)
         shown[domain] = group.own(state.pools[domain].exchange(group.gathered(made[name]), rng))
     with machine.autocast():
-        discriminator = objectives.discriminators(masked.images, shown["masked"], plain.images, shown["unmasked"])
+        discriminator = objectives.discriminators(
+            masked.images, masked.regions, shown["masked"], plain.images, plain.regions, shown["unmasked"]
+        )
     discriminator.backward()
 
     terms = {name: made[name] for name in ("adversarial", "cycle", "identity", "matte") if name in made}

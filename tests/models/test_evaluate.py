@@ -7,10 +7,11 @@ import torch
 
 from models import evaluate as evaluate_module
 from models.evaluate import evaluate
-from models.measures import dilated, psnr, share
+from models.measures import psnr, share
 from models.params import EvaluateParams
 from models.samples import MAX_BYTES, grid, write_png
 from models.train import train
+from models.zones import dilated
 from pipeline import packed
 from pipeline.errors import FacemaskError
 

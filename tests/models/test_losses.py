@@ -29,9 +29,21 @@ def test_a_perfect_discriminator_has_no_loss_and_its_generator_one():
 
 
 def test_the_matte_costs_where_it_strays_and_where_it_does_not_cover():
-    region = torch.tensor([[[[1.0, 1.0, 1.0, 0.0]]]])
-    matte = torch.tensor([[[[1.0, 0.0, 0.5, 0.4]]]])
-    assert losses.matte(matte, region).item() == pytest.approx((1 + 0.5 + 0.4) / 4)
+    inside, around = torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
+    matte = torch.tensor([[[[0.75, 0.3, 0.5, 0.0]]]])
+    assert losses.matte(matte, inside, around).item() == pytest.approx((0.25 + 0.5) / 4)
+
+
+def test_weighted_losses_look_only_at_the_patches_that_count():
+    scores, weights = torch.tensor([[[[0.0, 5.0]]]]), torch.tensor([[[[1.0, 0.0]]]])
+    assert losses.adversarial(scores, "lsgan", weights).item() == pytest.approx(1)
+    assert losses.discrimination(scores, scores, "lsgan", weights, weights).item() == pytest.approx(0.5)
+
+
+def test_a_patch_counts_by_how_much_of_the_region_it_holds():
+    region = torch.zeros(1, 1, 8, 8)
+    region[..., :4, :2] = 1
+    assert losses.patches(region, torch.zeros(1, 1, 2, 2)).flatten().tolist() == [0.5, 0, 0, 0]
 
 
 def test_cycle_and_identity_are_mean_absolute_differences():

@@ -1,0 +1,28 @@
+import torch
+
+from models.zones import core, dilated, expected
+
+
+def square(side):
+    """A region of half the side in the middle, for pictures of `side` px."""
+    region = torch.zeros(1, 1, side, side)
+    region[..., side // 4 : -side // 4, side // 4 : -side // 4] = 1
+    return region
+
+
+def test_a_region_grows_and_shrinks_by_a_sixteenth_of_the_side():
+    region = square(64)
+    assert dilated(region).sum() == (32 + 8) ** 2
+    assert core(region).sum() == (32 - 8) ** 2
+
+
+def test_a_region_at_the_pictures_edge_is_not_shrunk_from_there():
+    region = torch.ones(1, 1, 32, 32)
+    assert core(region).equal(region)
+
+
+def test_expected_is_sure_in_the_core_and_far_outside_and_unsure_at_the_edge():
+    there = expected(square(64))[0, 0]
+    assert there[32, 32] == 1
+    assert there[0, 0] == 0
+    assert there[32, 16] == 0.5
