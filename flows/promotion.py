@@ -6,9 +6,7 @@ the promoted model was evaluated, it is evaluated again. Not a stage of DVC's, s
 
 import json
 import shutil
-import subprocess
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +14,7 @@ from typing import Any
 
 import yaml
 
-from flows.guard import guarded
-from flows.lock import held_descriptors
-from flows.stages import Log, dvc_reason, program_env, run_dvc
+from flows.stages import Log, dvc_reason, run_dvc, run_program
 from models import registry
 from models.params import RetrainParams
 from models.registry import JUDGED, REGISTRY, Model
@@ -127,7 +123,7 @@ def _on_the_same_faces(old: Model, new: Model, log: Log) -> Model:
         return old
     bring_weights(old.name)
     log(f"test faces, or how they are judged, have changed since {old.name} was evaluated: evaluating it once more")
-    _stream([sys.executable, "-m", "models", "judge"], log)
+    _judge_again(log)
     figures = _read(work_folder() / JUDGED)
     return replace(old, figures=figures, basis=_basis(figures))
 
@@ -157,23 +153,17 @@ def _dvc(*arguments: str) -> None:
         raise FacemaskError(f"'dvc {' '.join(arguments)}' failed ({dvc_reason(lines)}){hint}")
 
 
-def _stream(command: Sequence[str], log: Log) -> None:
-    """Run a command, each line of its output to `log`; whatever exception leaves this, nothing of it runs on."""
+def _judge_again(log: Log) -> None:
+    """Evaluate the promoted model on today's test faces, each line of it to `log`."""
     last = "no output"
-    with guarded(
-        command,
-        cwd=Path.cwd(),
-        env=program_env(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        hold=held_descriptors(),
-    ) as process:
-        assert process.stdout is not None
-        for line in filter(None, map(str.rstrip, process.stdout)):
+
+    def hear(line: str) -> None:
+        nonlocal last
+        if line:
             last = line
             log(line)
-        status = process.wait()
-    if status:
+
+    if run_program([sys.executable, "-m", "models", "judge"], Path.cwd(), hear):
         raise FacemaskError(f"the promoted model cannot be evaluated again: {last.removeprefix('facemask: error: ')}")
 
 

@@ -101,13 +101,18 @@ def run_stage(stage: str, workspace: Path, log: Log) -> bool:
 
 
 def run_dvc(arguments: Sequence[str], workspace: Path, hear: Log) -> int:
-    """Run `dvc ARGUMENTS...`, each line of its output to `hear`. Returns its exit status.
+    """Run `dvc ARGUMENTS...` as `run_program` does."""
+    # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
+    return run_program([sys.executable, "-m", "dvc", "--wait-for-lock", *arguments], workspace, hear)
+
+
+def run_program(command: Sequence[str], workspace: Path, hear: Log) -> int:
+    """Run a program of this installation, each line of its output to `hear`. Returns its exit status.
 
     Whatever exception leaves this function, nothing that was started here runs on.
     """
-    # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
     with guarded(
-        [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments],
+        command,
         cwd=workspace,
         env=program_env(),
         stdout=subprocess.PIPE,

@@ -1,7 +1,9 @@
 """Weights in the file layout of the CycleGAN authors' public implementation, and back.
 
     python -m models.reference to CHECKPOINT FOLDER       latest_net_G_A.pth, G_B, D_A, D_B out of a checkpoint of ours
-    python -m models.reference from FOLDER CHECKPOINT     a checkpoint that evaluation and a warm start can read
+    python -m models.reference from FOLDER CHECKPOINT     a checkpoint that `load_generators` reads
+
+Stage `evaluate` refuses the second: nobody knows which faces its training saw.
 
 Their domain A are plain faces here, B masked ones: G_A puts a mask on, G_B takes it off, D_A judges masked faces and
 D_B plain ones. Only the plain CycleGAN (`generator: resnet`, without dropout) has a counterpart there.
