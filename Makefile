@@ -22,8 +22,9 @@ $(STAMP): pyproject.toml constraints.txt setup.sh
 demo: $(STAMP)
 	@$(BIN)/python -m flows.demo
 
+# Many tests wait, for a server or a worker: three processes keep two cores busy.
 test: $(STAMP)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: $(STAMP)
 	@$(BIN)/ruff check .
