@@ -29,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 IMAGE_PX = 128
 COMMON = {"image_px": IMAGE_PX, "batch_size": 4, "width": 32, "blocks": 6, "discriminator_width": 48, "seed": 1}
 GENERATORS: dict[str, dict[str, Any]] = {
-    "guided": {"generator": "guided", "learning_rate": 4e-4, "lambda_cycle": 5.0, "lambda_identity": 0.5},
+    "guided": {"generator": "guided", "learning_rate": 4e-4, "lambda_cycle": 10.0, "lambda_identity": 0.5},
     "resnet": {"generator": "resnet", "learning_rate": 4e-4, "lambda_cycle": 10.0, "lambda_identity": 0.5},
 }
 _CALIBRATION = 96  # images, to see how fast it goes

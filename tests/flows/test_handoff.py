@@ -149,9 +149,9 @@ class Toy:
             (clone / ".dvc" / "config.local").write_text(f"[core]\nremote = {name}\n")
 
     def half_done(self) -> list[str]:
-        """The lists of training states in the DVC remote in S3."""
+        """The lists of training states in this DVC remote in S3; other tests have theirs in the same bucket."""
         self.s3.invalidate_cache()
-        return [path for path in self.s3.find(S3_BUCKET) if FOLDER in path and path.endswith(".json")]
+        return [path for path in self.s3.find(f"{S3_BUCKET}/handoff") if FOLDER in path and path.endswith(".json")]
 
     def online(self) -> list[str]:
         return [worker["name"] for worker in self.api.post("/work_pools/gpu/workers/filter", {})]
