@@ -89,6 +89,33 @@ def parser() -> argparse.ArgumentParser:
     curate.add_argument(
         "--params", type=Path, metavar="FILE", help="a params.yaml with other thresholds (default: the project's)"
     )
+    apply = add(
+        "apply",
+        _apply,
+        "Put a mask on every face of photos, of any size and number, or take it off; all else stays the same pixels.",
+        "facemask apply checkpoints ~/photos --out ~/masked\n  facemask apply --check ~/masked/anna.png",
+    )
+    apply.add_argument("checkpoint", nargs="?", type=Path, metavar="CHECKPOINT", help="as checkpoints or registry/v1")
+    apply.add_argument("images", nargs="*", type=Path, metavar="IMAGE|FOLDER", help="photos, and folders of photos")
+    apply.add_argument("--out", type=Path, metavar="DIR", help="where the PNG files go; needed, save with --check")
+    apply.add_argument("--unmask", action="store_true", help="take masks off instead")
+    apply.add_argument("--side-by-side", action="store_true", help="write each photo and what became of it as one")
+    apply.add_argument(
+        "--check",
+        nargs="+",
+        type=Path,
+        metavar="PICTURE",
+        help="only say whether these are marked as synthetic, by what",
+    )
+    export = add(
+        "export",
+        _export,
+        "Write a generator as ONNX, checked against PyTorch, and its model card as README.md beside it.",
+        "facemask export checkpoints exports/mask/mask.onnx",
+    )
+    export.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="as checkpoints or registry/v1")
+    export.add_argument("out", type=Path, metavar="OUT.onnx", help="the file to write, in a folder of its own")
+    export.add_argument("--unmask", action="store_true", help="the generator that takes masks off")
     return top
 
 
@@ -148,6 +175,23 @@ def _fetch(options: argparse.Namespace) -> None:
 
             run_stage(f"fetch@{name}", Path.cwd(), print)
     print(f"facemask: {'whole' if options.verify else 'there'}: {', '.join(options.sources or known)}")
+
+
+def _apply(options: argparse.Namespace) -> None:
+    from models.apply import apply, check
+
+    if options.check:
+        check(options.check)
+    elif not (options.checkpoint and options.images and options.out):
+        raise FacemaskError("name what to use, and where it goes: facemask apply CHECKPOINT IMAGE|FOLDER... --out DIR")
+    else:
+        apply(options.checkpoint, options.images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from models.export import export
+
+    export(options.checkpoint, options.out, "unmask" if options.unmask else "mask")
 
 
 def _curate(options: argparse.Namespace) -> None:

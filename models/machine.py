@@ -50,11 +50,15 @@ def this_machine(params: TrainParams) -> Machine:
     return Machine(device, bf16, compiles, f"{name}, {why_format}, {why_compile}")
 
 
+def has_bf16_units(gpu: bool) -> bool:
+    """Whether the GPU, or this processor, multiplies bfloat16 in units of its own."""
+    return torch.cuda.is_bf16_supported(including_emulation=False) if gpu else torch.cpu._is_amx_tile_supported()
+
+
 def _number_format(params: TrainParams, gpu: bool) -> tuple[bool, str]:
     if params.precision != "auto":
         return params.precision == "bfloat16", f"{params.precision} as train.precision says"
-    has_units = torch.cuda.is_bf16_supported(including_emulation=False) if gpu else torch.cpu._is_amx_tile_supported()
-    if has_units:
+    if has_bf16_units(gpu):
         return True, "bfloat16" if gpu else "bfloat16 by AMX"
     return False, f"float32: no {'bfloat16' if gpu else 'AMX'} units"
 

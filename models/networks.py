@@ -4,7 +4,8 @@ In the paper's letters: c7s1-k is a 7x7 convolution of k filters, dk a 3x3 one o
 block, uk an upsampling by 2, Ck a 4x4 convolution of stride 2. Each is followed by instance norm and ReLU.
 
 Every generator has the same call: (image, region) -> (painted image, matte), so that training, evaluation and
-export know no kinds. The plain one ignores the region and repaints everything: its matte is 1.
+export know no kinds; `paint` gives the paint before it is laid over the image. The plain one ignores the region and
+repaints everything: its matte is 1.
 """
 
 import torch
@@ -62,10 +63,13 @@ class ResnetGenerator(nn.Module):
             nn.Tanh(),
         )
 
+    def paint(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W) in [-1, 1], region (B, 1, H, W) -> paint (B, 3, H, W), matte of ones."""
+        return self.layers(image).float(), torch.ones_like(region)
+
     def forward(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-        """image (B, 3, H, W) in [-1, 1], region (B, 1, H, W) -> painted (B, 3, H, W), matte of ones."""
-        painted = self.layers(image).float()
-        return painted, torch.ones_like(region)
+        """The same: the paint is the whole picture."""
+        return self.paint(image, region)
 
 
 class Doubled(nn.Module):
@@ -103,11 +107,15 @@ class GuidedGenerator(nn.Module):
             nn.Conv2d(width, 4, 7, padding=3, padding_mode="reflect"),
         )
 
-    def forward(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-        """image (B, 3, H, W) in [-1, 1], region (B, 1, H, W) of 0 and 1 -> painted, matte (B, 1, H, W)."""
+    def paint(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W) in [-1, 1], region (B, 1, H, W) of 0 and 1 -> paint (B, 3, H, W), matte (B, 1, H, W)."""
         made = self.layers(torch.cat([image, region], dim=1)).float()
-        matte = torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * expected(region) - 1))
-        return blend(torch.tanh(made[:, :3]), image, matte), matte
+        return torch.tanh(made[:, :3]), torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * expected(region) - 1))
+
+    def forward(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+        """The same two, with the paint laid over the image."""
+        paint, matte = self.paint(image, region)
+        return blend(paint, image, matte), matte
 
 
 def blend(paint: Tensor, image: Tensor, matte: Tensor) -> Tensor:

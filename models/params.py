@@ -15,6 +15,7 @@ START_NAME = "start.json"
 
 PRESETS = Path("experiments")
 
+Direction = Literal["mask", "unmask"]
 GeneratorKind = Literal["guided", "resnet"]
 AdversarialLoss = Literal["lsgan", "vanilla"]
 

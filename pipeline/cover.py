@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline import regions
+from pipeline.crops import cut_out
 
 SIDE = 64  # px of the aligned crop
 PLANES = ("mask", "bare")
@@ -27,7 +28,7 @@ PLANES = ("mask", "bare")
 CHIN_ROWS, CHIN_COLUMNS = slice(21, 32), slice(8, 24)
 
 # From FFHQ's frame (shares) to the crop (px): the mean face of 200. There the maps have eyes and nose in these places.
-_FFHQ = np.array([[73.1, 0.0, -5.0], [0.0, 73.1, -17.8]])
+FFHQ_TO_CROP = np.array([[73.1, 0.0, -5.0], [0.0, 73.1, -17.8]])
 _EYE_ROWS, _NOSE_ROWS, _MIDDLE = slice(5, 9), slice(11, 16), slice(13, 19)
 
 _CHEEK = 0.05  # covered share under which a cheek counts as bare
@@ -79,7 +80,7 @@ def unfound_eyes(pixels: NDArray[np.uint8]) -> float:
     For pictures (H, W, 3) in which no face is found: a mask over the eyes hides it from the landmarker.
     """
     height, width = pixels.shape[:2]
-    mask = segment([aligned(pixels, _FFHQ @ np.diag([1 / width, 1 / height, 1.0]))])[0, 0]
+    mask = segment([aligned(pixels, FFHQ_TO_CROP @ np.diag([1 / width, 1 / height, 1.0]))])[0, 0]
     return min(float(mask[rows, _MIDDLE].mean()) for rows in (_EYE_ROWS, _NOSE_ROWS))
 
 
@@ -128,29 +129,9 @@ def alignment(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 
 def aligned(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], margin: int = 0) -> NDArray[np.uint8]:
     """The crop (SIDE + 2 margin) px wide; beyond the image the edge's colours go on."""
-    side, at = SIDE + 2 * margin, matrix.copy()
+    at = matrix.copy()
     at[:, 2] += margin
-    scale = float(np.hypot(*at[:, 0]))
-    if scale < 0.25:  # a large photo: shrink the face's surroundings first
-        inverse = cv2.invertAffineTransform(at)
-        corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]]) @ inverse.T
-        low = np.floor(corners.min(axis=0)).astype(int).clip(0)
-        high = np.ceil(corners.max(axis=0)).astype(int).clip(low + 2)
-        pixels = pixels[low[1] : high[1], low[0] : high[0]]
-        if pixels.size:
-            size = np.maximum(1, np.array(pixels.shape[1::-1]) * 2 * scale).astype(int)
-            ratio = size / np.array(pixels.shape[1::-1])
-            pixels = np.asarray(cv2.resize(pixels, tuple(size.tolist()), interpolation=cv2.INTER_AREA), np.uint8)
-            at[:, 2] += at[:, :2] @ low
-            at[:, :2] = at[:, :2] / ratio
-    if not pixels.size:
-        return np.zeros((side, side, 3), np.uint8)
-    # At twice the size, then halved: linear sampling alone would skip pixels.
-    twice = 2 * at
-    twice[:, 2] += 0.5
-    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
-    large = cv2.warpAffine(pixels, twice, (2 * side, 2 * side), flags=flags, borderMode=border)
-    return np.asarray(cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    return cut_out(pixels, at, SIDE + 2 * margin)
 
 
 @cache

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,16 @@ def open_landmarker(max_faces: int, confidence: float = 0.5) -> Iterator[Detect]
             landmarker = stack.enter_context(vision.FaceLandmarker.create_from_options(options))
             detect(np.zeros((256, 256, 3), np.uint8))  # the first picture makes it chatter too
         yield detect
+
+
+_open: list[ExitStack] = []  # kept: closed when collected otherwise
+
+
+@cache
+def kept_landmarker(max_faces: int, confidence: float = 0.5) -> Detect:
+    """This process's landmarker, as open_landmarker gives it, open until the process ends."""
+    _open.append(stack := ExitStack())
+    return stack.enter_context(open_landmarker(max_faces, confidence))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,7 +33,7 @@ from pipeline.errors import FacemaskError
 from pipeline.files import digest_of, link_or_copy, read_or_empty, replace_folder, replacing, sha256, work_folder
 from pipeline.hashes import hashes
 from pipeline.images import Picture, decode
-from pipeline.landmarker import MODEL_SHA256, Detect, Face, open_landmarker
+from pipeline.landmarker import MODEL_SHA256, Detect, Face, kept_landmarker
 from pipeline.manifest import INDEX_SCHEMA, LANDMARK_SCALE, MEASURED_SCHEMA, read_table
 from pipeline.params import STRICT
 from pipeline.progress import Progress
@@ -129,7 +129,7 @@ def measure_files(
 def measure_places(places: list[Place], settings: MeasureParams) -> pa.Table:
     """What a worker process does with images of one container: read, decode and measure each once."""
     cv2.setNumThreads(1)  # there is a process for each core
-    detect, look_again = _landmarker(settings.max_faces, 0.5), _landmarker(1, LOW_CONFIDENCE)
+    detect, look_again = kept_landmarker(settings.max_faces), kept_landmarker(1, LOW_CONFIDENCE)
     measured = measure_images(_contents(places), detect, look_again, settings.decode_px)
     rows = [{"path": place.path, **row} for place, row in zip(places, measured, strict=True)]
     return pa.Table.from_pylist(rows, MEASURED_SCHEMA)
@@ -229,16 +229,6 @@ def _contents(places: list[Place]) -> Iterator[bytes]:
     if isinstance(container, Path) and container.is_dir():
         return (read_or_empty(container, place.path) for place in places)
     return read_members(container, [place.path for place in places])
-
-
-_open_landmarkers: list[ExitStack] = []  # kept: closed when collected otherwise
-
-
-@cache
-def _landmarker(max_faces: int, confidence: float) -> Detect:
-    """This worker process's landmarker, open until the process ends."""
-    _open_landmarkers.append(stack := ExitStack())
-    return stack.enter_context(open_landmarker(max_faces, confidence))
 
 
 def _key(settings: MeasureParams, rows: pd.DataFrame) -> str:

@@ -1,5 +1,6 @@
 """What the tests share: a small workspace made from the embedded sample, and the labelled faces if at hand."""
 
+import io
 import os
 import signal
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import settings
+from PIL import Image
 
 # A loaded machine is slow now and then: that is no failure of a property.
 settings.register_profile("facemask", deadline=None)
@@ -59,6 +61,16 @@ def sample_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         curate()
         pack()
     return folder
+
+
+@pytest.fixture(scope="session")
+def portraits() -> list[Image.Image]:
+    """Six plain faces of the sample, RGB, 256 px."""
+    from pipeline.sample import SampleParams, sample_files
+
+    files = sample_files("unmasked", SampleParams(faces=20, image_px=256, seed=3))
+    plain = [file for file in files if file.kind == "plain" and not file.copy_of]
+    return [Image.open(io.BytesIO(file.content)).convert("RGB") for file in plain[:6]]
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,185 @@
+"""`facemask apply` on photos with the sample's faces, with a generator that paints blue where a mask belongs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from flows.cli import main
+from models import checkpoint
+from models.machine import this_machine
+from models.train import fresh_state
+from pipeline.marks import read_mark
+from tests.models.conftest import TINY
+
+BLUE = (12, 12, 243)
+
+
+def write_checkpoint(folder, params=TINY, colour=BLUE):
+    """Generators whose last layer knows one colour only, and leaves the matte to the region."""
+    state = fresh_state(params, this_machine(params))
+    for name in checkpoint.GENERATORS:
+        last = [layer for layer in state.networks[name].modules() if isinstance(layer, torch.nn.Conv2d)][-1]
+        torch.nn.init.zeros_(last.weight)
+        with torch.no_grad():
+            last.bias[:3] = torch.atanh(torch.tensor(colour) / 127.5 - 1)
+    info = {"schema": checkpoint.SCHEMA, "images_seen": 8, "params": vars(params), "pack_sha256": "p" * 64}
+    checkpoint.save(
+        folder,
+        state,
+        lambda digests: checkpoint.CheckpointInfo(**info, weights_sha256=digests, losses={}, data_licence="its own"),
+    )
+    return folder
+
+
+@pytest.fixture
+def photos(portraits):
+    """photos/one.jpg with EXIF and a colour profile, photos/two/group.png with two faces, photos/none.png with none."""
+    Path("photos/two").mkdir(parents=True)
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "a camera"  # lies on its side
+    turned = portraits[0].transpose(Image.Transpose.ROTATE_90)
+    turned.save("photos/one.jpg", quality=95, exif=exif, icc_profile=b"a profile")
+    group = Image.new("RGB", (900, 600), (96, 112, 128))
+    group.paste(portraits[1], (60, 200))
+    group.paste(portraits[2].resize((180, 180)), (620, 60))
+    group.save("photos/two/group.png")
+    Image.new("RGB", (300, 200), (96, 112, 128)).save("photos/none.png")
+    write_checkpoint(Path("model"))
+    return Path("photos")
+
+
+def run(*arguments):
+    main(["apply", *map(str, arguments)])
+
+
+def pixels(path):
+    return np.asarray(Image.open(path).convert("RGB")).astype(int)
+
+
+def blue(picture):
+    return np.abs(picture - BLUE).max(axis=2) <= 16
+
+
+def test_every_face_is_painted_and_all_else_stays_the_same_pixels(photos):
+    run("model", photos / "two/group.png", "--out", "out")
+    before, after = pixels(photos / "two/group.png"), pixels("out/group.png")
+    assert before.shape == after.shape
+    for left, top, side in ((60, 200, 256), (620, 60, 180)):
+        assert 0.05 < blue(after[top : top + side, left : left + side]).mean() < 0.4
+    changed = (before != after).any(axis=2)
+    around = np.ones_like(changed)
+    around[190:470, 50:330] = around[50:250, 610:810] = False
+    assert not changed[around].any()
+    assert 0.02 < changed.mean() < 0.15
+
+
+def test_a_photo_without_a_face_is_copied_with_a_word(photos, capsys):
+    run("model", photos / "none.png", "--out", "out")
+    assert Path("out/none.png").read_bytes() == (photos / "none.png").read_bytes()
+    assert "no face in photos/none.png: copied as it is" in capsys.readouterr().out
+
+
+def test_a_turned_photo_comes_out_upright_with_its_metadata(photos, portraits):
+    run("model", photos / "one.jpg", "--out", "out")
+    with Image.open("out/one.png") as made:
+        assert made.size == portraits[0].size
+        assert dict(made.getexif()) == {0x010F: "a camera"}
+        assert made.info["icc_profile"] == b"a profile"
+    assert np.abs(pixels("out/one.png")[:40] - np.asarray(portraits[0])[:40]).mean() < 6
+
+
+def test_a_picture_says_that_it_is_synthetic_and_what_made_it(photos, capsys):
+    run("model", photos / "two", "--out", "out", "--unmask")
+    mark = read_mark(Path("out/group.png"))
+    assert (mark.painted, mark.faces, mark.tool) == ("unmask", 2, "facemask 0.1.0")
+    run("--check", "out/group.png")
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert told.startswith("out/group.png: compositeWithTrainedAlgorithmicMedia; unmask on 2 faces by facemask")
+    assert mark.checkpoint in told
+
+
+def test_check_ends_with_an_error_where_a_picture_is_not_marked(photos):
+    with pytest.raises(SystemExit, match="1 of 1 pictures are not marked as synthetic"):
+        run("--check", photos / "none.png")
+
+
+def test_side_by_side_holds_the_photo_and_what_became_of_it(photos):
+    run("model", photos / "two", "--out", "out", "--side-by-side")
+    both, photo = pixels("out/group.png"), pixels(photos / "two/group.png")
+    assert both.shape == (600, 1800, 3)
+    assert (both[:, :900] == photo).all()
+    assert blue(both[:, 900:]).any()
+
+
+def test_what_is_there_is_not_made_again(photos, capsys):
+    run("model", photos, "--out", "out")
+    made = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.png")}
+    assert len(made) == 3
+    run("model", photos, "--out", "out")
+    assert "0 faces painted in 0 photos, 0 without a face copied, 3 there already" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.png")} == made
+
+
+@pytest.mark.parametrize("change", ["another checkpoint", "another photo", "another direction"])
+def test_what_another_run_made_is_made_anew_where_something_changed(photos, portraits, change):
+    run("model", photos / "two", "--out", "out")
+    before = read_mark(Path("out/group.png"))
+    more = []
+    if change == "another checkpoint":
+        write_checkpoint(Path("model"), replace(TINY, seed=9), colour=(200, 20, 20))
+    elif change == "another photo":
+        portraits[0].save(photos / "two/group.png")
+    else:
+        more = ["--unmask"]
+    run("model", photos / "two", "--out", "out", *more)
+    assert read_mark(Path("out/group.png")) != before
+
+
+def test_a_folder_of_many_photos_is_worked_on_by_several_processes(photos, portraits, capsys):
+    for number in range(5):
+        portraits[number % 3].save(photos / f"more{number}.png")
+    (photos / "broken.png").write_bytes(b"no image")
+    with pytest.raises(SystemExit, match=r"1 of 9 photos cannot be read, photos/broken.png the first"):
+        run("model", photos, "--out", "out")
+    told = capsys.readouterr().out
+    assert "apply: 9 of 9 photos" in told
+    assert "8 faces painted in 7 photos, 1 without a face copied" in told
+    assert len(list(Path("out").rglob("*.png"))) == 8
+
+
+def test_a_picture_of_somebody_else_is_not_written_over(photos, portraits):
+    Path("out").mkdir()
+    portraits[1].save("out/one.png")
+    mine = Path("out/one.png").read_bytes()
+    with pytest.raises(SystemExit, match=r"out/one.png is there and no work of facemask"):
+        run("model", photos, "--out", "out")
+    assert Path("out/one.png").read_bytes() == mine
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["model"], "name what to use, and where it goes"),
+        (["nowhere", "photos", "--out", "out"], "no checkpoint in nowhere"),
+        (["model", "nothing.png", "--out", "out"], "nothing.png is not there"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_one_line(photos, arguments, told):
+    with pytest.raises(SystemExit) as ended:
+        run(*arguments)
+    assert str(ended.value).startswith("facemask: error: ")
+    assert told in str(ended.value)
+    assert "\n" not in str(ended.value)
+    assert not Path("out").exists()
+
+
+def test_the_plain_generator_repaints_the_face_s_square_and_nothing_beyond(photos):
+    write_checkpoint(Path("plain"), replace(TINY, generator="resnet"))
+    run("plain", photos / "two", "--out", "out")
+    changed = (pixels("out/group.png") != pixels(photos / "two/group.png")).any(axis=2)
+    assert changed[260:400, 120:260].mean() > 0.9
+    assert not changed[:, 400:560].any()

@@ -1,0 +1,61 @@
+"""What a synthetic picture says of itself, and what is believed."""
+
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from pipeline.marks import KEY, SOURCE_TYPE, XMP_KEY, Mark, png_info, read_mark, source_type, with_source_type
+
+MARK = Mark("facemask 0.1.0", "0123456789ab", "mask", 2, False, "f" * 64)
+XMP = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
+ xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+ dc:format="image/jpeg" Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"/>
+</rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+
+
+def saved(path, info):
+    Image.new("RGB", (4, 4)).save(path, "PNG", pnginfo=info)
+    return path
+
+
+def test_a_mark_is_read_as_it_was_written(tmp_path):
+    assert read_mark(saved(tmp_path / "a.png", png_info(MARK, None))) == MARK
+
+
+def test_the_source_type_is_where_other_programs_look_for_it(tmp_path):
+    path = saved(tmp_path / "a.png", png_info(MARK, None))
+    with Image.open(path) as image:
+        packet = ElementTree.fromstring(image.text["XML:com.adobe.xmp"])
+    (told,) = packet.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    assert told.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType") == SOURCE_TYPE
+
+
+def test_the_photo_s_own_xmp_is_kept_but_for_what_is_no_longer_so():
+    made = with_source_type(XMP)
+    assert "image/jpeg" in made
+    assert "digitalCapture" not in made
+    assert source_type(made) == SOURCE_TYPE
+
+
+@pytest.mark.parametrize("xmp", [None, b"", b"no xml", b"<a/>", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", XMP[:200]])
+def test_whatever_the_photo_s_xmp_is_the_packet_is_well_formed_and_says_the_source_type(xmp):
+    made = with_source_type(xmp)
+    assert ElementTree.fromstring(made).tag.endswith("xmpmeta")
+    assert source_type(made) == SOURCE_TYPE
+
+
+def test_a_picture_that_says_only_half_of_it_is_not_marked(tmp_path):
+    info = png_info(MARK, None)
+    info.chunks = [chunk for chunk in info.chunks if XMP_KEY.encode() not in chunk[1]]
+    assert read_mark(saved(tmp_path / "a.png", info)) is None
+    info = png_info(MARK, None)
+    info.chunks = [chunk for chunk in info.chunks if not chunk[1].startswith(KEY.encode())]
+    assert read_mark(saved(tmp_path / "b.png", info)) is None
+
+
+def test_what_is_no_picture_is_not_marked(tmp_path):
+    (tmp_path / "a.png").write_text("none")
+    assert read_mark(tmp_path / "a.png") is None
+    assert read_mark(tmp_path / "missing.png") is None
