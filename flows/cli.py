@@ -89,6 +89,21 @@ def parser() -> argparse.ArgumentParser:
     curate.add_argument(
         "--params", type=Path, metavar="FILE", help="a params.yaml with other thresholds (default: the project's)"
     )
+    review = add(
+        "review",
+        _review,
+        "Serve the page of what was kept on 127.0.0.1: choices to keep or drop go straight into review.csv.",
+        "facemask review\n  facemask review ~/curated",
+    )
+    review.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="DIR",
+        help="of facemask curate --out DIR (default: this project)",
+    )
+    review.add_argument("--port", type=_port, default=4280, help="port of the page (default: %(default)s)")
+
     apply = add(
         "apply",
         _apply,
@@ -175,6 +190,12 @@ def _fetch(options: argparse.Namespace) -> None:
 
             run_stage(f"fetch@{name}", Path.cwd(), print)
     print(f"facemask: {'whole' if options.verify else 'there'}: {', '.join(options.sources or known)}")
+
+
+def _review(options: argparse.Namespace) -> None:
+    from pipeline.review_server import review
+
+    review(options.folder, options.port)
 
 
 def _apply(options: argparse.Namespace) -> None:

@@ -3,7 +3,6 @@
 Beside it reports/curation.json (what was kept and why the rest was not) and reports/reasons.csv (the same as a plot).
 """
 
-import csv
 import hashlib
 from collections import Counter
 from pathlib import Path
@@ -20,16 +19,16 @@ from pipeline.errors import FacemaskError
 from pipeline.files import replacing, write_json
 from pipeline.manifest import (
     INDEX_SCHEMA,
-    MEASURED_SCHEMA,
+    NUMBERS_SCHEMA,
     read_table,
     to_frame,
     write_manifest,
 )
+from pipeline.review import REVIEW, Entry, read_reviews
 from pipeline.rules import RULES, CurateParams, SplitParams, judge
 from pipeline.sources import load_sources
 
 MANIFEST = Path("data/manifest.parquet")
-REVIEW = Path("data/review.csv")
 REPORTS = Path("reports")
 
 
@@ -39,17 +38,17 @@ def curate() -> None:
     images = pd.concat(
         [_source_images(name, source.domain) for name, source in load_sources().items()], ignore_index=True
     )
-    rows = verdicts(images, limits, read_review(REVIEW))
+    rows = verdicts(images, limits, read_reviews(REVIEW))
     refuse_too_many_duplicates(rows, limits)
     refuse_empty_domain(rows)
     write_manifest(rows, MANIFEST)
     write_summary(rows, REPORTS)
 
 
-def verdicts(images: pd.DataFrame, limits: CurateParams, review: dict[str, str]) -> pd.DataFrame:
+def verdicts(images: pd.DataFrame, limits: CurateParams, reviews: dict[str, Entry]) -> pd.DataFrame:
     """Judge measured images, in any order, and give the manifest's rows, ordered by image_id.
 
-    `images` has the columns of manifest.MEASURED_SCHEMA and INDEX_SCHEMA, and `source` and `domain`.
+    `images` has the columns of manifest.NUMBERS_SCHEMA and INDEX_SCHEMA, and `source` and `domain`.
     """
     rows = images.assign(
         image_id=images["source"] + "/" + images["path"],
@@ -57,7 +56,7 @@ def verdicts(images: pd.DataFrame, limits: CurateParams, review: dict[str, str])
         claimed=images["path"].map(names.claimed),
     )
     rows = rows.sort_values("image_id", ignore_index=True)
-    rows["review"] = rows["image_id"].map(review)
+    rows["review"] = rows["image_id"].map({image_id: entry.review for image_id, entry in reviews.items()})
     rows["reasons"] = _with_review(judge(rows, limits), rows)
     rows = _without_duplicates(rows, limits)
     rows["accepted"] = rows["reasons"].str.len() == 0
@@ -74,22 +73,6 @@ def split_of(key: str, ffhq_id: Any, split: SplitParams) -> str:
         return "test"
     place = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
     return "val" if place < split.val else "test" if place < split.val + split.test else "train"
-
-
-def read_review(path: Path) -> dict[str, str]:
-    """image_id -> keep or drop, from review.csv (columns image_id, review, note); none where there is no file."""
-    if not path.exists():
-        return {}
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        if not {"image_id", "review"} <= set(reader.fieldnames or ()):
-            raise FacemaskError(f"{path} has no columns image_id and review: give it the header image_id,review,note")
-        review = {}
-        for row in reader:
-            if row["review"] not in ("keep", "drop"):
-                raise FacemaskError(f"{path}, line {reader.line_num}: review is {row['review']!r}: write keep or drop")
-            review[row["image_id"]] = row["review"]
-    return review
 
 
 def summary(rows: pd.DataFrame) -> dict[str, Any]:
@@ -129,8 +112,8 @@ def _source_images(name: str, domain: str) -> pd.DataFrame:
     again = f"dvc repro measure@{name}"
     index = read_table(Path("data/raw") / name / "index.parquet", INDEX_SCHEMA, f"dvc repro fetch@{name}")
     folder = Path("data/measured") / name
-    tables = [read_table(path, MEASURED_SCHEMA, again) for path in sorted(folder.glob("*.parquet"))]
-    measured = to_frame(pa.concat_tables(tables or [MEASURED_SCHEMA.empty_table()]).drop_columns(["landmarks"]))
+    tables = [read_table(path, NUMBERS_SCHEMA, again) for path in sorted(folder.glob("*.parquet"))]
+    measured = to_frame(pa.concat_tables(tables or [NUMBERS_SCHEMA.empty_table()]))
     attribution = index.select(["path", "licence", "author", "url"]).to_pandas()
     images = measured.merge(attribution, on="path", how="inner", validate="1:1")
     if not len(images) == len(measured) == index.num_rows:

@@ -6,17 +6,18 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline import params
-from pipeline.curate import read_review, refuse_empty_domain, verdicts, write_summary
+from pipeline.curate import refuse_empty_domain, verdicts, write_summary
 from pipeline.errors import FacemaskError
 from pipeline.images import is_image_name
-from pipeline.manifest import to_frame, write_manifest
+from pipeline.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
 from pipeline.measure import MeasureParams, measure_files, workers
+from pipeline.page.write import new_sheets, write_page
 from pipeline.progress import Progress
-from pipeline.report import ReportParams, folder_pictures, write_page
+from pipeline.review import read_reviews
 from pipeline.rules import CurateParams
 from pipeline.sources import Domain, files_under
 
-_AT_A_TIME = 1000  # images: of no more are the landmarks held, two kilobytes each
+_AT_A_TIME = 1000  # images: of no more are landmarks and thumbnails held, five kilobytes each
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,6 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     file = params_file or Path(__file__).parent.parent / "params.yaml"
     measuring = params.load("measure", MeasureParams, file)
     limits = params.load("curate", CurateParams, file)
-    pictures = params.load("report", ReportParams, file)
 
     sources = find_sources(folder, domain)
     listed = {source.name: [path for path, _ in files_under(source.folder)] for source in sources}
@@ -49,20 +49,24 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     if not total:
         raise FacemaskError(f"{folder} holds no images (png, jpg, webp, bmp, tiff): name a folder that does")
 
-    progress, tables = Progress("measure", total), []
+    page = out / "index.html"
+    progress, tables, sheets = Progress("measure", total), [], new_sheets(page)
     with workers(measuring) as processes:
         for source in sources:
             paths = [path for path in listed[source.name] if is_image_name(path)]
             for start in range(0, len(paths), _AT_A_TIME):
                 some = paths[start : start + _AT_A_TIME]
-                table = measure_files(processes, source.folder, some, progress).drop_columns(["landmarks"])
-                tables.append(to_frame(table).assign(source=source.name, domain=source.domain))
+                table = measure_files(processes, source.folder, some, progress)
+                sheets.add(source.name, table)
+                numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
+                tables.append(numbers.assign(source=source.name, domain=source.domain))
     images = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
-    rows = verdicts(images, limits, read_review(out / "review.csv"))
+    reviews = read_reviews(out / "review.csv")
+    rows = verdicts(images, limits, reviews)
     write_manifest(rows, out / "manifest.parquet")
     write_summary(rows, out)
     folders = {source.name: source.folder for source in sources}
-    page = write_page(out / "index.html", rows, folder_pictures(folders), pictures, training=None)
+    write_page(page, rows, sheets, limits, reviews, folders=folders, training=None)
     refuse_empty_domain(rows)  # at the end: the page shows why
     return page
 

@@ -100,11 +100,15 @@ MEASURED_SCHEMA = pa.schema(
             "478 x (x, y), int16 little-endian, 1/16384 of width and height; null: no face",
             null=True,
         ),
+        _field("thumb", pa.binary(), "JPEG, 96 px at most a side, to look at; null: unreadable", null=True),
         _field("phash_mirrored", pa.uint64(), "phash of the mirrored image; null: unreadable", null=True),
         _field("fine_hash", pa.binary(32), "256-bit perceptual hash (hash_size 16); null: unreadable", null=True),
         _field("fine_hash_mirrored", pa.binary(32), "the same of the mirrored image; null: unreadable", null=True),
     ]
 )
+
+NUMBERS_SCHEMA = pa.schema([field for field in MEASURED_SCHEMA if field.name not in ("landmarks", "thumb")])
+"""MEASURED_SCHEMA without what is large and no number."""
 
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -155,8 +159,8 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def read_table(path: Path, schema: pa.Schema, again: str) -> pa.Table:
-    """Read a table with exactly `schema`'s columns. `again` is the command that makes it anew, for the error."""
+    """Read `schema`'s columns of a table. `again` is the command that makes it anew, for the error."""
     try:
-        return pq.read_table(path).cast(schema)
+        return pq.read_table(path, columns=schema.names).cast(schema)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise FacemaskError(f"{path} cannot be read as the table it should be: run '{again}'") from error

@@ -37,10 +37,11 @@ from pipeline.landmarker import MODEL_SHA256, Detect, Face, kept_landmarker
 from pipeline.manifest import INDEX_SCHEMA, LANDMARK_SCALE, MEASURED_SCHEMA, read_table
 from pipeline.params import STRICT
 from pipeline.progress import Progress
+from pipeline.thumbs import thumbnail
 from pipeline.workers import Workers
 
 MEASURED = Path("data/measured")
-VERSION = 3
+VERSION = 4
 """Counts up when a change of this code changes the numbers: tables of another version are measured again."""
 
 LOW_CONFIDENCE = 0.2  # of a second try at an image in which no face was found
@@ -187,6 +188,7 @@ def _rows(held: list[_Held]) -> Iterator[dict[str, object]]:
         row = _unreadable(one.content)
         if one.picture:
             row |= {"width": one.picture.width, "height": one.picture.height} | vars(next(found_hashes))
+            row["thumb"] = thumbnail(one.picture.image)
             if one.faces:
                 row["faces"] = 1 + sum(faces.is_another(face, one.faces[0]) for face in one.faces[1:])
                 row |= vars(next(numbers)) | {"landmarks": _packed(one.faces[0])}

@@ -1,11 +1,14 @@
 """What the tests share: a small workspace made from the embedded sample, and the labelled faces if at hand."""
 
 import io
+import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -61,6 +64,45 @@ def sample_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         curate()
         pack()
     return folder
+
+
+@pytest.fixture(scope="session")
+def report_workspace(sample_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, after an evaluation of no model, and with its page. A copy each file's tests may change one of."""
+    from pipeline.report import report
+
+    folder = tmp_path_factory.mktemp("report") / "w"
+    shutil.copytree(sample_workspace, folder)
+    (folder / "data/review.csv").write_text("image_id,review,note\n")
+    evaluation = {
+        "images_seen": 16,
+        "mask": {"accepted": 0.875, "fid": 20.5},
+        "unmask": {"still_masked": 0.25, "fid": 50.25},
+    }
+    (folder / "reports/evaluation.json").write_text(json.dumps(evaluation))
+    for name in ("samples/grid.png", "training/progress.png"):
+        (folder / "reports" / name).parent.mkdir()
+        Image.new("RGB", (8, 8)).save(folder / "reports" / name)
+    curves = folder / "reports/training/plots/metrics"
+    curves.mkdir(parents=True)
+    (curves / "cycle.tsv").write_text("step\tcycle\n4\t0.5\n8\t0.25\n")
+    with inside(folder):
+        report()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium, driven by Playwright."""
+    from playwright.sync_api import sync_playwright
+
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("chromium is not here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import yaml
 from pipeline import params
 from pipeline.curate import (
     curate,
-    read_review,
     refuse_empty_domain,
     refuse_too_many_duplicates,
     split_of,
@@ -17,6 +16,7 @@ from pipeline.curate import (
 )
 from pipeline.errors import FacemaskError
 from pipeline.manifest import read_manifest
+from pipeline.review import Entry, read_reviews
 from pipeline.rules import CurateParams, SplitParams
 from pipeline.sample import SampleParams, sample_files
 from tests.conftest import FACES, ROOT, inside, write_params
@@ -46,7 +46,8 @@ def hashed(seed):
 
 
 def judged(*rows, review=None):
-    return verdicts(images(*rows), LIMITS, review or {}).set_index("path")
+    reviews = {image_id: Entry(word) for image_id, word in (review or {}).items()}
+    return verdicts(images(*rows), LIMITS, reviews).set_index("path")
 
 
 def test_an_accepted_row_has_no_reason_and_a_rejected_one_has_some():
@@ -104,7 +105,7 @@ def test_a_wrong_review_file_is_told_with_its_line(tmp_path, text, told):
     path = tmp_path / "review.csv"
     path.write_text(text)
     with pytest.raises(FacemaskError, match=told):
-        read_review(path)
+        read_reviews(path)
 
 
 def test_a_person_is_in_one_split_masked_or_not():

@@ -1,0 +1,225 @@
+"""The page in a real browser, opened from disk: look, move a limit, choose, and curate by what was chosen."""
+
+import json
+import shutil
+
+import pandas as pd
+import pytest
+import yaml
+
+from pipeline.curate import curate
+from pipeline.manifest import REASONS
+from pipeline.report import report
+from tests.conftest import inside
+
+
+@pytest.fixture
+def workspace(report_workspace, tmp_path):
+    folder = tmp_path / "w"
+    shutil.copytree(report_workspace, folder)
+    return folder
+
+
+@pytest.fixture
+def opened(browser, workspace):
+    """The page, and all that it complained of."""
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.set_default_timeout(15_000)
+    page.goto((workspace / "reports/index.html").as_uri())
+    to_pictures(page)
+    yield page
+    page.close()
+    assert complaints == []
+
+
+def to_pictures(page):
+    page.wait_for_selector("html[data-ready]")
+    page.evaluate("document.getElementById('pictures').scrollIntoView()")
+    page.wait_for_selector(".cell")
+
+
+def rows_of(workspace):
+    return pd.read_parquet(workspace / "data/manifest.parquet")
+
+
+def in_page_order(workspace):
+    image_ids = json.loads((workspace / "reports/index.data/ids.json").read_text())
+    return rows_of(workspace).set_index("image_id", drop=False).loc[image_ids]
+
+
+def shown(page):
+    return int(page.locator("#shown").inner_text().split(" of ")[0].replace(",", ""))
+
+
+def pick(page, **filters):
+    for name, value in filters.items():
+        page.locator(f"select[name={name}]").select_option(value)
+
+
+def slide(page, limit, value):
+    page.get_by_label(limit, exact=True).fill(str(value))
+    page.wait_for_function("limit => document.getElementById('moved-lines').textContent.includes(limit)", arg=limit)
+
+
+def test_the_browser_reckons_every_verdict_as_curate_did(opened, workspace):
+    bits = [sum(1 << REASONS.index(reason) for reason in reasons) for reasons in in_page_order(workspace)["reasons"]]
+    assert opened.evaluate("[...facemask.verdicts()]") == bits
+
+
+@pytest.mark.parametrize(
+    ("filters", "holds"),
+    [
+        ({"verdict": "nose_uncovered"}, lambda rows: ["nose_uncovered" in reasons for reasons in rows["reasons"]]),
+        ({"verdict": "accepted", "domain": "masked"}, lambda rows: rows["accepted"] & (rows["domain"] == "masked")),
+        (
+            {"claimed": "correct", "verdict": "rejected"},
+            lambda rows: (rows["claimed"] == "correct") & ~rows["accepted"],
+        ),
+        ({"split": "train", "source": "ffhq"}, lambda rows: (rows["split"] == "train") & (rows["source"] == "ffhq")),
+    ],
+)
+def test_a_filter_shows_the_images_that_the_manifest_names(opened, workspace, filters, holds):
+    pick(opened, **filters)
+    assert shown(opened) == sum(holds(rows_of(workspace))) > 0
+
+
+def test_a_row_of_the_table_leads_to_its_pictures(opened, workspace):
+    opened.locator("#verdicts a", has_text="duplicate").first.click()
+    assert opened.locator("select[name=verdict]").input_value() == "duplicate"
+    assert shown(opened) > 0
+
+
+def test_pictures_are_sorted_by_a_measurement_and_what_was_not_measured_comes_last(opened, workspace):
+    pick(opened, sort="sharpness", down="down")
+    opened.locator(".cell").first.dblclick()
+    best = rows_of(workspace).set_index("image_id")["sharpness"].idxmax()
+    assert opened.locator("dialog h2").inner_text() == best
+
+
+def test_a_moved_limit_shows_who_changes_sides_and_the_lines_to_copy(opened, workspace):
+    slide(opened, "min_cover_chin", 0.95)
+    told = opened.locator("#moved-count").inner_text()
+    assert opened.locator("#moved-lines").inner_text() == "curate:\n  min_cover_chin: 0.95"
+    opened.locator("#moved a").click()
+    changing = shown(opened)
+    assert changing > 0 and told.startswith(f"{changing} images change sides: 0 would be kept, {changing} would go")
+
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["curate"] |= yaml.safe_load(opened.locator("#moved-lines").inner_text())["curate"]
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    before = rows_of(workspace)["accepted"]
+    with inside(workspace):
+        curate()
+    after = rows_of(workspace)
+    assert (before & ~after["accepted"]).sum() == changing
+    opened.locator("#reset").click()
+    assert opened.locator("#moved").is_hidden()
+
+
+def test_two_dropped_images_are_gone_when_curate_has_run_again(opened, workspace):
+    pick(opened, verdict="accepted", domain="unmasked")
+    cells = opened.locator(".cell")
+    cells.nth(1).click()
+    cells.nth(3).click(modifiers=["Control"])
+    opened.locator("#grid").press("d")
+    opened.wait_for_selector(".badge.drop")
+    assert opened.locator(".badge.drop").count() == 2
+    with opened.expect_download() as downloaded:
+        opened.get_by_role("button", name="review.csv").click()
+    downloaded.value.save_as(workspace / "data/review.csv")
+    with inside(workspace):
+        curate()
+    dropped = rows_of(workspace).query("review == 'drop'")
+    assert len(dropped) == 2
+    assert [list(reasons) for reasons in dropped["reasons"]] == [["dropped_in_review"]] * 2
+    with inside(workspace):
+        report()
+    opened.reload()
+    to_pictures(opened)
+    pick(opened, verdict="dropped_in_review")
+    assert shown(opened) == 2
+
+
+def test_choices_outlive_the_page_though_it_comes_from_disk(opened):
+    opened.locator(".cell").nth(2).click()
+    opened.get_by_role("button", name="Keep").click()
+    opened.wait_for_selector(".badge.keep")
+    opened.reload()
+    to_pictures(opened)
+    opened.wait_for_selector(".badge.keep")
+    assert "1 choices of before" in opened.locator("#saved").inner_text()
+
+
+def test_shift_selects_up_to_there_and_one_key_takes_all_back(opened):
+    opened.locator(".cell").nth(0).click()
+    opened.locator(".cell").nth(4).click(modifiers=["Shift"])
+    assert "5 selected" in opened.locator("#shown").inner_text()
+    opened.locator("#grid").press("d")
+    opened.wait_for_selector(".badge.drop")
+    opened.locator("#grid").press("u")
+    opened.wait_for_function("document.querySelectorAll('.badge').length === 0")
+
+
+def test_the_keyboard_alone_goes_chooses_and_opens(opened):
+    grid = opened.locator("#grid")
+    grid.focus()
+    for key in ("ArrowRight", "ArrowRight", "Space"):
+        grid.press(key)
+    assert opened.locator(".cell").nth(2).get_attribute("aria-selected") == "true"
+    grid.press("Enter")
+    opened.wait_for_selector("dialog[open]")
+    first = opened.locator("dialog h2").inner_text()
+    opened.locator("dialog").press("ArrowRight")
+    opened.wait_for_function("was => document.querySelector('dialog h2').innerText !== was", arg=first)
+    opened.locator("dialog").press("Escape")
+    assert not opened.locator("dialog").is_visible()
+
+
+def test_a_picture_opens_with_its_numbers_reasons_landmarks_and_the_one_it_repeats(opened, workspace):
+    repeat = rows_of(workspace).query("dup_of.notna()").iloc[0]
+    pick(opened, verdict="duplicate")
+    opened.locator(".cell").first.dblclick()
+    box = opened.locator("dialog")
+    opened.wait_for_selector("dialog[open]")
+    text = box.inner_text()
+    assert "duplicate: Nearly the same picture as one that was kept." in text
+    assert "repeats this one, which was kept" in text
+    assert "cover_nose" in text and "licence" in text and "author" in text
+    assert box.locator("polygon.region").count() == 7
+    box.locator(".twin a").first.click()
+    opened.wait_for_function("id => document.querySelector('dialog h2').innerText === id", arg=repeat["dup_of"])
+
+
+def test_an_unreadable_image_is_shown_as_such(opened):
+    pick(opened, verdict="unreadable")
+    assert opened.locator(".cell").first.inner_text() == "unreadable"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_the_paper_in_light_and_dark(opened, scheme):
+    opened.emulate_media(color_scheme=scheme)
+    colours = opened.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    ink, paper = (sum(int(part) for part in colour[4:-1].split(",")) for colour in colours)
+    assert abs(ink - paper) > 500
+    assert (paper > ink) == (scheme == "light")
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
+    opened.set_viewport_size({"width": 390, "height": 800})
+    to_pictures(opened)
+    opened.locator(".cell").first.dblclick()
+    opened.wait_for_selector("dialog[open]")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_without_its_data_the_page_says_where_they_should_be(browser, workspace):
+    shutil.rmtree(workspace / "reports/index.data")
+    page = browser.new_page()
+    page.goto((workspace / "reports/index.html").as_uri())
+    assert "index.data beside this page" in page.locator("#missing").inner_text()
+    page.close()
