@@ -122,6 +122,20 @@ def parser() -> argparse.ArgumentParser:
         metavar="PICTURE",
         help="only say whether these are marked as synthetic, by what",
     )
+    data = add(
+        "export-data",
+        _export_data,
+        "Write the accepted images as others' training code reads them.",
+        "facemask export-data --format webdataset --out shards",
+    )
+    data.add_argument(
+        "--format",
+        required=True,
+        choices=("folders", "webdataset", "parquet", "stylegan"),
+        help="CycleGAN's trainA and trainB, WebDataset's tars, Parquet for Hugging Face, StyleGAN's zip",
+    )
+    data.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+
     export = add(
         "export",
         _export,
@@ -207,6 +221,12 @@ def _apply(options: argparse.Namespace) -> None:
         raise FacemaskError("name what to use, and where it goes: facemask apply CHECKPOINT IMAGE|FOLDER... --out DIR")
     else:
         apply(options.checkpoint, options.images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
+
+
+def _export_data(options: argparse.Namespace) -> None:
+    from pipeline.exports import export_data
+
+    export_data(options.out, options.format)
 
 
 def _export(options: argparse.Namespace) -> None:
