@@ -282,22 +282,70 @@ const facemask = (() => {
     return [within % facts.thumb.columns, Math.floor(within / facts.thumb.columns)];
   };
 
-  function cell(index, perRow) {
+  // Sheets are cut up here and not by the style sheet: a browser keeps the last thousand pictures that it drew from, whole
+  // and unpacked, which in a sorted gallery are sheets from all over; of these only some are held, and else the cut.
+  const loaded = new Map(); // address of a sheet -> promise of its image, the latest last
+
+  function load(source) {
+    const image = loaded.get(source) ?? new Promise((done, failed) => {
+      const made = new Image();
+      made.onload = () => done(made);
+      made.onerror = () => failed(new Error(`${source} is not there`));
+      made.src = source;
+    });
+    loaded.delete(source);
+    loaded.set(source, image);
+    if (loaded.size > 12) {
+      const [oldest, gone] = loaded.entries().next().value;
+      loaded.delete(oldest);
+      gone.then((made) => made.removeAttribute("src"), () => {});
+    }
+    return image;
+  }
+
+  const spare = []; // canvases of cells that are gone: made anew for each, they would pile up until they are collected
+
+  function thumb(place) {
+    const px = facts.thumb.px, [column, row] = inSheet(place);
+    const made = spare.pop() ?? element("canvas", { class: "thumb", width: px, height: px });
+    made.getContext("bitmaprenderer").transferFromImageBitmap(null);
+    made.dataset.of = place;
+    const isStill = () => made.dataset.of === String(place) && made.isConnected;
+    wanted.push(async () => {
+      if (!isStill()) return;
+      const image = await load(sheet(place));
+      const cut = await createImageBitmap(image, column * px, row * px, px, px);
+      if (isStill()) made.getContext("bitmaprenderer").transferFromImageBitmap(cut); else cut.close();
+    });
+    setTimeout(serve);
+    return made;
+  }
+
+  const wanted = []; // thumbnails to come: the last asked for first, and those that are scrolled away never
+  let served = 0;
+
+  async function serve() {
+    while (served < 4 && wanted.length) {
+      served++;
+      wanted.pop()()
+        .catch((error) => { at("missing").hidden = false; at("missing").title = error.message; })
+        .finally(() => { served--; serve(); });
+    }
+  }
+
+  function cell(index, perRow, picture) {
     const place = order[index];
     const reasons = verdicts[place], said = review(place);
     const names = facts.reasons.filter((reason) => reasons & bits[reason]).join(", ") || "accepted";
-    const [column, row] = inSheet(place);
-    const px = facts.thumb.px;
     const readable = !Number.isNaN(data.numbers.width[place]);
     const made = element("div", {
       class: `cell${reasons ? "" : " kept"}${selected.has(place) ? " chosen" : ""}${index === here ? " here" : ""}`,
       role: "option", id: `cell-${index}`, "aria-selected": String(selected.has(place)), "aria-label": `${names}${said ? `, ${said}` : ""}`, title: names,
       style: `left: ${(index % perRow) * CELL}px; top: ${Math.floor(index / perRow) * CELL}px`,
-    }, readable
-      ? element("span", { class: "thumb", style: `background: url(${sheet(place)}) -${column * px}px -${row * px}px` })
-      : element("span", { class: "none" }, "unreadable"));
+    }, picture ?? (readable ? thumb(place) : element("span", { class: "none" }, "unreadable")));
     if (said) made.append(element("span", { class: `badge ${said}` }, said));
     made.dataset.index = index;
+    made.dataset.place = place;
     return made;
   }
 
@@ -311,16 +359,20 @@ const facemask = (() => {
     grid.style.height = `${Math.ceil(order.length / across) * CELL}px`;
     const first = Math.max(0, Math.floor((-box.top - 300) / CELL)) * across;
     const last = Math.min(order.length, (Math.ceil((innerHeight - box.top + 300) / CELL) + 1) * across);
+    const pictures = new Map(); // of cells that are drawn anew, lest each selection make them flicker
     for (const [index, element] of drawnCells)
       if (!scrolled || index < first || index >= last) {
+        pictures.set(Number(element.dataset.place), element.firstChild);
         element.remove();
         drawnCells.delete(index);
       }
     for (let index = first; index < last; index++) {
       if (drawnCells.has(index)) continue;
-      drawnCells.set(index, cell(index, across));
+      drawnCells.set(index, cell(index, across, pictures.get(order[index])));
+      pictures.delete(order[index]);
       grid.append(drawnCells.get(index));
     }
+    spare.push(...[...pictures.values()].filter((picture) => picture.localName === "canvas"));
     grid.setAttribute("aria-activedescendant", `cell-${here}`);
     at("shown").textContent = `${whole(order.length)} of ${whole(facts.count)} pictures${selected.size ? `, ${whole(selected.size)} selected` : ""}`;
   }
@@ -468,11 +520,6 @@ const facemask = (() => {
     for (let other = 0; other < facts.count && found.length < 12; other++)
       if (data.repeats[other] === place) found.push(line(other, `repeats this one (${data.numbers.dup_distance[other]} bits of 64 differ)`));
     return found;
-  }
-
-  function thumb(place) {
-    const [column, row] = inSheet(place), px = facts.thumb.px;
-    return element("span", { class: "thumb", style: `display: block; width: ${px}px; height: ${px}px; border-radius: .4rem; background: url(${sheet(place)}) -${column * px}px -${row * px}px` });
   }
 
   function picture(place, row) {

@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline import regions
 from pipeline.thumbs import THUMB_PX
 
-COLUMNS = 5  # a sheet holds COLUMNS x COLUMNS: small, as a sorted gallery takes its pictures from everywhere
+COLUMNS = 4  # a sheet holds COLUMNS x COLUMNS: small, as a sorted gallery takes its pictures from everywhere
 PER_SHEET = COLUMNS * COLUMNS
 _PER_FOLDER = 1000  # sheets
 _GROUND = (128, 128, 128)

@@ -1,11 +1,14 @@
 """The page in a real browser, opened from disk: look, move a limit, choose, and curate by what was chosen."""
 
+import io
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from pipeline.curate import curate
 from pipeline.manifest import REASONS
@@ -191,6 +194,19 @@ def test_a_picture_opens_with_its_numbers_reasons_landmarks_and_the_one_it_repea
     assert box.locator("polygon.region").count() == 7
     box.locator(".twin a").first.click()
     opened.wait_for_function("id => document.querySelector('dialog h2').innerText === id", arg=repeat["dup_of"])
+
+
+@pytest.mark.parametrize("place", [0, 5, 17])
+def test_each_cell_shows_the_thumbnail_of_its_own_image(opened, workspace, place):
+    thumbs = []
+    for row in in_page_order(workspace).head(24).itertuples():
+        table = (workspace / "data/measured" / row.source / row.archive).with_suffix(".parquet")
+        content = pd.read_parquet(table).set_index("path").loc[row.path, "thumb"]
+        thumbs.append(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int))
+    opened.wait_for_timeout(500)
+    shown = Image.open(io.BytesIO(opened.locator(f"[data-place='{place}'] canvas").screenshot())).convert("RGB")
+    pixels = np.asarray(shown.resize((96, 96)))
+    assert np.argmin([np.abs(pixels - thumb).mean() for thumb in thumbs]) == place
 
 
 def test_an_unreadable_image_is_shown_as_such(opened):

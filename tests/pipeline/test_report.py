@@ -8,7 +8,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import FacemaskError
+from pipeline.page.sheets import COLUMNS, PER_SHEET
 from pipeline.report import report
+from pipeline.thumbs import THUMB_PX
 from tests.conftest import inside
 
 
@@ -56,9 +58,9 @@ def test_every_image_has_its_place_in_a_sheet(report_workspace, rows):
     image_ids = json.loads((data / "ids.json").read_text())
     assert sorted(image_ids) == sorted(rows["image_id"])
     sheets = sorted((data / "sheets").rglob("*.jpg"))
-    assert len(sheets) == -(-len(image_ids) // 25)
+    assert len(sheets) == -(-len(image_ids) // PER_SHEET)
     with Image.open(sheets[0]) as sheet:
-        assert sheet.size == (480, 480)
+        assert sheet.size == (COLUMNS * THUMB_PX, COLUMNS * THUMB_PX)
 
 
 def test_the_page_made_again_leaves_nothing_of_the_old_one(report_workspace):

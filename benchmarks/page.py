@@ -1,0 +1,146 @@
+"""How the page of many images behaves in a browser: made in what time, opened in what time, with how much memory.
+
+    python -m benchmarks.page [--images 20000]
+
+The images are the embedded sample's, measured once and then counted again and again under other names and with other
+numbers. Chromium opens the page from disk, goes through the gallery from end to end, sorted by a measurement (so that
+its thumbnails come from sheets all over), and moves a limit. Memory is what its processes hold for themselves and
+their share of what they share (PSS), less that of an empty page. Prints JSON last.
+"""
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from playwright.sync_api import Page, sync_playwright
+
+from pipeline import params
+from pipeline.curate import verdicts
+from pipeline.images import decode
+from pipeline.manifest import NUMBERS_SCHEMA
+from pipeline.page.write import new_sheets, write_page
+from pipeline.rules import CurateParams
+from pipeline.sample import SampleParams, sample_files
+from pipeline.thumbs import thumbnail
+
+ROOT = Path(__file__).parent.parent
+_LANDMARKS = np.zeros((478, 2), "<i2").tobytes()
+
+
+def rows(count: int) -> pd.DataFrame:
+    """Measurements as they are spread in FFHQ and MaskedFace-Net, roughly, of `count` images."""
+    rng = np.random.default_rng(0)
+    numbers: dict[str, Any] = {
+        name: rng.uniform(0, 1, count) for name in NUMBERS_SCHEMA.names if name.startswith("cover")
+    }
+    numbers |= {name: rng.normal(0, 12, count) for name in ("yaw", "pitch", "roll")}
+    numbers |= {
+        "sharpness": rng.gamma(4, 5, count),
+        "brightness": rng.normal(120, 30, count),
+        "face_px": rng.normal(700, 60, count),
+    }
+    hashes = {name: [rng.bytes(32) for _ in range(count)] for name in ("fine_hash", "fine_hash_mirrored")}
+    return pd.DataFrame(
+        {
+            "path": [f"{number // 1000:05d}/{number:05d}.png" for number in range(count)],
+            **numbers,
+            **hashes,
+            "phash": rng.integers(0, 2**63, count).astype("uint64"),
+            "phash_mirrored": rng.integers(0, 2**63, count).astype("uint64"),
+            "width": 1024, "height": 1024, "faces": 1, "bytes": 1 << 20, "sha256": "0" * 64, "archive": None,
+            "licence": "CC BY-NC-SA 4.0", "author": "somebody", "url": "photos/somebody/1",
+            "domain": np.where(rng.random(count) < 0.5, "masked", "unmasked"),
+        }
+    ).assign(source=lambda table: table["domain"])  # fmt: skip
+
+
+def make(folder: Path, count: int) -> Path:
+    """The page of `count` images."""
+    limits = params.load("curate", CurateParams, ROOT / "params.yaml")
+    table = rows(count)
+    judged = verdicts(table, limits, {})
+    files = sample_files("masked", SampleParams(faces=40, image_px=256, seed=1))
+    pictures = [picture.image for file in files if (picture := decode(file.content, 256))]
+    thumbs = [thumbnail(picture) for picture in pictures]
+    sheets = new_sheets(folder / "index.html")
+    for source, part in table.groupby("source"):
+        for start in range(0, len(part), 1000):
+            paths = part["path"].iloc[start : start + 1000].tolist()
+            some = [thumbs[(start + place) % len(thumbs)] for place in range(len(paths))]
+            sheets.add(str(source), pa.table({"path": paths, "thumb": some, "landmarks": [_LANDMARKS] * len(paths)}))
+    return write_page(folder / "index.html", judged, sheets, limits, {}, folders={}, training=None)
+
+
+def memory_mb() -> float:
+    """What all processes of this Chromium hold, 10^6 bytes."""
+    total = 0
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"chrom" in (process / "cmdline").read_bytes().split(b"\0")[0]:
+                total += int((process / "smaps_rollup").read_text().split("Pss:")[1].split()[0])
+        except (OSError, IndexError):
+            continue  # it has ended meanwhile
+    return total * 1024 / 1e6
+
+
+def through(page: Page) -> float:
+    """The most memory while going through the gallery."""
+    most = 0.0
+    page.locator("select[name=sort]").select_option("sharpness")
+    height = page.evaluate("document.documentElement.scrollHeight")
+    for step in range(40):
+        page.evaluate("y => scrollTo(0, y)", height * step / 40)
+        page.wait_for_timeout(120)
+        most = max(most, memory_mb())
+    return most
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Open the page of many images in Chromium.")
+    parser.add_argument("--images", type=int, default=20_000)
+    count = parser.parse_args().images
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        began = time.monotonic()
+        made = make(Path(folder), count)
+        making = time.monotonic() - began
+        opening = []
+        for _ in range(5):  # each in a browser that has seen nothing yet
+            browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            page.goto("about:blank")
+            empty = memory_mb()
+            began = time.monotonic()
+            page.goto(made.as_uri())
+            page.wait_for_selector("html[data-ready]")
+            opening.append(time.monotonic() - began)
+            if len(opening) < 5:
+                browser.close()
+        opened = memory_mb()
+        most = through(page)
+        moving = page.evaluate(
+            "new Promise(done => { const began = performance.now(); facemask.move('min_cover_nose', 0.5);"
+            " requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began))); })"
+        )
+        browser.close()
+    print(
+        json.dumps(
+            {
+                "images": count,
+                "made_s": round(making, 1),
+                "opened_s": {"median": round(sorted(opening)[2], 2), "worst": round(max(opening), 2), "reach_s": 2},
+                "limit_moved_ms": round(moving),
+                "memory_mb": {"opened": round(opened - empty), "most": round(most - empty), "reach_mb": 300},
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
