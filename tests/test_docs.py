@@ -27,6 +27,28 @@ def test_the_lines_for_pandas_run_as_they_stand(lines, sample_workspace):
         exec(lines.replace("maskedface/CMFD/00000/00012_Mask.jpg", first), {})
 
 
+def words(message):
+    """Letters and digits alone: the source may break a message over its lines."""
+    return re.sub(r"\W+", "", message)
+
+
+SOURCE = words(
+    "".join(path.read_text() for package in ("flows", "pipeline", "models") for path in (ROOT / package).rglob("*.py"))
+)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        message
+        for cell in re.findall(r"^\| (.*?) \|", (ROOT / "docs/troubleshooting.md").read_text(), re.MULTILINE)
+        for message in re.findall(r"`([^`]+)`", cell)
+    ],
+)
+def test_each_message_of_the_troubleshooting_page_is_one_that_the_source_says(message):
+    assert words(message) in SOURCE
+
+
 @pytest.mark.parametrize(
     "page", [*sorted((ROOT / "docs").glob("*.md")), ROOT / "README.md"], ids=lambda page: page.name
 )
