@@ -1,6 +1,7 @@
 """The `facemask` command's face."""
 
 import json
+import re
 import socket
 import sys
 
@@ -10,13 +11,22 @@ from flows.cli import parser
 from tests.flows.conftest import ROOT, python
 
 
+COMMANDS = "up status down models run fetch curate review apply export-data export".split()
+
+
+def test_every_command_is_known_here(capsys):
+    with pytest.raises(SystemExit):
+        parser().parse_args(["--help"])
+    assert re.findall(r"^    ([a-z-]+)\s", capsys.readouterr().out, re.MULTILINE) == COMMANDS
+
+
 def test_the_command_line_loads_nothing_heavy():
     loaded = python("-c", "import sys, json, flows.cli; print(json.dumps(list(sys.modules)))", cwd=ROOT)
     heavy = {"prefect", "torch", "cv2", "mediapipe", "pandas", "dvc"}
     assert heavy.isdisjoint(json.loads(loaded.stdout))
 
 
-@pytest.mark.parametrize("command", ["up", "run", "curate"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_each_commands_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
         parser().parse_args([command, "--help"])
