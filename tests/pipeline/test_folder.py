@@ -1,3 +1,4 @@
+import json
 import zipfile
 
 import pandas as pd
@@ -5,6 +6,7 @@ import pytest
 
 from pipeline.errors import FacemaskError
 from pipeline.folder import curate_folder, find_sources
+from pipeline.page.sheets import PER_SHEET
 from tests.conftest import ROOT
 
 DEMO = ROOT / "flows/demo_params.yaml"
@@ -39,7 +41,9 @@ def test_a_folder_gets_the_same_verdicts_as_the_pipeline(out, sample_workspace):
 
 
 def test_it_ends_with_a_page_that_shows_pictures(out):
-    assert (out / "index.html").read_text().count("data:image/jpeg;base64,") > 20
+    image_ids = json.loads((out / "index.data/ids.json").read_text())
+    assert sorted(image_ids) == sorted(pd.read_parquet(out / "manifest.parquet")["image_id"])
+    assert len(list((out / "index.data/sheets").rglob("*.jpg"))) == -(-len(image_ids) // PER_SHEET)
 
 
 def test_a_folder_with_no_known_layout_asks_for_the_domain(folder):
