@@ -121,6 +121,8 @@ facemask: the demo is done, in {minutes} min {rest} s
 
 What to try next:
   {sys.executable} -c "{count}"
+  cd {workspace} && {programs}/facemask review  the page with pictures at full size; keep or drop them
+  cd {workspace} && {programs}/facemask apply checkpoints PHOTO --out masked
   cd {workspace} && {programs}/facemask up      then open the address that it prints
   cd {workspace} && {programs}/dvc metrics show
 """,
