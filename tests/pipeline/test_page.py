@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from pipeline.curate import curate
+from pipeline.folder import curate_folder
 from pipeline.manifest import REASONS
 from pipeline.report import report
 from tests.conftest import inside
@@ -231,6 +232,22 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
     opened.locator(".cell").first.dblclick()
     opened.wait_for_selector("dialog[open]")
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_odd_names_of_folders_and_files_are_names_and_nothing_else(browser, portraits, tmp_path):
+    odd = tmp_path / """it's <b>"odd"<i> & 100%"""
+    odd.mkdir()
+    portraits[0].save(odd / "a#1?<i>.png")
+    page = browser.new_page()
+    page.set_default_timeout(15_000)
+    page.goto(curate_folder(odd, tmp_path / "out", "unmasked", None).as_uri())
+    page.locator("#verdicts table a", has_text="odd").click()
+    to_pictures(page)
+    assert shown(page) == 1
+    page.locator(".cell").first.dblclick()
+    assert page.locator("dialog h2").inner_text() == f"{odd.name}/a#1?<i>.png"
+    assert page.locator("dialog img").evaluate("image => image.decode().then(() => image.naturalWidth)") == 256
+    page.close()
 
 
 def test_without_its_data_the_page_says_where_they_should_be(browser, workspace):
