@@ -416,7 +416,7 @@ const facemask = (() => {
     try {
       for (const [place, choice] of JSON.parse(localStorage.getItem(memory) ?? "[]")) chosen.set(place, choice);
     } catch { /* a browser that keeps nothing for files */ }
-    if (chosen.size) at("saved").textContent = `${whole(chosen.size)} choices of before: download review.csv, and put it where curate reads it`;
+    if (chosen.size) at("saved").textContent = `${choicesMade()} of before: download review.csv, and put it where curate reads it`;
     draw();
   }
 
@@ -429,6 +429,8 @@ const facemask = (() => {
     draw();
   }
 
+  const choicesMade = () => `${whole(chosen.size)} choice${chosen.size === 1 ? "" : "s"}`;
+
   async function decide(places, said) {
     for (const place of places) chosen.set(place, { review: said, note: chosen.get(place)?.note ?? (await noted(place)) });
     await keep(places);
@@ -440,7 +442,7 @@ const facemask = (() => {
   async function keep(places) {
     if (!token) {
       try { localStorage.setItem(memory, JSON.stringify([...chosen])); } catch { /* the same */ }
-      at("saved").textContent = `${whole(chosen.size)} choices: download review.csv, and put it where curate reads it`;
+      at("saved").textContent = `${choicesMade()}: download review.csv, and put it where curate reads it`;
       return;
     }
     const changes = places.map((place) => ({ place, ...chosen.get(place) }));

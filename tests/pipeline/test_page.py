@@ -154,7 +154,7 @@ def test_choices_outlive_the_page_though_it_comes_from_disk(opened):
     opened.reload()
     to_pictures(opened)
     opened.wait_for_selector(".badge.keep")
-    assert "1 choices of before" in opened.locator("#saved").inner_text()
+    assert "1 choice of before" in opened.locator("#saved").inner_text()
 
 
 def test_shift_selects_up_to_there_and_one_key_takes_all_back(opened):
