@@ -572,7 +572,7 @@ const facemask = (() => {
     for (const [name, points] of Object.entries(facts.losses)) {
       const most = Math.max(...points.map(([, value]) => value)) || 1, end = points.at(-1)[0] || 1;
       const path = points.map(([step, value]) => `${(step / end) * WIDTH},${HEIGHT - (value / most) * (HEIGHT - 6)}`).join(" ");
-      const texts = [[0, HEIGHT + 11, "0", "start"], [WIDTH, HEIGHT + 11, `${whole(end)} images`, "end"], [0, 9, short(most), "start"]].map(([x, y, words, anchor]) => {
+      const texts = [[0, HEIGHT + 11, "0", "start"], [WIDTH, HEIGHT + 11, `${whole(end)} images`, "end"], [WIDTH, 9, `at most ${short(most)}`, "end"]].map(([x, y, words, anchor]) => {
         const text = drawn("text", { x, y, "text-anchor": anchor });
         text.textContent = words;
         return text;
