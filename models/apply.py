@@ -1,9 +1,10 @@
 """`facemask apply`: put a mask on every face of photos, or take it off, and leave all else the same pixels."""
 
+import filecmp
 import hashlib
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -87,7 +88,7 @@ def _refuse_strangers(photos: list[Photo]) -> None:
     """What is in the way and not of this command's making stays."""
     for photo in photos:
         for path in {photo.painted, photo.copied}:
-            if path.exists() and not read_mark(path) and path.stat().st_size != photo.source.stat().st_size:
+            if path.exists() and not read_mark(path) and not filecmp.cmp(path, photo.source, shallow=False):
                 raise FacemaskError(f"{path} is there and no work of facemask: choose another --out, or move it away")
 
 
@@ -115,7 +116,7 @@ def check(pictures: list[Path]) -> None:
 def _worked_on(photos: list[Photo], task: Task) -> Iterator[list[Outcome]]:
     """Lists of outcomes, as they come: a few photos here, more in a process for each core."""
     if len(photos) <= _PIECE:
-        yield from ([outcome] for photo in photos for outcome in work([photo], task))
+        yield from ([_paint_photo(photo, task)] for photo in photos)
         return
     pieces = [photos[start : start + _PIECE] for start in range(0, len(photos), _PIECE)]
     with Workers(partial(_one_of_many, task=task), _lost, min(len(pieces), os.cpu_count() or 1)) as workers:
@@ -125,17 +126,12 @@ def _worked_on(photos: list[Photo], task: Task) -> Iterator[list[Outcome]]:
 
 def _one_of_many(photos: list[Photo], task: Task) -> list[Outcome]:
     torch.set_num_threads(1)  # there is a process for each core
-    return work(photos, task)
+    return [_paint_photo(photo, task) for photo in photos]
 
 
 def _lost(photo: Photo) -> list[Outcome]:
     """A photo that kills whoever reads its pixels."""
     return [Outcome(photo, "unreadable")]
-
-
-def work(photos: Sequence[Photo], task: Task) -> list[Outcome]:
-    """Paint photos, one after the other."""
-    return [_paint_photo(photo, task) for photo in photos]
 
 
 def _paint_photo(photo: Photo, task: Task) -> Outcome:

@@ -33,20 +33,8 @@ from pipeline.progress import Progress
 
 _SIDE = 256  # px of StyleGAN's squares, which must be a power of 2
 _PER_FILE = 1000  # images of a tar or Parquet file
-_COLUMNS = [
-    "image_id",
-    "source",
-    "domain",
-    "archive",
-    "path",
-    "accepted",
-    "split",
-    "licence",
-    "author",
-    "url",
-    "sha256",
-]
 _TOLD = ["image_id", "domain", "split", "licence", "author", "url", "sha256"]
+_COLUMNS = [*_TOLD, "source", "archive", "path", "accepted"]
 
 Samples = Iterator[tuple[dict[str, Any], bytes]]
 """Rows of the manifest, each with its file's content."""

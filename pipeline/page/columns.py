@@ -34,9 +34,7 @@ def write_columns(folder: Path, rows: pd.DataFrame, sheets: Sheets) -> None:
     rows = rows.set_index("image_id", drop=False).loc[sheets.image_ids]
     places = {image_id: place for place, image_id in enumerate(sheets.image_ids)}
     columns = {
-        "numbers": {
-            name: _base64(rows[name].astype("Float32").to_numpy(np.float32, na_value=np.nan)) for name in NUMBERS
-        },
+        "numbers": {name: _base64(_numbers(rows[name])) for name in NUMBERS},
         "words": {name: _codes(rows[name]) for name in WORDS},
         "reasons": _base64(_bits(rows["reasons"])),
         "repeats": _base64(np.array([places.get(of, -1) for of in rows["dup_of"].fillna("")], np.int32)),

@@ -554,7 +554,8 @@ const facemask = (() => {
     const svg = drawn("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
     if (!row.points) return svg;
     const points = unpacked(row.points, Int16Array);
-    const place = (number) => [left + (points[2 * number] / 16384) * width, top + (points[2 * number + 1] / 16384) * height];
+    const scale = facts.landmarkScale;
+    const place = (number) => [left + points[2 * number] * scale * width, top + points[2 * number + 1] * scale * height];
     for (const [name, polygon] of Object.entries(facts.regions)) {
       const title = drawn("title", {});
       title.textContent = name;
@@ -648,5 +649,5 @@ const facemask = (() => {
   }, { passive: true });
   for (const name of ["touchend", "touchmove"]) at("grid").addEventListener(name, () => clearTimeout(press), { passive: true });
 
-  return { columns, rows, csv, verdicts: () => verdicts, reasons: () => data.reasons, move, names: facts.reasons };
+  return { columns, rows, move, verdicts: () => verdicts };
 })();

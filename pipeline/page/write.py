@@ -12,7 +12,7 @@ import pandas as pd
 
 from pipeline.curate import summary
 from pipeline.files import digest_of, replace_folder, replacing
-from pipeline.manifest import DATA_LICENCE, REASONS
+from pipeline.manifest import DATA_LICENCE, LANDMARK_SCALE, REASONS
 from pipeline.page.columns import PER_CHUNK, write_columns
 from pipeline.page.limits import told
 from pipeline.page.sheets import COLUMNS, Sheets, region_places
@@ -41,11 +41,9 @@ MEANINGS = {
     "dropped_in_review": "A person said so.",
 }
 
-
-_PLACEMENT = frozenset(MEANINGS) - {
-    "accepted", "unreadable", "too_small", "no_face", "many_faces", "turned_away", "blurred", "duplicate", "licence",
-    "dropped_in_review",
-}  # fmt: skip
+_PLACEMENT = frozenset(
+    ("no_mask", "nose_uncovered", "mouth_uncovered", "chin_uncovered", "eyes_covered", "mask_misplaced", "face_covered")
+)
 """Reasons that speak of how a mask is worn."""
 
 
@@ -89,6 +87,7 @@ def write_page(
         "thumb": {"px": THUMB_PX, "columns": COLUMNS},
         "perChunk": PER_CHUNK,
         "regions": region_places(),
+        "landmarkScale": LANDMARK_SCALE,
         "reviews": {image_id: asdict(entry) for image_id, entry in reviews.items()},
         "folders": {name: _relative(folder, page.parent) for name, folder in folders.items()},
         "losses": training["losses"] if training else {},

@@ -160,6 +160,13 @@ def test_a_picture_of_somebody_else_is_not_written_over(photos, portraits):
     assert Path("out/one.png").read_bytes() == mine
 
 
+def test_nor_one_that_has_the_photo_s_size_by_chance(photos):
+    Path("out").mkdir()
+    Path("out/none.png").write_bytes(b"x" * (photos / "none.png").stat().st_size)
+    with pytest.raises(SystemExit, match=r"out/none\.png is there and no work of facemask"):
+        run("model", photos / "none.png", "--out", "out")
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
