@@ -13,11 +13,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline import regions
 from pipeline.crops import cut_out
+from pipeline.onnx_session import open_session
 
 SIDE = 64  # px of the aligned crop
 PLANES = ("mask", "bare")
@@ -137,6 +137,4 @@ def aligned(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], margin: int 
 @cache
 def _network() -> Any:
     """This process's network, on one thread: there is a process for each core."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(WEIGHTS, options, providers=["CPUExecutionProvider"])
+    return open_session(WEIGHTS, threads=1)

@@ -1,12 +1,13 @@
 """MediaPipe's face landmarker: where its model lies, and faces found in an image."""
 
+import ctypes
 import hashlib
 import importlib.resources
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -51,6 +52,21 @@ def open_landmarker(max_faces: int, confidence: float = 0.5) -> Iterator[Detect]
 
     `confidence`, 0-1, is asked of the detection and of the face's presence; 0.5 is MediaPipe's own.
     """
+    landmarker, detect = _loaded(max_faces, confidence)
+    with landmarker:
+        yield detect
+
+
+@cache
+def kept_landmarker(max_faces: int, confidence: float = 0.5) -> Detect:
+    """This process's landmarker, as open_landmarker gives it. The process's end frees it."""
+    landmarker, detect = _loaded(max_faces, confidence)
+    # Never collected: as a process ends, what MediaPipe would close it with is gone already, which it would lament.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
+    return detect
+
+
+def _loaded(max_faces: int, confidence: float) -> tuple[AbstractContextManager[object], Detect]:
     # Imported here: it costs a second, and only workers that measure need it.
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
@@ -62,33 +78,22 @@ def open_landmarker(max_faces: int, confidence: float = 0.5) -> Iterator[Detect]
         min_face_presence_confidence=confidence,
         output_facial_transformation_matrixes=True,
     )
-    with ExitStack() as stack:
 
-        def detect(image: NDArray[np.uint8]) -> list[Face]:
-            pixels = np.ascontiguousarray(image)
-            found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
-            return [
-                Face(
-                    points=np.array([(point.x, point.y) for point in points], dtype=np.float32),
-                    transform=np.asarray(transform, dtype=np.float32),
-                )
-                for points, transform in zip(found.face_landmarks, found.facial_transformation_matrixes, strict=True)
-            ]
+    def detect(image: NDArray[np.uint8]) -> list[Face]:
+        pixels = np.ascontiguousarray(image)
+        found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
+        return [
+            Face(
+                points=np.array([(point.x, point.y) for point in points], dtype=np.float32),
+                transform=np.asarray(transform, dtype=np.float32),
+            )
+            for points, transform in zip(found.face_landmarks, found.facial_transformation_matrixes, strict=True)
+        ]
 
-        with _without_native_chatter():
-            landmarker = stack.enter_context(vision.FaceLandmarker.create_from_options(options))
-            detect(np.zeros((256, 256, 3), np.uint8))  # the first picture makes it chatter too
-        yield detect
-
-
-_open: list[ExitStack] = []  # kept: closed when collected otherwise
-
-
-@cache
-def kept_landmarker(max_faces: int, confidence: float = 0.5) -> Detect:
-    """This process's landmarker, as open_landmarker gives it, open until the process ends."""
-    _open.append(stack := ExitStack())
-    return stack.enter_context(open_landmarker(max_faces, confidence))
+    with _without_native_chatter():
+        landmarker = vision.FaceLandmarker.create_from_options(options)
+        detect(np.zeros((256, 256, 3), np.uint8))  # the first picture makes it chatter too
+    return landmarker, detect
 
 
 @contextmanager

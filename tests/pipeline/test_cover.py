@@ -1,6 +1,9 @@
 """What covers a face: read alike at any size and turn, and right on the sample's masks."""
 
 import io
+import os
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -10,6 +13,7 @@ from PIL import Image
 from pipeline import cover
 from pipeline.landmarker import open_landmarker
 from pipeline.sample import SampleParams, sample_files
+from tests.conftest import ROOT
 
 PARAMS = SampleParams(faces=40, image_px=256, seed=3)
 
@@ -103,3 +107,11 @@ def test_the_landmarks_lie_upright_in_the_crop(seen):
 
 def test_the_weights_are_small():
     assert cover.WEIGHTS.stat().st_size < 2_000_000
+
+
+def test_no_report_of_its_use_is_prepared(tmp_path):
+    """ONNX Runtime's telemetry leaves a file where temporary files go, unless it is off."""
+    env = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    command = [sys.executable, "-c", "from pipeline import cover; cover._network()"]
+    subprocess.run(command, env=env | {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}, check=True)
+    assert list(tmp_path.iterdir()) == []
