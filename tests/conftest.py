@@ -91,9 +91,10 @@ def report_workspace(sample_workspace: Path, tmp_path_factory: pytest.TempPathFa
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Debian's Chromium, driven by Playwright."""
+    """Debian's Chromium, driven by Playwright: a module's own, since its event loop counts as running in the process's
+    main thread for as long as it is open, and `asyncio.run` of any later module would be refused."""
     from playwright.sync_api import sync_playwright
 
     program = shutil.which("chromium")

@@ -60,6 +60,22 @@ def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None
         time.sleep(0.1)
 
 
+def start_up(folder: Path, env: dict[str, str], log: Path, *arguments: str) -> subprocess.Popen[bytes]:
+    """`facemask up` in `folder`, ready, with all printed in `log` that it says when it is."""
+    with log.open("w") as output:
+        command = [sys.executable, "-m", "flows.cli", "up", *arguments]
+        up = subprocess.Popen(command, cwd=folder, env=env, stdout=output, stderr=output)
+    try:
+        # The last of the lines that follow "facemask: ready".
+        wait_for(lambda: "facemask down\n" in log.read_text() or up.poll() is not None, 120, "facemask up is ready")
+        assert up.poll() is None, log.read_text()
+    except BaseException:
+        up.terminate()
+        up.wait(60)
+        raise
+    return up
+
+
 def is_running(pid: int) -> bool:
     """Whether `pid` runs; a zombie does not."""
     try:

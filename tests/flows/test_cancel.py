@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ import pytest
 
 from flows.api import Api
 from flows.server import api_url, free_port
-from tests.flows.conftest import PROGRAMS, add_stage, clean_env, is_running, make_toy, wait_for
+from tests.flows.conftest import PROGRAMS, add_stage, clean_env, is_running, make_toy, start_up, wait_for
 
 # Counts how often it was begun, in work/, and waits with a program of its own until the file `go` is there.
 SLOW = """
@@ -65,14 +64,8 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     up, port, log = Up(make_toy(folder / "toy"), clean_env(folder)), free_port(), folder / "up.log"
     up.env.pop("FACEMASK_WORK", None)
     add_stage(up.toy, "slow", SLOW)
-    with log.open("w") as output:
-        command = [sys.executable, "-m", "flows.cli", "up", "--port", str(port)]
-        process = subprocess.Popen(command, cwd=up.toy, env=up.env, stdout=output, stderr=output)
+    process = start_up(up.toy, up.env, log, "--port", str(port))
     try:
-        wait_for(
-            lambda: "facemask: ready" in log.read_text() or process.poll() is not None, 120, "facemask up is ready"
-        )
-        assert process.poll() is None, log.read_text()
         up.api = Api(api_url(port), (up.toy / "work" / "prefect-password").read_text().strip())
         yield up
     finally:

@@ -4,13 +4,12 @@ import json
 import signal
 import sqlite3
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 from flows.api import Api
 from flows.server import api_url, free_port, port_is_free
-from tests.flows.conftest import PROGRAMS, ROOT, add_stage, is_running, python, wait_for
+from tests.flows.conftest import PROGRAMS, ROOT, add_stage, is_running, python, start_up, wait_for
 
 
 def states(home: Path) -> list[tuple[str, str]]:
@@ -56,14 +55,8 @@ def test_up_serves_the_deployment_and_stops_all_that_it_started(toy, prefect_env
     (toy / "pyproject.toml").write_text(f'[tool.prefect]\napi.url = "{api_url(port)}"\n{plugins}\n')
     add_stage(toy, "train", "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(300)")
     log = toy / "up.log"
-    with log.open("w") as output:
-        up = subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", "up", "--port", str(port)],
-            cwd=toy, env=prefect_env, stdout=output, stderr=output,
-        )  # fmt: skip
+    up = start_up(toy, prefect_env, log, "--port", str(port))
     try:
-        wait_for(lambda: "facemask: ready" in log.read_text() or up.poll() is not None, 120, "facemask up is ready")
-        assert up.poll() is None, log.read_text()
         typed = [str(PROGRAMS / "prefect"), "deployment", "run", "curate-and-train"]
         assert " ".join(typed[1:]) in log.read_text()
         assert "PREFECT_API_URL=" not in log.read_text().partition("second terminal")[2].partition("\n")[0]

@@ -22,7 +22,7 @@ from flows.api import Api
 from flows.handoff import hand_over
 from flows.remote import FOLDER
 from flows.server import free_port
-from tests.flows.conftest import PROGRAMS, S3_BUCKET, S3_SETTINGS, clean_env, is_running, make_toy, wait_for
+from tests.flows.conftest import PROGRAMS, S3_BUCKET, S3_SETTINGS, clean_env, is_running, make_toy, start_up, wait_for
 
 STAGES = ["pack", "train", "evaluate", "report"]
 DVC_YAML = """
@@ -190,12 +190,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Toy]:
     toy = Toy(folder, env, fsspec.filesystem("s3", **user, client_kwargs={"endpoint_url": s3}))
     toy.use_remote("folder")
     port, log = free_port(), folder / "up.log"
-    with log.open("w") as output:
-        command = [sys.executable, "-m", "flows.cli", "up", "--port", str(port)]
-        up = subprocess.Popen(command, cwd=toy.a, env=toy.env, stdout=output, stderr=output)
+    up = start_up(toy.a, toy.env, log, "--port", str(port))
     try:
-        wait_for(lambda: "facemask: ready" in log.read_text() or up.poll() is not None, 120, "facemask up is ready")
-        assert up.poll() is None, log.read_text()
         toy.api = Api(f"http://127.0.0.1:{port}/api", toy.password())
         yield toy
     finally:
@@ -323,8 +319,7 @@ def test_what_ends_the_run_here_ends_the_training_there(toy, how):
     stages = f"stages={json.dumps(STAGES)}"
     toy.prefect("deployment", "run", "curate-and-train/curate-and-train", "--param", stages)
     wait_for(toy.trainings, 60, "training starts")
-    ((clone, training, _),) = toy.trainings()
-    assert clone == "c"
+    ((_, training, _),) = toy.trainings()
     began = time.monotonic()
     if how == "cancelled":
         toy.prefect("flow-run", "cancel", toy.newest("curate-and-train")["id"])

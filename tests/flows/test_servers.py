@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from flows.server import api_url, free_port, is_healthy
-from tests.flows.conftest import PROGRAMS, python, wait_for
+from tests.flows.conftest import PROGRAMS, python, start_up, wait_for
 
 
 def program(name: str) -> str | None:
@@ -74,12 +74,7 @@ def test_up_works_for_a_server_elsewhere(toy, prefect_env, tmp_path):
     up = None
     try:
         wait_for(lambda: is_healthy(url), 60, "the server answers")
-        with log.open("w") as output:
-            up = subprocess.Popen(
-                [sys.executable, "-m", "flows.cli", "up"], cwd=toy, env=env, stdout=output, stderr=output
-            )
-        wait_for(lambda: "facemask: ready" in log.read_text() or up.poll() is not None, 60, "facemask up is ready")
-        assert up.poll() is None, log.read_text()
+        up = start_up(toy, env, log)
         typed = [str(PROGRAMS / "prefect"), "deployment", "run", "curate-and-train/curate-and-train", "--watch"]
         done = subprocess.run(typed, cwd=toy, env=env, capture_output=True, text=True, timeout=90)
         assert done.returncode == 0, done.stdout + done.stderr + log.read_text()

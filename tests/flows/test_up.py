@@ -4,7 +4,6 @@ import json
 import signal
 import stat
 import subprocess
-import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ import pytest
 from flows.api import Api
 from flows.orphans import RULE, watch_heartbeats
 from flows.server import api_url, free_port
-from tests.flows.conftest import PROGRAMS, add_stage, clean_env, is_running, make_toy, python, wait_for
+from tests.flows.conftest import PROGRAMS, add_stage, clean_env, is_running, make_toy, python, start_up, wait_for
 
 
 @dataclass
@@ -38,15 +37,6 @@ class Up:
         return {**self.env, "PREFECT_API_URL": api_url(self.port), "PREFECT_API_AUTH_STRING": self.password()}
 
 
-def start(toy: Path, port: int, env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-    with log.open("w") as output:
-        command = [sys.executable, "-m", "flows.cli", "up", "--port", str(port)]
-        up = subprocess.Popen(command, cwd=toy, env=env, stdout=output, stderr=output)
-    wait_for(lambda: "facemask: ready" in log.read_text() or up.poll() is not None, 120, "facemask up is ready")
-    assert up.poll() is None, log.read_text()
-    return up
-
-
 def run_deployment(toy: Path, env: dict[str, str], *more: str) -> subprocess.CompletedProcess[str]:
     typed = [str(PROGRAMS / "prefect"), "deployment", "run", "curate-and-train/curate-and-train", *more]
     return subprocess.run(typed, cwd=toy, env=env, capture_output=True, text=True, timeout=90)
@@ -58,7 +48,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     toy, env, port = make_toy(folder / "toy"), clean_env(folder), free_port()
     env.pop("FACEMASK_WORK", None)
     add_stage(toy, "train", "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(300)")
-    first = start(toy, port, env, folder / "first.log")
+    first = start_up(toy, env, folder / "first.log", "--port", str(port))
     try:
         asked = run_deployment(toy, Up(toy, port, env, "", 0).asking())
         assert asked.returncode == 0, asked.stdout + asked.stderr
@@ -66,7 +56,7 @@ def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
     finally:
         first.send_signal(signal.SIGKILL)
         first.wait()
-    second = start(toy, port, env, folder / "second.log")
+    second = start_up(toy, env, folder / "second.log", "--port", str(port))
     try:
         yield Up(toy, port, env, (folder / "second.log").read_text(), int((toy / "pid").read_text()))
         down = python("-m", "flows.cli", "down", cwd=toy, env=env)

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -21,7 +19,7 @@ from pipeline import fetch, landing
 from pipeline.errors import FacemaskError
 from pipeline.landing import Look
 from pipeline.sources import FfhqSource, FolderSource, NamedSource
-from tests.flows.conftest import wait_for
+from tests.flows.conftest import start_up, wait_for
 
 PHOTOS = FolderSource(kind="folder", domain="masked")
 NOW = 1_000_000.0
@@ -231,11 +229,8 @@ def test_an_image_in_the_inbox_leads_to_a_run_through_server_event_and_trigger(t
     put(toy / "data/inbox/one/1.jpg")
     port, log = free_port(), toy / "up.log"
     prefect_env.pop("FACEMASK_WORK", None)
-    with log.open("w") as output:
-        command = [sys.executable, "-m", "flows.cli", "up", "--port", str(port)]
-        up = subprocess.Popen(command, cwd=toy, env=prefect_env, stdout=output, stderr=output)
+    up = start_up(toy, prefect_env, log, "--port", str(port))
     try:
-        wait_for(lambda: "facemask: ready" in log.read_text() or up.poll() is not None, 120, "facemask up is ready")
         api = Api(api_url(port), (toy / "work/prefect-password").read_text().strip())
         seconds = seconds_from_seen_to_started(api)
         print(f"from seen to run started: {seconds:.1f} s")
