@@ -122,6 +122,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="PICTURE",
         help="only say whether these are marked as synthetic, by what",
     )
+    page = add(
+        "app",
+        _app,
+        "Serve a page on 127.0.0.1 where a photo is dropped and seen masked, or with its mask taken off.",
+        "facemask app checkpoints",
+    )
+    page.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="as checkpoints or registry/v1")
+    page.add_argument("--port", type=_port, default=4281, help="port of the page (default: %(default)s)")
+
     data = add(
         "export-data",
         _export_data,
@@ -221,6 +230,12 @@ def _apply(options: argparse.Namespace) -> None:
         raise FacemaskError("name what to use, and where it goes: facemask apply CHECKPOINT IMAGE|FOLDER... --out DIR")
     else:
         apply(options.checkpoint, options.images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
+
+
+def _app(options: argparse.Namespace) -> None:
+    from models.app import app
+
+    app(options.checkpoint, options.port)
 
 
 def _export_data(options: argparse.Namespace) -> None:

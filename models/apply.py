@@ -50,16 +50,19 @@ class Outcome:
     faces: int = 0
 
 
+def task_of(folder: Path, direction: Direction, *, side_by_side: bool = False) -> Task:
+    """What the checkpoint in `folder` is to do. Raises FacemaskError where there is none."""
+    checkpoint.read_info(folder)
+    return Task(folder.resolve(), sha256(folder / checkpoint.JSON_NAME)[:12], direction, side_by_side)
+
+
 def apply(folder: Path, images: list[Path], out: Path, *, unmask: bool, side_by_side: bool) -> None:
     """Write OUT/NAME.png for every photo of `images`, with each of its faces painted by the checkpoint in `folder`.
 
     Photos without a face are copied as they are. What an earlier run has written with the same checkpoint is left.
     Raises FacemaskError for no checkpoint or no photos; for photos that cannot be read, after all others are done.
     """
-    checkpoint.read_info(folder)
-    task = Task(
-        folder.resolve(), sha256(folder / checkpoint.JSON_NAME)[:12], "unmask" if unmask else "mask", side_by_side
-    )
+    task = task_of(folder, "unmask" if unmask else "mask", side_by_side=side_by_side)
     photos = list_photos(images, out)
     _refuse_strangers(photos)
     progress = Progress("apply", len(photos), unit="photo")
@@ -116,7 +119,7 @@ def check(pictures: list[Path]) -> None:
 def _worked_on(photos: list[Photo], task: Task) -> Iterator[list[Outcome]]:
     """Lists of outcomes, as they come: a few photos here, more in a process for each core."""
     if len(photos) <= _PIECE:
-        yield from ([_paint_photo(photo, task)] for photo in photos)
+        yield from ([paint_file(photo, task)] for photo in photos)
         return
     pieces = [photos[start : start + _PIECE] for start in range(0, len(photos), _PIECE)]
     with Workers(partial(_one_of_many, task=task), _lost, min(len(pieces), os.cpu_count() or 1)) as workers:
@@ -126,7 +129,7 @@ def _worked_on(photos: list[Photo], task: Task) -> Iterator[list[Outcome]]:
 
 def _one_of_many(photos: list[Photo], task: Task) -> list[Outcome]:
     torch.set_num_threads(1)  # there is a process for each core
-    return [_paint_photo(photo, task) for photo in photos]
+    return [paint_file(photo, task) for photo in photos]
 
 
 def _lost(photo: Photo) -> list[Outcome]:
@@ -134,7 +137,8 @@ def _lost(photo: Photo) -> list[Outcome]:
     return [Outcome(photo, "unreadable")]
 
 
-def _paint_photo(photo: Photo, task: Task) -> Outcome:
+def paint_file(photo: Photo, task: Task) -> Outcome:
+    """Write what `task` makes of one photo, marked as synthetic; one without a face is copied as it is."""
     try:
         content = photo.source.read_bytes()
     except OSError:

@@ -12,6 +12,7 @@ from models.card import refuse_other_card, write_card
 from models.params import Direction
 from pipeline.errors import FacemaskError
 from pipeline.files import replacing, sha256
+from pipeline.onnx_session import open_session
 
 OPSET = 23  # the newest that torch writes
 TOLERANCE = 1e-3  # of values in [-1, 1]: an eighth of a level of 255
@@ -84,9 +85,7 @@ def _add_facts(path: Path, facts: dict[str, str]) -> None:
 
 def _difference(generator: nn.Module, side: int, path: Path) -> float:
     """The largest, over both outputs, between PyTorch and ONNX Runtime, for one face and for three."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    session = open_session(path)
     found = []
     for faces in (1, 3):
         images, regions = _example(faces, side)

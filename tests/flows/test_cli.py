@@ -10,7 +10,20 @@ import pytest
 from flows.cli import parser
 from tests.flows.conftest import ROOT, python
 
-COMMANDS = ["up", "status", "down", "models", "run", "fetch", "curate", "review", "apply", "export-data", "export"]
+COMMANDS = [
+    "up",
+    "status",
+    "down",
+    "models",
+    "run",
+    "fetch",
+    "curate",
+    "review",
+    "apply",
+    "app",
+    "export-data",
+    "export",
+]
 
 
 def test_every_command_is_known_here(capsys):

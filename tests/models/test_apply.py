@@ -5,34 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from flows.cli import main
-from models import checkpoint
-from models.machine import this_machine
-from models.train import fresh_state
 from pipeline.marks import read_mark
-from tests.models.conftest import TINY
-
-BLUE = (12, 12, 243)
-
-
-def write_checkpoint(folder, params=TINY, colour=BLUE):
-    """Generators whose last layer knows one colour only, and leaves the matte to the region."""
-    state = fresh_state(params, this_machine(params))
-    for name in checkpoint.GENERATORS:
-        last = [layer for layer in state.networks[name].modules() if isinstance(layer, torch.nn.Conv2d)][-1]
-        torch.nn.init.zeros_(last.weight)
-        with torch.no_grad():
-            last.bias[:3] = torch.atanh(torch.tensor(colour) / 127.5 - 1)
-    info = {"schema": checkpoint.SCHEMA, "images_seen": 8, "params": vars(params), "pack_sha256": "p" * 64}
-    checkpoint.save(
-        folder,
-        state,
-        lambda digests: checkpoint.CheckpointInfo(**info, weights_sha256=digests, losses={}, data_licence="its own"),
-    )
-    return folder
+from tests.models.conftest import BLUE, TINY, write_checkpoint
 
 
 @pytest.fixture

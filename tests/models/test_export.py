@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import torch
 import yaml
@@ -15,6 +14,7 @@ from models import export, registry
 from models.checkpoint import load_generators
 from models.train import train
 from pipeline.files import sha256
+from pipeline.onnx_session import open_session
 
 OUT = Path("exports/mask.onnx")
 
@@ -38,7 +38,7 @@ def head_and_text(path):
 def test_onnx_runtime_gives_what_pytorch_gives_for_any_number_of_faces(made, direction, options):
     run(made, OUT, *options)
     generator = load_generators(made)[0][f"generator_{direction}"]
-    session = onnxruntime.InferenceSession(OUT, providers=["CPUExecutionProvider"])
+    session = open_session(OUT)
     for faces in (1, 5):
         images, regions = torch.rand(faces, 3, 32, 32) * 2 - 1, (torch.rand(faces, 1, 32, 32) > 0.5).float()
         with torch.inference_mode():
