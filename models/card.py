@@ -26,6 +26,8 @@ _MEANINGS = {
     "fid": "Fréchet distance to real faces; smaller is better; features: see fid_features",
     "precision": "share of painted faces that lie among the real ones",
     "recall": "share of real faces that lie among the painted ones",
+    "identity_distance": "between photo and painted face by a face recogniser, median; below 0.6: one person",
+    "identity_distance_back": "between photo and what came back of it, median; below 0.6: one person",
 }
 
 

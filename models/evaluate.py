@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models import checkpoint
 from models.data import spread, to_pixels, whole_batch
 from models.fid import INCEPTION, STUDY_FID, fidelity
+from models.identity import distances
 from models.kid import kid
 from models.measures import psnr, share
 from models.params import EvaluateParams
@@ -85,6 +86,11 @@ def _evaluated(params: EvaluateParams, checkpoints: Path, pack: Path) -> tuple[d
             directions[name] |= {key: _rounded(value) for key, value in figures.items()} | {"fid_features": features}
             if features == INCEPTION:
                 directions[name]["fid_of_the_study"] = STUDY_FID[name]
+    for name, found, domain in (("mask", on, "unmasked"), ("unmask", off, "masked")):
+        # None where the extra `identity` is not installed: that one is for those who ask for it.
+        for figure, made in (("identity_distance", found.fakes), ("identity_distance_back", found.backs)):
+            if (apart := distances(np.stack(reals[domain]), np.stack(made))) is not None:
+                directions[name][figure] = _rounded(median(apart))
     if "kid" not in directions["mask"]:
         print(
             "no KID: two test faces a domain and pip install -c constraints.txt -e '.[evaluation]' give it", flush=True

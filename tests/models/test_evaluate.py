@@ -66,10 +66,10 @@ def test_evaluation_opens_test_images_only(trained, pack, monkeypatch):
 
 
 def test_an_empty_test_set_is_told_in_one_line(trained, pack):
-    images, regions, ids = packed.array_paths(pack, "unmasked_test")
+    images, regions, faces = packed.array_paths(pack, "unmasked_test")
     np.save(images, np.load(images)[:0])
     np.save(regions, np.load(regions)[:0])
-    ids.write_text("[]")
+    packed.write_faces(faces, [], [])
     with pytest.raises(FacemaskError, match="no unmasked test faces"):
         judge(pack)
     assert not REPORT.exists()
@@ -155,3 +155,23 @@ def test_without_its_packages_there_is_no_kid(pack, trained, monkeypatch, capsys
     monkeypatch.setattr(evaluate_module, "kid", lambda _fakes, _reals: None)
     assert "kid" not in judge(pack)["mask"]
     assert "no KID" in capsys.readouterr().out
+
+
+def test_each_direction_says_how_far_its_faces_are_from_the_photos_of_the_same_people(pack, trained, monkeypatch):
+    asked = []
+
+    def distances(before, after):
+        asked.append((before, after))
+        return [0.5, 0.25, 0.75][: len(before)]
+
+    monkeypatch.setattr(evaluate_module, "distances", distances)
+    report = judge(pack)
+    assert report["mask"]["identity_distance"] == 0.5
+    assert report["unmask"]["identity_distance_back"] == 0.375
+    photos = [len(packed.read_set(pack, domain, "test")) for domain in ("unmasked", "unmasked", "masked", "masked")]
+    assert [len(before) for before, _ in asked] == photos
+
+
+def test_without_a_face_recogniser_nothing_is_said_of_identity(pack, trained, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "distances", lambda _before, _after: None)
+    assert "identity_distance" not in judge(pack)["mask"]
