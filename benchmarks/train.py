@@ -144,11 +144,11 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
     counts = {}
     for domain, split in itertools.product(packed.DOMAINS, packed.SPLITS):
         name = packed.set_name(domain, split)
-        images, regions, ids = packed.array_paths(folder, name)
+        images, regions, whose = packed.array_paths(folder, name)
         counts[name] = kept = count if split == "train" else 0
         np.save(images, np.stack(small)[:kept])
         np.save(regions, np.zeros((kept, px, px), np.uint8))
-        ids.write_text(json.dumps([f"{name}/{place}" for place in range(kept)]))
+        packed.write_faces(whose, [f"{name}/{place}" for place in range(kept)], [0.0] * kept)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, px, "0" * 64, counts, "generated"))
     return folder
 
@@ -156,8 +156,8 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
 def batch_of(
     faces: packed.PackedSet, domain: str, seed: int, positions: range, image_px: int, device: torch.device
 ) -> Batch:
-    images, regions = training_batch(faces, domain, seed, positions, image_px)
-    return Batch(images.to(device), regions.to(device))
+    images, regions = training_batch(faces, np.arange(len(faces)), domain, seed, positions, image_px)
+    return Batch(images.to(device), regions.to(device), positions)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -218,7 +218,7 @@ def feeding(faces: Path, image_px: int, batch: int) -> dict[str, object]:
             torch.from_numpy(small.copy()).permute(2, 0, 1).float().div(127.5).sub(1)
 
     def mapped() -> None:
-        training_batch(pack, "masked", 1, range(batch), image_px)
+        training_batch(pack, np.arange(len(pack)), "masked", 1, range(batch), image_px)
 
     cpu = torch.device("cpu")
     took = {

@@ -183,7 +183,10 @@ def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     """The four networks, freshly drawn from the seed."""
     torch.manual_seed(params.seed)
     networks = {name: make_generator(params.generator, params.width, params.blocks) for name in GENERATORS}
-    return networks | {name: make_discriminator(params.discriminator_width) for name in DISCRIMINATORS}
+    return networks | {
+        "discriminator_masked": make_discriminator(params.generator, "masked", params.discriminator_width),
+        "discriminator_unmasked": make_discriminator(params.generator, "unmasked", params.discriminator_width),
+    }
 
 
 def _load_weights(folder: Path, info: CheckpointInfo, name: str, network: nn.Module) -> None:

@@ -15,7 +15,10 @@ from torch.nn import functional
 
 from pipeline.packed import DOMAINS, PackedSet
 
-_ORDER, _AUGMENT, POOL = range(3)  # streams of random numbers, kept apart
+_ORDER, _AUGMENT, POOL, _DYE = range(4)  # streams of random numbers, kept apart
+
+_TURNED = 20.0  # degrees of yaw
+_SHADES = 0.12, 1.3  # of a mask's own brightness
 
 
 def stream(seed: int, purpose: int, domain: str, position: int) -> np.random.Generator:
@@ -29,21 +32,37 @@ def _order(seed: int, domain: str, epoch: int, count: int) -> NDArray[np.int64]:
 
 
 def image_index(seed: int, domain: str, position: int, count: int) -> int:
-    """Each epoch shows each of the `count` images once, in an order of its own."""
+    """Each epoch shows each of its `count` images once, in an order of its own."""
     epoch, place = divmod(position, count)
     return int(_order(seed, domain, epoch, count)[place])
 
 
-def training_batch(packed: PackedSet, domain: str, seed: int, positions: range, image_px: int) -> tuple[Tensor, Tensor]:
+def turned_alike(packed: PackedSet, other: PackedSet) -> NDArray[np.int64]:
+    """The images of an epoch: each once, turned heads up to four times, so that they are a share like that of `other`.
+
+    People in masks are photographed from the front more often. Left so, the discriminator hardly knows how a mask sits
+    on a turned head, and the masks that are put on one slip.
+    """
+    turned, others = (np.abs(faces.yaws) > _TURNED for faces in (packed, other))
+    if not turned.any():
+        return np.arange(len(packed))
+    times = min(4, max(1, round(others.mean() / turned.mean())))
+    return np.concatenate([np.arange(len(packed)), np.repeat(np.flatnonzero(turned), times - 1)])
+
+
+def training_batch(
+    packed: PackedSet, epoch: NDArray[np.int64], domain: str, seed: int, positions: range, image_px: int
+) -> tuple[Tensor, Tensor]:
     """Random crops, half of them mirrored: images (B, 3, H, W) in [-1, 1], regions (B, 1, H, W) of 0 and 1.
 
-    Images are resized to `load_px` first, where they are packed larger: one pack serves several sizes.
+    `epoch` are the indices that an epoch shows, in an order of its own each time. Images are resized to `load_px`
+    first, where they are packed larger: one pack serves several sizes.
     """
     load = load_px(image_px, packed.images.shape[1])
     images = np.empty((len(positions), image_px, image_px, 3), np.uint8)
     regions = np.empty((len(positions), image_px, image_px), np.uint8)
     for row, position in enumerate(positions):
-        index = image_index(seed, domain, position, len(packed))
+        index = epoch[image_index(seed, domain, position, len(epoch))]
         rng = stream(seed, _AUGMENT, domain, position)
         top, left = rng.integers(0, load - image_px + 1, size=2)
         step = -1 if rng.random() < 0.5 else 1
@@ -51,6 +70,20 @@ def training_batch(packed: PackedSet, domain: str, seed: int, positions: range, 
         images[row] = _resized(packed.images[index], load)[crop][:, ::step]
         regions[row] = (_resized(packed.regions[index], load)[crop][:, ::step] > 127) * np.uint8(255)
     return to_tensors(images, regions)
+
+
+def dyes(seed: int, positions: range) -> Tensor:
+    """What each masked face's mask is dyed with where another wears it: (B, 3, 1, 1), factors of R, G and B.
+
+    Half are 1. The others go from almost black to a little brighter, a little off in hue: of the colours that masks
+    have, data sets hold mostly one.
+    """
+    factors = np.ones((len(positions), 3), np.float32)
+    for row, position in enumerate(positions):
+        rng = stream(seed, _DYE, "masked", position)
+        if rng.random() < 0.5:
+            factors[row] = np.exp(rng.uniform(*np.log(_SHADES))) * rng.uniform(0.8, 1.2, 3)
+    return torch.from_numpy(factors)[:, :, None, None]
 
 
 def load_px(image_px: int, packed_px: int) -> int:

@@ -8,8 +8,11 @@ export know no kinds; `paint` gives the paint before it is laid over the image. 
 repaints everything: its matte is 1.
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from models.params import GeneratorKind
 from models.zones import expected
@@ -17,6 +20,7 @@ from models.zones import expected
 # Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 in its core, 0.02 outside, and
 # 0.5 in the band between.
 _MATTE_PRIOR = 4.0
+_COARSE_PX = 64  # side of the image that the coarse discriminator sees
 
 
 class ResidualBlock(nn.Module):
@@ -126,26 +130,45 @@ def blend(paint: Tensor, image: Tensor, matte: Tensor) -> Tensor:
 class PatchDiscriminator(nn.Module):
     """70x70 PatchGAN: C64-C128-C256-C512 (for width 64), then one score for each 70x70 patch.
 
-    Leaky ReLUs of slope 0.2; no instance norm in the first layer; stride 1 in the last two.
+    Leaky ReLUs of slope 0.2; stride 1 in the last two; instance norm in all but the first and last, or in none.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, *, instance_norm: bool) -> None:
         super().__init__()
         layers: list[nn.Module] = [
             nn.Conv2d(3, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
         ]
         for narrow, wide, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 1)):
-            layers += [
-                nn.Conv2d(narrow * width, wide * width, 4, stride=stride, padding=1),
-                nn.InstanceNorm2d(wide * width),
-                nn.LeakyReLU(0.2, inplace=True),
-            ]
+            layers.append(nn.Conv2d(narrow * width, wide * width, 4, stride=stride, padding=1))
+            if instance_norm:
+                layers.append(nn.InstanceNorm2d(wide * width))
+            layers.append(nn.LeakyReLU(0.2, inplace=True))
         layers.append(nn.Conv2d(8 * width, 1, 4, stride=1, padding=1))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> Tensor:
         return self.layers(image).float()  # type: ignore[no-any-return]  # (B, 3, H, W) -> (B, 1, H/8 - 2, W/8 - 2)
+
+
+class CoarseDiscriminator(nn.Module):
+    """That without instance norm, which sees images at 64 px, where its 70x70 patch is the whole face.
+
+    As the coarse one of pix2pixHD (Wang et al. 2018, arXiv 1711.11585, section 3.2): it asks for mouths and noses in
+    their places, and sees no fine strokes. Each layer has spectral norm (Miyato et al. 2018, arXiv 1802.05957, eq. 8).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.judge = initialised(PatchDiscriminator(width, instance_norm=False))
+        for layer in list(self.judge.modules()):
+            if isinstance(layer, nn.Conv2d):
+                spectral_norm(layer)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image (B, 3, H, W) -> scores (B, 1, h, w); below 128 px the image is seen as it is."""
+        times = max(1, image.shape[-1] // _COARSE_PX)
+        return self.judge(nn.functional.avg_pool2d(image, times))  # type: ignore[no-any-return]
 
 
 def _fractional(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
@@ -161,8 +184,13 @@ def make_generator(kind: GeneratorKind, width: int, blocks: int) -> nn.Module:
             return initialised(ResnetGenerator(width, blocks))
 
 
-def make_discriminator(width: int) -> nn.Module:
-    return initialised(PatchDiscriminator(width))
+def make_discriminator(kind: GeneratorKind, domain: Literal["masked", "unmasked"], width: int) -> nn.Module:
+    """The judge of that generator's fakes of that domain: the paper's, but a coarse one of guided plain faces."""
+    match kind, domain:
+        case "guided", "unmasked":
+            return CoarseDiscriminator(width)
+        case _:
+            return initialised(PatchDiscriminator(width, instance_norm=True))
 
 
 def initialised(network: nn.Module) -> nn.Module:

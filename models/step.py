@@ -12,20 +12,26 @@ from torch import Tensor, nn
 
 from models import losses
 from models.checkpoint import TrainingState
-from models.data import POOL, stream
+from models.data import POOL, dyes, stream
 from models.group import Group
 from models.machine import Machine
 from models.params import TrainParams
 from models.tracking import Row
+from models.worn import worn
 from models.zones import core, dilated
+
+# Weight of the adversarial loss of faces whose mask is taken off, guided only: with 1, as in eq. 3, what D_X takes for
+# real are coloured rings and scribbles rather than mouths (docs/models.md).
+_TAKING_OFF = 0.3
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One domain's images (B, 3, H, W) in [-1, 1] and lower-face regions (B, 1, H, W) of 0 and 1."""
+    """One domain's images (B, 3, H, W) in [-1, 1], lower-face regions (B, 1, H, W) of 0 and 1, and their positions."""
 
     images: Tensor
     regions: Tensor
+    positions: range  # in all that training sees of the domain: what seeds their random numbers
 
 
 class GeneratorObjective(nn.Module):
@@ -38,18 +44,22 @@ class GeneratorObjective(nn.Module):
         self.judges = networks["discriminator_masked"], networks["discriminator_unmasked"]
         self.params = params
         self.weights = _weights(params)
+        self.off = _TAKING_OFF if params.generator == "guided" else 1.0
 
     def forward(
-        self, plain: Tensor, plain_regions: Tensor, masked: Tensor, masked_regions: Tensor
+        self, plain: Tensor, plain_regions: Tensor, masked: Tensor, masked_regions: Tensor, given: Tensor
     ) -> dict[str, Tensor]:
-        """Images (B, 3, H, W), regions (B, 1, H, W) of both domains -> each term, their sum `total`, the two fakes."""
+        """Images (B, 3, H, W), regions (B, 1, H, W) of both domains -> each term, their sum `total`, the two fakes.
+
+        `given` is what the identity loss shows F instead of x: x itself, as the paper has it, or x in another's mask.
+        """
         params, count = self.params, len(plain)
         judge_masked, judge_plain = self.judges
         if params.lambda_identity:
             both = torch.cat([plain, masked]), torch.cat([plain_regions, masked_regions])
-            other = torch.cat([masked, plain]), torch.cat([masked_regions, plain_regions])
+            other = torch.cat([masked, given]), torch.cat([masked_regions, plain_regions])
             put_on, matte_on = self.mask(*both)  # G(x), G(y)
-            taken_off, matte_off = self.unmask(*other)  # F(y), F(x)
+            taken_off, matte_off = self.unmask(*other)  # F(y), F(x or x in a mask)
         else:
             put_on, matte_on = self.mask(plain, plain_regions)
             taken_off, matte_off = self.unmask(masked, masked_regions)
@@ -60,7 +70,7 @@ class GeneratorObjective(nn.Module):
         weights = self.weights(plain_regions, scores_masked), self.weights(masked_regions, scores_plain)
         terms = {
             "adversarial": losses.adversarial(scores_masked, params.loss, weights[0])
-            + losses.adversarial(scores_plain, params.loss, weights[1]),
+            + self.off * losses.adversarial(scores_plain, params.loss, weights[1]),
             "cycle": losses.cycle(plain, back_plain) + losses.cycle(masked, back_masked),
         }
         total = terms["adversarial"] + params.lambda_cycle * terms["cycle"]
@@ -147,11 +157,16 @@ def train_step(
     for optimiser in state.optimisers.values():
         optimiser.zero_grad(set_to_none=True)
 
+    given = plain.images
+    if params.generator == "guided" and params.lambda_identity:
+        dyed = dyes(params.seed, masked.positions).to(masked.images.device)
+        given = worn(plain.images, plain.regions, masked.images, masked.regions, dyed)
+
     # Generators.
     for judge in judges:
         judge.requires_grad_(False)
     with machine.autocast():
-        made = objectives.generators(plain.images, plain.regions, masked.images, masked.regions)
+        made = objectives.generators(plain.images, plain.regions, masked.images, masked.regions, given)
     made["total"].backward()
     for judge in judges:
         judge.requires_grad_(True)

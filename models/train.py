@@ -16,12 +16,14 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models import checkpoint
 from models.checkpoint import DISCRIMINATORS, GENERATORS, CheckpointInfo, Describe, TrainingState
-from models.data import training_batch
+from models.data import training_batch, turned_alike
 from models.group import Group, joined
 from models.machine import Machine, this_machine
 from models.params import START_NAME, TrainParams
@@ -47,6 +49,7 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
     """
     info = read_info(pack)
     sets = {domain: _training_set(pack, domain, params) for domain in DOMAINS}
+    epochs = _epochs(sets, params)
     pack_sha256 = sha256(pack / "pack.json")
     started_from = _started_from(start, params)
     work = work_folder("train", digest_of(asdict(params), pack_sha256, started_from))
@@ -84,7 +87,8 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
             before = state.images_seen
             positions = range(before, min(before + params.batch_size, params.images))
             plain, masked = (
-                _batch(sets[domain], domain, params, group.share(positions), machine) for domain in DOMAINS
+                _batch(sets[domain], epochs[domain], domain, params, group.share(positions), machine)
+                for domain in DOMAINS
             )
             losses = train_step(state, objectives, plain, masked, params, machine, group)
             _stop_at_nan(losses, before, work)
@@ -210,9 +214,24 @@ def fresh_state(params: TrainParams, machine: Machine) -> TrainingState:
     return TrainingState(networks, optimisers, plateaus, pools, images_seen=0, losses={}, history=[])
 
 
-def _batch(packed: PackedSet, domain: str, params: TrainParams, positions: range, machine: Machine) -> Batch:
-    images, regions = training_batch(packed, domain, params.seed, positions, params.image_px)
-    return Batch(images.to(machine.device), regions.to(machine.device))
+def _epochs(sets: dict[str, PackedSet], params: TrainParams) -> dict[str, NDArray[np.int64]]:
+    """What an epoch of each domain shows; the paper's networks see each image once."""
+    if params.generator == "resnet":
+        return {domain: np.arange(len(packed)) for domain, packed in sets.items()}
+    masked, plain = sets["masked"], sets["unmasked"]
+    return {"masked": turned_alike(masked, plain), "unmasked": turned_alike(plain, masked)}
+
+
+def _batch(
+    packed: PackedSet,
+    epoch: NDArray[np.int64],
+    domain: str,
+    params: TrainParams,
+    positions: range,
+    machine: Machine,
+) -> Batch:
+    images, regions = training_batch(packed, epoch, domain, params.seed, positions, params.image_px)
+    return Batch(images.to(machine.device), regions.to(machine.device), positions)
 
 
 def _stop_at_nan(losses: Row, images_seen: int, work: Path) -> None:

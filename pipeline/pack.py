@@ -3,7 +3,6 @@
 Pictures are cut to their central square and scaled to load_px; beside each lies the region where a mask belongs.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,7 @@ from pipeline.regions import lower_face_mask
 TRAIN = Path("data/train")
 _MANIFEST = Path("data/manifest.parquet")
 _BATCH = 64  # files read at a time: bounds the memory
-_COLUMNS = ["image_id", "source", "domain", "path", "archive", "sha256", "accepted", "split"]
+_COLUMNS = ["image_id", "source", "domain", "path", "archive", "sha256", "yaw", "accepted", "split"]
 
 
 @params_dataclass(frozen=True, config=STRICT)
@@ -88,10 +87,10 @@ def square(content: bytes, points: NDArray[np.float32] | None, px: int) -> tuple
 
 def _write_set(folder: Path, name: str, rows: pd.DataFrame, px: int, progress: Progress) -> None:
     """Write one set's arrays. Images are read archive by archive, and lie in the order of their ids."""
-    images_path, regions_path, ids_path = packed.array_paths(folder, name)
+    images_path, regions_path, faces_path = packed.array_paths(folder, name)
     images = open_memmap(images_path, "w+", np.uint8, (len(rows), px, px, 3))
     regions = open_memmap(regions_path, "w+", np.uint8, (len(rows), px, px))
-    ids_path.write_text(json.dumps(rows["image_id"].tolist()), encoding="utf-8")
+    packed.write_faces(faces_path, rows["image_id"].tolist(), rows["yaw"].tolist())
     places = {image_id: place for place, image_id in enumerate(rows["image_id"])}
     with ThreadPoolExecutor() as threads:
         for (source, archive), part in rows.groupby(["source", "archive"], observed=True):

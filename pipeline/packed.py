@@ -4,10 +4,11 @@ A folder holds `pack.json` and, for each set DOMAIN_SPLIT (such as `unmasked_tra
 
     DOMAIN_SPLIT.images.npy    (N, H, W, 3) uint8, RGB, H = W = load_px
     DOMAIN_SPLIT.regions.npy   (N, H, W) uint8, 255 where a mask belongs: the lower face, drawn from the landmarks
-    DOMAIN_SPLIT.ids.json      the N image ids, in the arrays' order
+    DOMAIN_SPLIT.faces.json    the N image ids and yaws (degrees, null without landmarks), in the arrays' order
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import FacemaskError
 
-SCHEMA = 1
+SCHEMA = 2
 DOMAINS = ("unmasked", "masked")
 SPLITS = ("train", "val", "test")
 
@@ -39,6 +40,7 @@ class PackedSet:
     images: NDArray[np.uint8]  # (N, H, W, 3) RGB
     regions: NDArray[np.uint8]  # (N, H, W), 0 or 255
     image_ids: list[str]
+    yaws: NDArray[np.float32]  # (N,), degrees, how far each head is turned; NaN without landmarks
 
     def __len__(self) -> int:
         return len(self.image_ids)
@@ -49,8 +51,14 @@ def set_name(domain: str, split: str) -> str:
 
 
 def array_paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """Paths of a set's images, regions and ids."""
-    return folder / f"{name}.images.npy", folder / f"{name}.regions.npy", folder / f"{name}.ids.json"
+    """Paths of a set's images, regions, and what says whose they are."""
+    return folder / f"{name}.images.npy", folder / f"{name}.regions.npy", folder / f"{name}.faces.json"
+
+
+def write_faces(path: Path, image_ids: list[str], yaws: list[float]) -> None:
+    """Whose the arrays are, in their order. A yaw that is not a number is null in the file."""
+    told = [None if math.isnan(yaw) else yaw for yaw in yaws]
+    path.write_text(json.dumps({"image_ids": image_ids, "yaws": told}), encoding="utf-8")
 
 
 def write_info(folder: Path, info: PackInfo) -> None:
@@ -71,13 +79,14 @@ def read_info(folder: Path) -> PackInfo:
 
 def read_set(folder: Path, domain: str, split: str) -> PackedSet:
     """Open one set, memory-mapped. Raises FacemaskError where the arrays do not fit each other or are not there."""
-    images_path, regions_path, ids_path = array_paths(folder, set_name(domain, split))
+    images_path, regions_path, faces_path = array_paths(folder, set_name(domain, split))
     try:
         images = np.load(images_path, mmap_mode="r", allow_pickle=False)
         regions = np.load(regions_path, mmap_mode="r", allow_pickle=False)
-        image_ids = json.loads(ids_path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        faces = json.loads(faces_path.read_text(encoding="utf-8"))
+        image_ids, yaws = faces["image_ids"], np.asarray(faces["yaws"], np.float32)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise FacemaskError(f"{images_path} or a file beside it cannot be read: run 'dvc repro pack'") from error
-    if not len(images) == len(regions) == len(image_ids):
+    if not len(images) == len(regions) == len(image_ids) == len(yaws):
         raise FacemaskError(f"{images_path} and the files beside it differ in length: run 'dvc repro -f pack'")
-    return PackedSet(images, regions, image_ids)
+    return PackedSet(images, regions, image_ids, yaws)

@@ -295,7 +295,7 @@ const facemask = (() => {
     });
     loaded.delete(source);
     loaded.set(source, image);
-    if (loaded.size > 12) {
+    if (loaded.size > 6) {
       const [oldest, gone] = loaded.entries().next().value;
       loaded.delete(oldest);
       gone.then((made) => made.removeAttribute("src"), () => {});
@@ -325,7 +325,7 @@ const facemask = (() => {
   let served = 0;
 
   async function serve() {
-    while (served < 4 && wanted.length) {
+    while (served < 3 && wanted.length) {
       served++;
       wanted.pop()()
         .catch((error) => { at("missing").hidden = false; at("missing").title = error.message; })

@@ -1,16 +1,19 @@
 """A pack of small random pictures, and parameters of networks that train in a second."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from models import checkpoint
+from models.machine import this_machine
 from models.params import TrainParams
+from models.train import fresh_state
 from pipeline import packed
 
 LOAD_PX = 36
+BLUE = (12, 12, 243)
 TINY = TrainParams(
     preset="none",
     generator="guided",
@@ -34,6 +37,23 @@ TINY = TrainParams(
 )
 
 
+def write_checkpoint(folder, params=TINY, colour=BLUE):
+    """Generators whose last layer knows one colour only, and leaves the matte to the region."""
+    state = fresh_state(params, this_machine(params))
+    for name in checkpoint.GENERATORS:
+        last = [layer for layer in state.networks[name].modules() if isinstance(layer, torch.nn.Conv2d)][-1]
+        torch.nn.init.zeros_(last.weight)
+        with torch.no_grad():
+            last.bias[:3] = torch.atanh(torch.tensor(colour) / 127.5 - 1)
+    info = {"schema": checkpoint.SCHEMA, "images_seen": 8, "params": vars(params), "pack_sha256": "p" * 64}
+    checkpoint.save(
+        folder,
+        state,
+        lambda digests: checkpoint.CheckpointInfo(**info, weights_sha256=digests, losses={}, data_licence="its own"),
+    )
+    return folder
+
+
 def write_pack(folder, counts, seed=0):
     """counts: set name -> images; what is not named is empty."""
     folder.mkdir(parents=True)
@@ -43,12 +63,12 @@ def write_pack(folder, counts, seed=0):
         for split in packed.SPLITS:
             name = packed.set_name(domain, split)
             images[name] = count = counts.get(name, 0)
-            to_images, to_regions, to_ids = packed.array_paths(folder, name)
+            to_images, to_regions, to_faces = packed.array_paths(folder, name)
             regions = np.zeros((count, LOAD_PX, LOAD_PX), np.uint8)
             regions[:, 18:32, 8:28] = 255
             np.save(to_images, rng.integers(0, 256, (count, LOAD_PX, LOAD_PX, 3), np.uint8))
             np.save(to_regions, regions)
-            to_ids.write_text(json.dumps([f"{name}/{place}" for place in range(count)]))
+            packed.write_faces(to_faces, [f"{name}/{place}" for place in range(count)], [0.0] * count)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, LOAD_PX, "m" * 64, images, "CC BY-NC-SA 4.0"))
     return folder
 

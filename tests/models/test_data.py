@@ -1,14 +1,19 @@
+from dataclasses import replace
+
+import numpy as np
 import torch
 
-from models.data import image_index, spread, to_pixels, training_batch, whole_batch
-from pipeline.packed import read_set
+from models.data import dyes, image_index, spread, to_pixels, training_batch, turned_alike, whole_batch
+from pipeline.packed import PackedSet, read_set
+
+ALL = np.arange(7)  # the masked faces of the pack to train on
 
 
 def test_the_order_is_a_pure_function_of_seed_and_position(pack):
     packed = read_set(pack, "masked", "train")
-    straight = training_batch(packed, "masked", 3, range(20), 32)
+    straight = training_batch(packed, ALL, "masked", 3, range(20), 32)
     for start in (0, 7, 13):
-        again = training_batch(packed, "masked", 3, range(start, start + 3), 32)
+        again = training_batch(packed, ALL, "masked", 3, range(start, start + 3), 32)
         for one, other in zip(straight, again, strict=True):
             assert torch.equal(one[start : start + 3], other)
 
@@ -28,10 +33,44 @@ def test_another_seed_and_another_domain_give_another_order():
     assert len(orders) == 4
 
 
+def heads(*yaws):
+    nothing = np.zeros((len(yaws), 1, 1, 3), np.uint8)
+    return PackedSet(nothing, nothing[..., 0], [str(yaw) for yaw in yaws], np.array(yaws, np.float32))
+
+
+def test_turned_heads_are_shown_as_often_as_the_other_domain_has_them():
+    fronts = [0.0] * 9
+    assert turned_alike(heads(*fronts, -25.0), heads(0, 1, 2, 3, 4, 5, 6, 30, -40, 21)).tolist() == [*range(10), 9, 9]
+
+
+def test_turned_heads_that_are_many_already_are_shown_once():
+    assert turned_alike(heads(30, -40, 0), heads(0, 1, 25)).tolist() == [0, 1, 2]
+
+
+def test_one_turned_head_alone_is_shown_four_times_at_most():
+    assert turned_alike(heads(*[0.0] * 99, 25), heads(30, 40)).tolist() == [*range(100), 99, 99, 99]
+
+
+def test_heads_that_nobody_measured_count_as_not_turned():
+    assert turned_alike(heads(np.nan, 0), heads(30, 40)).tolist() == [0, 1]
+
+
+def test_about_half_the_dyes_change_nothing_and_the_others_reach_almost_black():
+    factors = dyes(1, range(400))[:, :, 0, 0]
+    plain = (factors == 1).all(dim=1)
+    assert 0.4 < plain.float().mean() < 0.6
+    assert 0.09 < factors.min() < 0.2 and 1.2 < factors.max() < 1.6
+
+
+def test_a_dye_is_a_pure_function_of_seed_and_position():
+    assert dyes(1, range(20))[7:9].equal(dyes(1, range(7, 9)))
+    assert not dyes(1, range(20)).equal(dyes(2, range(20)))
+
+
 def test_the_region_is_cropped_and_mirrored_with_its_image(tmp_path, pack):
     packed = read_set(pack, "masked", "train")
-    marked = type(packed)(packed.regions[..., None].repeat(3, axis=3), packed.regions, packed.image_ids)
-    images, regions = training_batch(marked, "masked", 0, range(30), 32)
+    marked = replace(packed, images=packed.regions[..., None].repeat(3, axis=3))
+    images, regions = training_batch(marked, ALL, "masked", 0, range(30), 32)
     assert torch.equal((images[:, :1] + 1) / 2, regions)
 
 
@@ -39,7 +78,8 @@ def test_crops_move_and_about_half_are_mirrored(pack):
     packed = read_set(pack, "masked", "train")
     ramp = packed.images.copy()
     ramp[:] = torch.arange(36, dtype=torch.uint8).numpy()[None, None, :, None]
-    images, _ = training_batch(type(packed)(ramp, packed.regions, packed.image_ids), "masked", 0, range(400), 32)
+    ramps = replace(packed, images=ramp)
+    images, _ = training_batch(ramps, ALL, "masked", 0, range(400), 32)
     mirrored = images[:, 0, 0, 0] > images[:, 0, 0, -1]
     assert 0.4 < mirrored.float().mean() < 0.6
     left_edges = to_pixels(images[~mirrored])[:, 0, 0, 0]

@@ -1,19 +1,38 @@
 import pytest
 import torch
 
-from models.networks import GuidedGenerator, PatchDiscriminator, blend, make_generator
+from models.networks import GuidedGenerator, PatchDiscriminator, blend, make_discriminator, make_generator
 
 
 def test_each_score_of_the_discriminator_sees_70_by_70_pixels():
-    judge = PatchDiscriminator(4)
-    # Instance norm looks at the whole picture; without it the convolutions' own reach is left.
-    judge.layers = torch.nn.Sequential(*(one for one in judge.layers if "Norm" not in type(one).__name__))
+    judge = PatchDiscriminator(4, instance_norm=False)  # which looks at the whole picture
     image = torch.randn(1, 3, 256, 256, requires_grad=True)
     scores = judge(image)
     scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
     touched = image.grad.abs().sum(dim=(0, 1)) > 0
     assert int(touched.any(dim=1).sum()) == 70
     assert int(touched.any(dim=0).sum()) == 70
+
+
+def test_every_layer_of_the_judge_of_plain_faces_that_guided_makes_has_spectral_norm_1():
+    torch.manual_seed(0)
+    judge = make_discriminator("guided", "unmasked", 4)
+    for _ in range(20):  # each a power iteration
+        judge(torch.randn(1, 3, 64, 64))
+    weights = [layer.weight for layer in judge.modules() if isinstance(layer, torch.nn.Conv2d)]
+    assert len(weights) == 5
+    for weight in weights:
+        assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
+
+
+def test_the_judge_of_plain_faces_that_guided_makes_sees_no_stroke_finer_than_64_px_show():
+    torch.manual_seed(0)
+    judge = make_discriminator("guided", "unmasked", 4).eval()
+    image = torch.rand(1, 3, 128, 128) - 0.5
+    stroke = torch.zeros(1, 1, 128, 128)
+    stroke[..., 0::2], stroke[..., 1::2] = 0.25, -0.25  # none, at half the size
+    assert torch.allclose(judge(image), judge(image + stroke), atol=1e-6)
+    assert not torch.allclose(judge(image), judge(image + stroke.abs()), atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["guided", "resnet"])

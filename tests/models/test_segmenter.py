@@ -1,7 +1,6 @@
 """The segmenter: repeatable to the bit, able to learn, and the same in OpenCV as in torch."""
 
 import numpy as np
-import onnxruntime
 import pytest
 import torch
 
@@ -9,6 +8,7 @@ from models.segmenter import augment, train
 from models.segmenter.network import Segmenter
 from pipeline import cover
 from pipeline.cover import SIDE
+from pipeline.onnx_session import open_session
 from pipeline.placements.examples import PLANES
 
 
@@ -63,7 +63,7 @@ def test_onnx_runtime_reads_the_export_and_agrees(tmp_path):
     network = Segmenter(len(PLANES)).eval()
     train.export(network, tmp_path / "cover.onnx")
     pixels = torch.randn(3, 3, SIDE, SIDE)
-    read = onnxruntime.InferenceSession(tmp_path / "cover.onnx").run(None, {"pixels": pixels.numpy()})[0]
+    read = open_session(tmp_path / "cover.onnx").run(None, {"pixels": pixels.numpy()})[0]
     with torch.no_grad():
         assert np.allclose(read, network(pixels)[:, : len(cover.PLANES)].numpy(), atol=1e-4)
     assert [file.name for file in tmp_path.iterdir()] == ["cover.onnx"]

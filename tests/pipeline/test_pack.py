@@ -21,6 +21,12 @@ def test_every_accepted_image_is_packed_once(sample_workspace):
         assert read_set(sample_workspace / "data/train", domain, split).image_ids == sorted(ids)
 
 
+def test_the_pack_says_how_far_each_head_is_turned(sample_workspace):
+    yaws = pd.read_parquet(sample_workspace / "data/manifest.parquet").set_index("image_id")["yaw"]
+    faces = read_set(sample_workspace / "data/train", "unmasked", "train")
+    assert faces.yaws.tolist() == yaws[faces.image_ids].tolist()
+
+
 def test_images_and_regions_have_the_load_size(sample_workspace):
     px = read_info(sample_workspace / "data/train").load_px
     faces = read_set(sample_workspace / "data/train", "masked", "train")
@@ -58,7 +64,7 @@ def test_a_pack_of_another_schema_is_refused(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
     info = json.loads((tmp_path / "train/pack.json").read_text())
     (tmp_path / "train/pack.json").write_text(json.dumps(info | {"schema": 0}))
-    with pytest.raises(FacemaskError, match="schema 0, not 1"):
+    with pytest.raises(FacemaskError, match="schema 0, not 2"):
         read_info(tmp_path / "train")
 
 
@@ -75,6 +81,6 @@ def test_the_pack_says_the_data_s_licence(sample_workspace):
 
 def test_arrays_of_different_length_are_refused(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
-    packed.array_paths(tmp_path / "train", "masked_train")[2].write_text('["one"]')
+    packed.write_faces(packed.array_paths(tmp_path / "train", "masked_train")[2], ["one"], [0.0])
     with pytest.raises(FacemaskError, match="differ in length"):
         read_set(tmp_path / "train", "masked", "train")
