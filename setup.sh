@@ -20,6 +20,10 @@ for library in ("libGL.so.1", "libEGL.so.1", "libGLESv2.so.2", "libgthread-2.0.s
         sys.exit(1)
 PY
 
+# 6 GB in the end, and 3 more while pip holds what it fetched.
+[ -x .venv/bin/python ] || [ "$(df -Pk . | awk 'NR == 2 { print int($4 / 1e6) }')" -ge 9 ] ||
+    need "less than 9 GB are free here, which PyTorch and its CUDA libraries take: make room, then try again"
+
 echo "facemask: installing into .venv, some 6 GB with PyTorch (2 to 5 minutes the first time)"
 [ -x .venv/bin/python ] || "$python" -m venv .venv
 ( seconds=0; while sleep 15; do seconds=$((seconds + 15)); echo "facemask: installing, $seconds s"; done ) &
