@@ -51,16 +51,16 @@ def this_machine(params: TrainParams) -> Machine:
 
 
 def has_bf16_units(gpu: bool) -> bool:
-    """Whether the GPU, or this processor, multiplies bfloat16 in units of its own."""
-    return torch.cuda.is_bf16_supported(including_emulation=False) if gpu else torch.cpu._is_amx_tile_supported()
+    """Whether the GPU, or this processor, multiplies bfloat16 in units of its own: AMX, or AVX-512's instructions."""
+    if gpu:
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
 
 
 def _number_format(params: TrainParams, gpu: bool) -> tuple[bool, str]:
     if params.precision != "auto":
         return params.precision == "bfloat16", f"{params.precision} as train.precision says"
-    if has_bf16_units(gpu):
-        return True, "bfloat16" if gpu else "bfloat16 by AMX"
-    return False, f"float32: no {'bfloat16' if gpu else 'AMX'} units"
+    return (True, "bfloat16") if has_bf16_units(gpu) else (False, "float32: no units for bfloat16")
 
 
 def _compiling(params: TrainParams, gpu: bool) -> tuple[bool, str]:
