@@ -18,6 +18,7 @@ from pipeline.packed import DOMAINS, PackedSet
 _ORDER, _AUGMENT, POOL, _DYE = range(4)  # streams of random numbers, kept apart
 
 _TURNED = 20.0  # degrees of yaw
+_DYED = 1 / 3  # of the masks that others wear
 _SHADES = 0.12, 1.3  # of a mask's own brightness
 
 
@@ -75,13 +76,13 @@ def training_batch(
 def dyes(seed: int, positions: range) -> Tensor:
     """What each masked face's mask is dyed with where another wears it: (B, 3, 1, 1), factors of R, G and B.
 
-    Half are 1. The others go from almost black to a little brighter, a little off in hue: of the colours that masks
+    Most are 1. The others go from almost black to a little brighter, a little off in hue: of the colours that masks
     have, data sets hold mostly one.
     """
     factors = np.ones((len(positions), 3), np.float32)
     for row, position in enumerate(positions):
         rng = stream(seed, _DYE, "masked", position)
-        if rng.random() < 0.5:
+        if rng.random() < _DYED:
             factors[row] = np.exp(rng.uniform(*np.log(_SHADES))) * rng.uniform(0.8, 1.2, 3)
     return torch.from_numpy(factors)[:, :, None, None]
 

@@ -8,6 +8,8 @@ from torch.nn import functional
 
 from models.params import AdversarialLoss
 
+_OTHER_COLOUR = 0.35  # Euclidean distance of two colours in [-1, 1]^3: a mask and the skin under it are farther apart
+
 
 def adversarial(fake_scores: Tensor, kind: AdversarialLoss = "lsgan", weights: Tensor | None = None) -> Tensor:
     """The generator's part of eq. 1: fakes are to be taken for real.
@@ -74,3 +76,13 @@ def matte(matte: Tensor, inside: Tensor, around: Tensor) -> Tensor:
     where the mask ends there the discriminator knows better than the landmarks.
     """
     return ((1 - matte) * inside + matte * (1 - around)).mean()  # all (B, 1, H, W) in [0, 1]
+
+
+def bare(image: Tensor, fake: Tensor, inside: Tensor) -> Tensor:
+    """How much of the photo still shows in its fake where `inside` is 1 (ours, not the paper's).
+
+    An open matte is no mask yet: painting a nose as it was costs nothing on the way back, so the cycle loss asks for
+    it, and on turned heads the discriminator lets it pass.
+    """
+    distance = (fake - image).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()  # Euclidean, of colours in [-1, 1]
+    return (functional.relu(1 - distance / _OTHER_COLOUR) * inside).mean()

@@ -81,7 +81,8 @@ class GeneratorObjective(nn.Module):
             # A mask that is put on ends somewhere in the region's edge; one that is taken off must go as a whole.
             terms["matte"] = losses.matte(matte_on[:count], core(plain_regions), dilated(plain_regions))
             terms["matte"] = terms["matte"] + losses.matte(matte_off[:count], masked_regions, dilated(masked_regions))
-            total = total + params.lambda_matte * terms["matte"]
+            terms["bare"] = losses.bare(plain, fake_masked, core(plain_regions))
+            total = total + params.lambda_matte * (terms["matte"] + terms["bare"])
         # With the region that each was made by: so the pool holds both.
         shown_masked = torch.cat([fake_masked.detach(), plain_regions], dim=1)
         shown_plain = torch.cat([fake_plain.detach(), masked_regions], dim=1)
@@ -182,7 +183,7 @@ def train_step(
         )
     discriminator.backward()
 
-    terms = {name: made[name] for name in ("adversarial", "cycle", "identity", "matte") if name in made}
+    terms = {name: made[name] for name in ("adversarial", "cycle", "identity", "matte", "bare") if name in made}
     terms["discriminator"] = discriminator
     values = group.mean(torch.stack([value.detach() for value in terms.values()])).tolist()  # one wait for the device
     return dict(zip(terms, values, strict=True))

@@ -50,3 +50,17 @@ def test_cycle_and_identity_are_mean_absolute_differences():
     one, other = torch.tensor([0.0, 1.0, -1.0, 0.5]), torch.tensor([0.5, 1.0, 1.0, 0.5])
     assert losses.cycle(one, other).item() == pytest.approx(2.5 / 4)
     assert losses.identity(one, other).item() == pytest.approx(2.5 / 4)
+
+
+def test_a_mask_costs_where_the_photo_shows_and_not_where_another_colour_lies():
+    image = torch.zeros(1, 3, 1, 4)
+    inside = torch.tensor([1.0, 1.0, 0.0, 0.0]).view(1, 1, 1, 4)
+    fake = torch.tensor([0.0, 0.5, 0.0, 0.5]).expand(1, 3, 1, 4)  # bare, covered; outside both
+    assert losses.bare(image, fake, inside).item() == pytest.approx(1 / 4, abs=1e-2)
+
+
+def test_a_bare_patch_is_pushed_to_another_colour():
+    image, inside = torch.zeros(1, 3, 1, 1), torch.ones(1, 1, 1, 1)
+    fake = torch.full((1, 3, 1, 1), 0.01, requires_grad=True)
+    losses.bare(image, fake, inside).backward()
+    assert fake.grad is not None and (fake.grad < 0).all()
