@@ -54,7 +54,7 @@ def has_bf16_units(gpu: bool) -> bool:
     """Whether the GPU, or this processor, multiplies bfloat16 in units of its own: AMX, or AVX-512's instructions."""
     if gpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def _number_format(params: TrainParams, gpu: bool) -> tuple[bool, str]:
