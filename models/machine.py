@@ -53,7 +53,7 @@ def this_machine(params: TrainParams) -> Machine:
 def has_bf16_units(gpu: bool) -> bool:
     """Whether the GPU, or this processor, multiplies bfloat16 in units of its own: AMX, or AVX-512's instructions."""
     if gpu:
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
