@@ -71,7 +71,7 @@ class PaperStep:
 
     def __call__(self, x: Batch, y: Batch) -> float:
         params = self.params
-        g, f = (lambda image, name=name: self.networks[name](image, x.regions)[0] for name in GENERATORS)
+        g, f = (lambda image, name=name: self.networks[name](image, x.guides)[0] for name in GENERATORS)
         d_y, d_x = (self.networks[name] for name in DISCRIMINATORS)
         one = functional.mse_loss
         for_generators, for_discriminators = self.optimisers
@@ -144,10 +144,10 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
     counts = {}
     for domain, split in itertools.product(packed.DOMAINS, packed.SPLITS):
         name = packed.set_name(domain, split)
-        images, regions, whose = packed.array_paths(folder, name)
+        images, guides, whose = packed.array_paths(folder, name)
         counts[name] = kept = count if split == "train" else 0
         np.save(images, np.stack(small)[:kept])
-        np.save(regions, np.zeros((kept, px, px), np.uint8))
+        np.save(guides, np.zeros((kept, px, px, 2), np.uint8))
         packed.write_faces(whose, [f"{name}/{place}" for place in range(kept)], [0.0] * kept)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, px, "0" * 64, counts, "generated"))
     return folder
@@ -156,8 +156,8 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
 def batch_of(
     faces: packed.PackedSet, domain: str, seed: int, positions: range, image_px: int, device: torch.device
 ) -> Batch:
-    images, regions = training_batch(faces, np.arange(len(faces)), domain, seed, positions, image_px)
-    return Batch(images.to(device), regions.to(device), positions)
+    images, guides = training_batch(faces, np.arange(len(faces)), domain, seed, positions, image_px)
+    return Batch(images.to(device), guides.to(device), positions)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

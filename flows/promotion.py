@@ -63,6 +63,8 @@ def register_trained(log: Log) -> str | None:
                 f"cannot be compared with {old.name}: curate.split has changed since, so that {old.name} may have been "
                 "trained on today's test faces"
             )
+        elif _schema(old) != trained.get("schema"):
+            verdict = f"cannot be compared with {old.name}, which an earlier facemask made and this one cannot read"
         else:
             old = _on_the_same_faces(old, new, log)
             known = registry.read().with_model(old)
@@ -126,6 +128,12 @@ def _on_the_same_faces(old: Model, new: Model, log: Log) -> Model:
     _judge_again(log)
     figures = _read(work_folder() / JUDGED)
     return replace(old, figures=figures, basis=_basis(figures))
+
+
+def _schema(model: Model) -> object:
+    """Of its checkpoint.json."""
+    bring_weights(model.name)
+    return _read(registry.weights(model.name) / "checkpoint.json").get("schema")
 
 
 def _basis(figures: dict[str, Any]) -> str:

@@ -79,9 +79,10 @@ A CycleGAN generator ({kind}; {train["blocks"]} residual blocks, width {train["w
 {info.images_seen:,} images a domain at {side} px. Checkpoint {digest[:12]}.
 
 ## Use
-Inputs: `image`, float32 (B, 3, {side}, {side}), RGB in [-1, 1], a face framed as FFHQ frames it; `region`, float32
-(B, 1, {side}, {side}), 1 on the lower face and 0 elsewhere. Outputs: `painted`, as `image`; `matte`, as `region`, how
-much of each pixel was painted. `facemask apply` does the framing, draws the region, and puts the result back into
+Inputs: `image`, float32 (B, 3, {side}, {side}), RGB in [-1, 1], a face framed as FFHQ frames it; `guide`, float32
+(B, 2, {side}, {side}), 1 on the lower face and 0 elsewhere, and a drawing of nose, mouth and jaw in [0, 1], both from
+MediaPipe's landmarks. Outputs: `painted`, as `image`; `matte` (B, 1, {side}, {side}), how much of each pixel was
+painted, 0-1. `facemask apply` does the framing, draws the guide, and puts the result back into
 photos of any size.
 
 Meant for research on image translation, and for teaching detectors what a worn mask looks like, as far as the data's

@@ -22,17 +22,18 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models.networks import make_discriminator, make_generator
-from models.params import TrainParams
+from models.params import Direction, TrainParams
 from models.pool import ImagePool
 from models.tracking import Row
 from pipeline.errors import FacemaskError
 from pipeline.files import sha256
 
-SCHEMA = 1
+SCHEMA = 2
 JSON_NAME = "checkpoint.json"
 STATE_NAME = "state.pt"
 HISTORY_NAME = "history.json"
-GENERATORS = ("generator_mask", "generator_unmask")
+DIRECTION: dict[str, Direction] = {"generator_mask": "mask", "generator_unmask": "unmask"}
+GENERATORS = tuple(DIRECTION)
 DISCRIMINATORS = ("discriminator_masked", "discriminator_unmasked")
 ARCHITECTURE = ("generator", "width", "blocks", "discriminator_width")
 """The keys of `train` that fix the networks' shapes."""
@@ -109,14 +110,23 @@ def _flush(path: Path) -> None:
 
 
 def read_info(folder: Path) -> CheckpointInfo:
-    path = folder / JSON_NAME
+    if other := other_schema(folder):
+        raise FacemaskError(f"{folder / JSON_NAME} has {other}: run 'dvc repro -f train'")
+    return CheckpointInfo(**_read_json(folder))
+
+
+def other_schema(folder: Path) -> str:
+    """In which way the checkpoint is not of this code's form; empty where it is."""
+    schema = _read_json(folder).get("schema")
+    return "" if schema == SCHEMA else f"schema {schema}, not {SCHEMA}"
+
+
+def _read_json(folder: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FacemaskError(f"no checkpoint in {folder}: run 'dvc repro train'") from error
-    if values.get("schema") != SCHEMA:
-        raise FacemaskError(f"{path} has schema {values.get('schema')}, not {SCHEMA}: run 'dvc repro -f train'")
-    return CheckpointInfo(**values)
+    return values
 
 
 def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: str) -> None:
@@ -173,7 +183,7 @@ def load_generators(folder: Path) -> tuple[dict[str, nn.Module], CheckpointInfo]
     info = read_info(folder)
     generators = {}
     for name in GENERATORS:
-        network = make_generator(info.params["generator"], info.params["width"], info.params["blocks"])
+        network = make_generator(info.params["generator"], DIRECTION[name], info.params["width"], info.params["blocks"])
         _load_weights(folder, info, name, network)
         generators[name] = network.eval()
     return generators, info
@@ -182,7 +192,10 @@ def load_generators(folder: Path) -> tuple[dict[str, nn.Module], CheckpointInfo]
 def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     """The four networks, freshly drawn from the seed."""
     torch.manual_seed(params.seed)
-    networks = {name: make_generator(params.generator, params.width, params.blocks) for name in GENERATORS}
+    networks = {
+        name: make_generator(params.generator, direction, params.width, params.blocks)
+        for name, direction in DIRECTION.items()
+    }
     return networks | {
         "discriminator_masked": make_discriminator(params.generator, "masked", params.discriminator_width),
         "discriminator_unmasked": make_discriminator(params.generator, "unmasked", params.discriminator_width),

@@ -54,14 +54,14 @@ def turned_alike(packed: PackedSet, other: PackedSet) -> NDArray[np.int64]:
 def training_batch(
     packed: PackedSet, epoch: NDArray[np.int64], domain: str, seed: int, positions: range, image_px: int
 ) -> tuple[Tensor, Tensor]:
-    """Random crops, half of them mirrored: images (B, 3, H, W) in [-1, 1], regions (B, 1, H, W) of 0 and 1.
+    """Random crops, half of them mirrored: images (B, 3, H, W) in [-1, 1], guides (B, 2, H, W) in [0, 1].
 
     `epoch` are the indices that an epoch shows, in an order of its own each time. Images are resized to `load_px`
     first, where they are packed larger: one pack serves several sizes.
     """
     load = load_px(image_px, packed.images.shape[1])
     images = np.empty((len(positions), image_px, image_px, 3), np.uint8)
-    regions = np.empty((len(positions), image_px, image_px), np.uint8)
+    guides = np.empty((len(positions), image_px, image_px, 2), np.uint8)
     for row, position in enumerate(positions):
         index = epoch[image_index(seed, domain, position, len(epoch))]
         rng = stream(seed, _AUGMENT, domain, position)
@@ -69,8 +69,8 @@ def training_batch(
         step = -1 if rng.random() < 0.5 else 1
         crop = (slice(top, top + image_px), slice(left, left + image_px))
         images[row] = _resized(packed.images[index], load)[crop][:, ::step]
-        regions[row] = (_resized(packed.regions[index], load)[crop][:, ::step] > 127) * np.uint8(255)
-    return to_tensors(images, regions)
+        guides[row] = _resized(packed.guides[index], load)[crop][:, ::step]
+    return to_tensors(images, guides)
 
 
 def dyes(seed: int, positions: range) -> Tensor:
@@ -93,26 +93,29 @@ def load_px(image_px: int, packed_px: int) -> int:
 
 
 def _resized(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """(H, W, 3) or (H, W) scaled to `side`, as PIL's bilinear filter does, which averages over what it drops."""
+    """(H, W, C) scaled to `side`, as PIL's bilinear filter does, which averages over what it drops."""
     if picture.shape[0] == side:
         return picture
-    return np.asarray(Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR))
+    planes = (Image.fromarray(plane) for plane in np.moveaxis(picture, 2, 0))
+    return np.dstack([np.asarray(plane.resize((side, side), Image.Resampling.BILINEAR)) for plane in planes])
 
 
 def whole_batch(packed: PackedSet, indices: list[int], image_px: int) -> tuple[Tensor, Tensor]:
     """Whole images resized to image_px, for looking and measuring; the same two tensors."""
-    images, regions = to_tensors(packed.images[indices], packed.regions[indices])
+    images, guides = to_tensors(packed.images[indices], packed.guides[indices])
     size = (image_px, image_px)
     images = functional.interpolate(images, size, mode="bilinear", antialias=True).clamp(-1, 1)
-    regions = functional.interpolate(regions, size, mode="bilinear", antialias=True).round()
-    return images, regions
+    guides = functional.interpolate(guides, size, mode="bilinear", antialias=True)
+    guides[:, 0] = guides[:, 0].round()
+    return images, guides
 
 
-def to_tensors(images: NDArray[np.uint8], regions: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """(B, H, W, 3) and (B, H, W) uint8 -> (B, 3, H, W) in [-1, 1] and (B, 1, H, W) of 0 and 1."""
+def to_tensors(images: NDArray[np.uint8], guides: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    """(B, H, W, 3) and (B, H, W, 2) uint8 -> (B, 3, H, W) in [-1, 1] and (B, 2, H, W): regions of 0 and 1, drawings."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    inside = torch.from_numpy(np.ascontiguousarray(regions)).unsqueeze(1).float()
-    return pixels / 127.5 - 1, inside / 255
+    told = torch.from_numpy(np.ascontiguousarray(guides)).permute(0, 3, 1, 2) / 255
+    told[:, 0] = told[:, 0].round()
+    return pixels / 127.5 - 1, told
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from models.kid import kid
 from models.measures import psnr, share
 from models.params import EvaluateParams
 from models.samples import grid, write_png
-from models.zones import core, dilated
+from models.zones import cloth, core, dilated, region_of
 from pipeline.errors import FacemaskError
 from pipeline.files import replace_folder, sha256, write_json
 from pipeline.packed import PackedSet, read_set
@@ -119,7 +119,7 @@ def _test_set_digest(sets: dict[str, PackedSet], params: EvaluateParams) -> str:
     digest = hashlib.sha256()
     for packed in sets.values():
         for index in spread(len(packed), params.images):
-            for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.regions[index].data):
+            for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.guides[index].data):
                 digest.update(part)
     return digest.hexdigest()[:16]
 
@@ -136,9 +136,10 @@ def _through(there: nn.Module, back: nn.Module, packed: PackedSet, params: Evalu
     found = Direction([], [], [], [], [], [])
     indices = spread(len(packed), params.images)
     for start in range(0, len(indices), params.batch_size):
-        images, regions = whole_batch(packed, indices[start : start + params.batch_size], image_px)
-        fakes, mattes = there(images, regions)
-        backs, _ = back(fakes, regions)
+        images, guides = whole_batch(packed, indices[start : start + params.batch_size], image_px)
+        regions = region_of(guides)
+        fakes, mattes = there(images, guides)
+        backs, _ = back(fakes, guides, cloth(images, regions))
         outside = 1 - dilated(regions)
         found.fakes += list(to_pixels(fakes))
         found.backs += list(to_pixels(backs))

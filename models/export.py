@@ -16,13 +16,13 @@ from pipeline.onnx_session import open_session
 
 OPSET = 23  # the newest that torch writes
 TOLERANCE = 1e-3  # of values in [-1, 1]: an eighth of a level of 255
-INPUTS, OUTPUTS = ("image", "region"), ("painted", "matte")
+INPUTS, OUTPUTS = ("image", "guide"), ("painted", "matte")
 
 
 def export(folder: Path, out: Path, direction: Direction) -> None:
     """Write one generator of the checkpoint in `folder` to `out`, and its card to README.md beside it.
 
-    Inputs: image (B, 3, S, S) in [-1, 1] and region (B, 1, S, S) of 0 and 1; outputs: painted (B, 3, S, S) and matte
+    Inputs: image (B, 3, S, S) in [-1, 1] and guide (B, 2, S, S) in [0, 1]; outputs: painted (B, 3, S, S) and matte
     (B, 1, S, S); B is free, S the side that it was trained at. Raises FacemaskError, and leaves what was there, where
     ONNX Runtime does not give what PyTorch gives, or a README.md of somebody else lies there.
     """
@@ -51,14 +51,14 @@ def export(folder: Path, out: Path, direction: Direction) -> None:
 
 
 def _write(generator: nn.Module, side: int, path: Path) -> None:
-    images, regions = _example(2, side)
+    images, guides = _example(2, side)
     faces = torch.export.Dim("faces", min=1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the exporter's own workings
             program = torch.onnx.export(
                 generator,
-                (images, regions),
+                (images, guides),
                 input_names=INPUTS,
                 output_names=OUTPUTS,
                 dynamic_shapes=({0: faces}, {0: faces}),
@@ -88,18 +88,19 @@ def _difference(generator: nn.Module, side: int, path: Path) -> float:
     session = open_session(path)
     found = []
     for faces in (1, 3):
-        images, regions = _example(faces, side)
+        images, guides = _example(faces, side)
         with torch.inference_mode():
-            wanted = generator(images, regions)
-        given = session.run(list(OUTPUTS), {"image": images.numpy(), "region": regions.numpy()})
+            wanted = generator(images, guides)
+        given = session.run(list(OUTPUTS), {"image": images.numpy(), "guide": guides.numpy()})
         found += [float(np.abs(one.numpy() - other).max()) for one, other in zip(wanted, given, strict=True)]
     return max(found)
 
 
 def _example(faces: int, side: int) -> tuple[Tensor, Tensor]:
-    """Smooth random pictures, and a region in their lower half."""
+    """Smooth random pictures, with a region in their lower half and a mouth drawn in it."""
     rng = torch.Generator().manual_seed(faces)
     coarse = torch.rand((faces, 3, 8, 8), generator=rng) * 2 - 1
-    regions = torch.zeros(faces, 1, side, side)
-    regions[:, :, side // 2 : 7 * side // 8, side // 4 : 3 * side // 4] = 1
-    return nn.functional.interpolate(coarse, (side, side), mode="bilinear"), regions
+    guides = torch.zeros(faces, 2, side, side)
+    guides[:, 0, side // 2 : 7 * side // 8, side // 4 : 3 * side // 4] = 1
+    guides[:, 1, 5 * side // 8 : 3 * side // 4, 3 * side // 8 : 5 * side // 8] = 0.7
+    return nn.functional.interpolate(coarse, (side, side), mode="bilinear"), guides

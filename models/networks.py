@@ -3,8 +3,8 @@
 In the paper's letters: c7s1-k is a 7x7 convolution of k filters, dk a 3x3 one of stride 2, Rk a residual
 block, uk an upsampling by 2, Ck a 4x4 convolution of stride 2. Each is followed by instance norm and ReLU.
 
-Every generator has the same call: (image, region) -> (painted image, matte), so that training, evaluation and
-export know no kinds; `paint` gives the paint before it is laid over the image. The plain one ignores the region and
+Every generator has the same call: (image, guide) -> (painted image, matte), so that training, evaluation and
+export know no kinds; `paint` gives the paint before it is laid over the image. The plain one ignores the guide and
 repaints everything: its matte is 1.
 """
 
@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from models.params import GeneratorKind
-from models.zones import expected
+from models.params import Direction, GeneratorKind
+from models.zones import expected, region_of
 
 # Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 in its core, 0.02 outside, and
 # 0.5 in the band between.
@@ -67,13 +67,13 @@ class ResnetGenerator(nn.Module):
             nn.Tanh(),
         )
 
-    def paint(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-        """image (B, 3, H, W) in [-1, 1], region (B, 1, H, W) -> paint (B, 3, H, W), matte of ones."""
-        return self.layers(image).float(), torch.ones_like(region)
+    def paint(self, image: Tensor, guide: Tensor, cloth: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W) of ones."""
+        return self.layers(image).float(), torch.ones_like(region_of(guide))
 
-    def forward(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, guide: Tensor, cloth: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same: the paint is the whole picture."""
-        return self.paint(image, region)
+        return self.paint(image, guide)
 
 
 class Doubled(nn.Module):
@@ -98,12 +98,19 @@ class GuidedGenerator(nn.Module):
 
     The landmarks' lower-face region comes in as a fourth channel and tilts the matte towards itself, so that
     painting starts in the right place. A resize and a convolution upsample without a checkerboard.
+
+    What the image cannot tell comes in beside it. Taking off: the drawing of nose, mouth and jaw, which a mask hides.
+    Putting on: colour and outline of the mask that was there, where one was (`models.zones.cloth`); else zeros, and the
+    generator chooses. So the mask need not be written into the bare face to come back, as Almahairi et al. 2018
+    (arXiv 1802.10151) have a latent code for what one domain has and the other has not.
     """
 
-    def __init__(self, width: int, blocks: int) -> None:
+    def __init__(self, direction: Direction, width: int, blocks: int) -> None:
         super().__init__()
+        self.direction = direction
+        told = 1 if direction == "unmask" else 4
         self.layers = nn.Sequential(
-            *_encoder(4, width, blocks),
+            *_encoder(4 + told, width, blocks),
             Doubled(),
             *_normed(nn.Conv2d(4 * width, 2 * width, 3, padding=1, padding_mode="reflect"), 2 * width),
             Doubled(),
@@ -111,14 +118,21 @@ class GuidedGenerator(nn.Module):
             nn.Conv2d(width, 4, 7, padding=3, padding_mode="reflect"),
         )
 
-    def paint(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-        """image (B, 3, H, W) in [-1, 1], region (B, 1, H, W) of 0 and 1 -> paint (B, 3, H, W), matte (B, 1, H, W)."""
-        made = self.layers(torch.cat([image, region], dim=1)).float()
+    def paint(self, image: Tensor, guide: Tensor, cloth: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W).
+
+        `cloth` (B, 4, H, W) is what `models.zones.cloth` found where a mask was.
+        """
+        region = region_of(guide)
+        if cloth is None:
+            cloth = torch.zeros_like(image[:, :1]).expand(-1, 4, -1, -1)
+        told = guide[:, 1:] if self.direction == "unmask" else cloth
+        made = self.layers(torch.cat([image, region, told], dim=1)).float()
         return torch.tanh(made[:, :3]), torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * expected(region) - 1))
 
-    def forward(self, image: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, guide: Tensor, cloth: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same two, with the paint laid over the image."""
-        paint, matte = self.paint(image, region)
+        paint, matte = self.paint(image, guide, cloth)
         return blend(paint, image, matte), matte
 
 
@@ -176,10 +190,10 @@ def _fractional(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
 
 
-def make_generator(kind: GeneratorKind, width: int, blocks: int) -> nn.Module:
+def make_generator(kind: GeneratorKind, direction: Direction, width: int, blocks: int) -> nn.Module:
     match kind:
         case "guided":
-            return initialised(GuidedGenerator(width, blocks))
+            return initialised(GuidedGenerator(direction, width, blocks))
         case "resnet":
             return initialised(ResnetGenerator(width, blocks))
 

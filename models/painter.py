@@ -47,9 +47,9 @@ def _paint(
     bf16 = has_bf16_units(device.type == "cuda")  # twice as fast; two levels of 255 off at most
     frames = [frame_of(points) for points in faces]
     cut = [framed(pixels, points, frame, side) for points, frame in zip(faces, frames, strict=True)]
-    images, regions = to_tensors(np.stack([image for image, _ in cut]), np.stack([region for _, region in cut]))
+    images, guides = to_tensors(np.stack([image for image, _ in cut]), np.stack([guide for _, guide in cut]))
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        paint, mattes = generator.paint(images.to(device), regions.to(device))  # type: ignore[operator]
+        paint, mattes = generator.paint(images.to(device), guides.to(device))  # type: ignore[operator]
     colours = ((paint + 1) * 127.5).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     for frame, colour, matte in zip(frames, colours, mattes[:, 0].cpu().numpy(), strict=True):
         put_back(painted, colour, matte, frame)

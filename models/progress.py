@@ -24,10 +24,10 @@ def write_strip(folder: Path, state: TrainingState, pack: Path, params: TrainPar
     row: list[NDArray[np.uint8]] = []
     for domain, name in zip(DOMAINS, ("generator_mask", "generator_unmask"), strict=True):
         packed = _faces_to_show(pack, domain)
-        images, regions = whole_batch(packed, spread(len(packed), _FACES), params.image_px)
+        images, guides = whole_batch(packed, spread(len(packed), _FACES), params.image_px)
         if state.images_seen:
             with torch.inference_mode(), machine.autocast():
-                images, _ = state.networks[name](images.to(machine.device), regions.to(machine.device))
+                images, _ = state.networks[name](images.to(machine.device), guides.to(machine.device))
         row += list(to_pixels(images))
     with replacing(folder / f"{state.images_seen:012d}.png") as beside:
         Image.fromarray(grid([row])).save(beside, format="PNG")

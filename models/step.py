@@ -18,19 +18,19 @@ from models.machine import Machine
 from models.params import TrainParams
 from models.tracking import Row
 from models.worn import worn
-from models.zones import core, dilated
+from models.zones import cloth, core, dilated, region_of
 
 # Weight of the adversarial loss of faces whose mask is taken off, guided only: with 1, as in eq. 3, what D_X takes for
 # real are coloured rings and scribbles rather than mouths (docs/models.md).
-_TAKING_OFF = 0.3
+_TAKING_OFF = 0.15
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One domain's images (B, 3, H, W) in [-1, 1], lower-face regions (B, 1, H, W) of 0 and 1, and their positions."""
+    """One domain's images (B, 3, H, W) in [-1, 1], guides (B, 2, H, W) in [0, 1], and their positions."""
 
     images: Tensor
-    regions: Tensor
+    guides: Tensor
     positions: range  # in all that training sees of the domain: what seeds their random numbers
 
 
@@ -44,40 +44,50 @@ class GeneratorObjective(nn.Module):
         self.judges = networks["discriminator_masked"], networks["discriminator_unmasked"]
         self.params = params
         self.weights = _weights(params)
-        self.off = _TAKING_OFF if params.generator == "guided" else 1.0
+        self.guided = params.generator == "guided"
 
     def forward(
-        self, plain: Tensor, plain_regions: Tensor, masked: Tensor, masked_regions: Tensor, given: Tensor
+        self, plain: Tensor, plain_guides: Tensor, masked: Tensor, masked_guides: Tensor, given: Tensor
     ) -> dict[str, Tensor]:
-        """Images (B, 3, H, W), regions (B, 1, H, W) of both domains -> each term, their sum `total`, the two fakes.
+        """Images (B, 3, H, W), guides (B, 2, H, W) of both domains -> each term, their sum `total`, what D is shown.
 
         `given` is what the identity loss shows F instead of x: x itself, as the paper has it, or x in another's mask.
         """
         params, count = self.params, len(plain)
         judge_masked, judge_plain = self.judges
+        plain_regions, masked_regions = region_of(plain_guides), region_of(masked_guides)
         if params.lambda_identity:
-            both = torch.cat([plain, masked]), torch.cat([plain_regions, masked_regions])
-            other = torch.cat([masked, given]), torch.cat([masked_regions, plain_regions])
+            both = torch.cat([plain, masked]), torch.cat([plain_guides, masked_guides])
+            other = torch.cat([masked, given]), torch.cat([masked_guides, plain_guides])
             put_on, matte_on = self.mask(*both)  # G(x), G(y)
             taken_off, matte_off = self.unmask(*other)  # F(y), F(x or x in a mask)
         else:
-            put_on, matte_on = self.mask(plain, plain_regions)
-            taken_off, matte_off = self.unmask(masked, masked_regions)
+            put_on, matte_on = self.mask(plain, plain_guides)
+            taken_off, matte_off = self.unmask(masked, masked_guides)
         fake_masked, fake_plain = put_on[:count], taken_off[:count]
-        back_plain, _ = self.unmask(fake_masked, plain_regions)  # F(G(x))
-        back_masked, _ = self.mask(fake_plain, masked_regions)  # G(F(y))
-        scores_masked, scores_plain = judge_masked(fake_masked), judge_plain(fake_plain)
-        weights = self.weights(plain_regions, scores_masked), self.weights(masked_regions, scores_plain)
+        back_plain, _ = self.unmask(fake_masked, plain_guides)  # F(G(x))
+        if self.guided:
+            # F hears nothing of the way back, or it writes the mask onto the face for G to read: G is told its colours.
+            back_masked, _ = self.mask(fake_plain.detach(), masked_guides, cloth(masked, masked_regions))  # G(F(y), z)
+        else:
+            back_masked, _ = self.mask(fake_plain, masked_guides)  # G(F(y))
+        uncovered, uncovered_regions = fake_plain, masked_regions
+        if self.guided and params.lambda_identity:
+            # F(x in a mask) too: its answer is known, which keeps F from what D_X takes for real and is no face.
+            uncovered = _in_turn(fake_plain, taken_off[count:])
+            uncovered_regions = _in_turn(masked_regions, plain_regions)
+        scores_masked, scores_plain = judge_masked(fake_masked), judge_plain(uncovered)
+        weights = self.weights(plain_regions, scores_masked), self.weights(uncovered_regions, scores_plain)
         terms = {
             "adversarial": losses.adversarial(scores_masked, params.loss, weights[0])
-            + self.off * losses.adversarial(scores_plain, params.loss, weights[1]),
+            + (_TAKING_OFF if self.guided else 1) * losses.adversarial(scores_plain, params.loss, weights[1]),
             "cycle": losses.cycle(plain, back_plain) + losses.cycle(masked, back_masked),
         }
         total = terms["adversarial"] + params.lambda_cycle * terms["cycle"]
         if params.lambda_identity:
             terms["identity"] = losses.identity(masked, put_on[count:]) + losses.identity(plain, taken_off[count:])
             total = total + params.lambda_cycle * params.lambda_identity * terms["identity"]
-        if params.generator == "guided":
+        if self.guided:
             # A mask that is put on ends somewhere in the region's edge; one that is taken off must go as a whole.
             terms["matte"] = losses.matte(matte_on[:count], core(plain_regions), dilated(plain_regions))
             terms["matte"] = terms["matte"] + losses.matte(matte_off[:count], masked_regions, dilated(masked_regions))
@@ -85,7 +95,7 @@ class GeneratorObjective(nn.Module):
             total = total + params.lambda_matte * (terms["matte"] + terms["bare"])
         # With the region that each was made by: so the pool holds both.
         shown_masked = torch.cat([fake_masked.detach(), plain_regions], dim=1)
-        shown_plain = torch.cat([fake_plain.detach(), masked_regions], dim=1)
+        shown_plain = torch.cat([uncovered.detach(), uncovered_regions], dim=1)
         return {**terms, "total": total, "fake_masked": shown_masked, "fake_plain": shown_plain}
 
 
@@ -117,6 +127,11 @@ class DiscriminatorObjective(nn.Module):
         of_real, of_fake = scores[: len(real)], scores[len(real) :]
         weights_real, weights_fake = self.weights(regions, of_real), self.weights(shown[:, 3:], of_fake)
         return losses.discrimination(of_real, of_fake, self.loss, weights_real, weights_fake)
+
+
+def _in_turn(one: Tensor, other: Tensor) -> Tensor:
+    """(B, ...) and (B, ...) -> (2B, ...), by turns: so that a batch split over processes keeps its order."""
+    return torch.stack([one, other], dim=1).flatten(0, 1)
 
 
 def _weights(params: TrainParams) -> Callable[[Tensor, Tensor], Tensor | None]:
@@ -161,13 +176,13 @@ def train_step(
     given = plain.images
     if params.generator == "guided" and params.lambda_identity:
         dyed = dyes(params.seed, masked.positions).to(masked.images.device)
-        given = worn(plain.images, plain.regions, masked.images, masked.regions, dyed)
+        given = worn(plain.images, region_of(plain.guides), masked.images, region_of(masked.guides), dyed)
 
     # Generators.
     for judge in judges:
         judge.requires_grad_(False)
     with machine.autocast():
-        made = objectives.generators(plain.images, plain.regions, masked.images, masked.regions, given)
+        made = objectives.generators(plain.images, plain.guides, masked.images, masked.guides, given)
     made["total"].backward()
     for judge in judges:
         judge.requires_grad_(True)
@@ -179,7 +194,12 @@ def train_step(
         shown[domain] = group.own(state.pools[domain].exchange(group.gathered(made[name]), rng))
     with machine.autocast():
         discriminator = objectives.discriminators(
-            masked.images, masked.regions, shown["masked"], plain.images, plain.regions, shown["unmasked"]
+            masked.images,
+            region_of(masked.guides),
+            shown["masked"],
+            plain.images,
+            region_of(plain.guides),
+            shown["unmasked"],
         )
     discriminator.backward()
 

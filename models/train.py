@@ -174,6 +174,9 @@ def _started_from(start: Path | None, params: TrainParams) -> dict[str, str] | N
         raise FacemaskError(f"{start} does not say what to start from: run 'dvc repro start'") from error
     if not said["model"]:
         return None
+    if other := checkpoint.other_schema(start):
+        print(f"model {said['model']} is of another facemask ({other}): starting from fresh weights", flush=True)
+        return None
     if differ := checkpoint.other_networks(checkpoint.read_info(start), params):
         print(f"model {said['model']} is of another architecture ({differ}): starting from fresh weights", flush=True)
         return None
@@ -230,8 +233,8 @@ def _batch(
     positions: range,
     machine: Machine,
 ) -> Batch:
-    images, regions = training_batch(packed, epoch, domain, params.seed, positions, params.image_px)
-    return Batch(images.to(machine.device), regions.to(machine.device), positions)
+    images, guides = training_batch(packed, epoch, domain, params.seed, positions, params.image_px)
+    return Batch(images.to(machine.device), guides.to(machine.device), positions)
 
 
 def _stop_at_nan(losses: Row, images_seen: int, work: Path) -> None:

@@ -1,17 +1,14 @@
 """Plain faces that wear the masks of others: pairs, with and without, that no data set has.
 
 A generator that takes masks off never sees what was under one. Here it does: the mask of a masked photo is moved and
-scaled onto a plain face, by the boxes around both lower-face regions. The region knows the face and not the mask, so
-the mask is its core and what has the core's colour around it: the tip that hangs over, and not the bare nose above.
+scaled onto a plain face, by the boxes around both lower-face regions.
 """
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.zones import core, dilated
-
-_ALIKE = 0.6  # Euclidean distance of two colours, each channel from -1 to 1: folds and shades of one cloth
+from models.zones import mask_in
 
 
 @torch.no_grad()
@@ -25,19 +22,11 @@ def worn(plain: Tensor, plain_region: Tensor, masked: Tensor, masked_region: Ten
     scale = size_from / size_to
     from_place = torch.cat([torch.diag_embed(scale), (centre_from - scale * centre_to).unsqueeze(2)], dim=2)
     grid = functional.affine_grid(from_place, list(plain.shape), align_corners=False)
-    moved = functional.grid_sample(torch.cat([masked, _mask(masked, masked_region)], dim=1), grid, align_corners=False)
+    photo = torch.cat([masked, mask_in(masked, masked_region)], dim=1)
+    moved = functional.grid_sample(photo, grid, align_corners=False)
     there = moved[:, 3:].round()
     cloth = ((moved[:, :3] + 1) * dyes - 1).clamp(-1, 1)
     return there * cloth + (1 - there) * plain
-
-
-def _mask(image: Tensor, region: Tensor) -> Tensor:
-    """(B, 1, H, W): 1 where the image most likely shows the mask."""
-    inside = core(region)
-    colour = (image * inside).sum(dim=(2, 3), keepdim=True) / inside.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    alike = ((image - colour).square().sum(dim=1, keepdim=True).sqrt() < _ALIKE).float()
-    filled = (functional.avg_pool2d(alike, 7, stride=1, padding=3) > 0.4).float()  # folds, and no lone pixels
-    return torch.maximum(inside, dilated(region) * filled)
 
 
 def _box(region: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.cover import FFHQ_TO_CROP, alignment
 from pipeline.crops import cut_out
-from pipeline.regions import lower_face_mask
+from pipeline.guide import face_guide
 
 _FEATHER = 1 / 16  # share of the square: towards its edge what was painted fades, lest the edge be seen
 _FAINT = 0.02  # a matte below this is none: so all else in the photo stays as it was
@@ -28,9 +28,9 @@ def frame_of(points: NDArray[np.float32]) -> NDArray[np.float64]:
 def framed(
     pixels: NDArray[np.uint8], points: NDArray[np.float32], frame: NDArray[np.float64], side: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The face as a generator wants it: (side, side, 3) RGB and the mask's region (side, side), 0 or 255."""
+    """The face as a generator wants it: (side, side, 3) RGB, and its guide (side, side, 2)."""
     shares = points @ frame[:, :2].T + frame[:, 2]
-    return cut_out(pixels, _between_centres(frame, side), side), lower_face_mask(shares.astype(np.float32), side, side)
+    return cut_out(pixels, _between_centres(frame, side), side), face_guide(shares.astype(np.float32), side, side)
 
 
 def put_back(

@@ -1,6 +1,6 @@
 """Stage `pack`: the accepted images as memory-mapped arrays, a domain and split each (pipeline/packed.py says how).
 
-Pictures are cut to their central square and scaled to load_px; beside each lies the region where a mask belongs.
+Pictures are cut to their central square and scaled to load_px; beside each lies what its landmarks tell generators.
 """
 
 import shutil
@@ -23,11 +23,11 @@ from pipeline import packed, params
 from pipeline.archives import read_members
 from pipeline.errors import FacemaskError
 from pipeline.files import digest_of, replace_folder
+from pipeline.guide import face_guide
 from pipeline.images import decode
 from pipeline.manifest import DATA_LICENCE, LANDMARK_SCALE, read_manifest
 from pipeline.params import STRICT
 from pipeline.progress import Progress
-from pipeline.regions import lower_face_mask
 
 TRAIN = Path("data/train")
 _MANIFEST = Path("data/manifest.parquet")
@@ -66,9 +66,9 @@ def pack() -> None:
 
 
 def square(content: bytes, points: NDArray[np.float32] | None, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Cut and scale one image file: its central square (px, px, 3) RGB, and the mask's region (px, px), 0 or 255.
+    """Cut and scale one image file: its central square (px, px, 3) RGB, and its guide (px, px, 2).
 
-    `points` (478, 2) are the landmarks as shares of the whole image; without them the region is empty.
+    `points` (478, 2) are the landmarks as shares of the whole image; without them the guide is empty.
     """
     picture = decode(content, px)
     if picture is None:
@@ -80,16 +80,16 @@ def square(content: bytes, points: NDArray[np.float32] | None, px: int) -> tuple
         (px, px), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side), reducing_gap=3.0
     )
     if points is None:
-        return np.asarray(image, np.uint8), np.zeros((px, px), np.uint8)
+        return np.asarray(image, np.uint8), face_guide(None, px, px)
     moved = (points * (width, height) - (left, top)) / side
-    return np.asarray(image, np.uint8), lower_face_mask(moved.astype(np.float32), px, px)
+    return np.asarray(image, np.uint8), face_guide(moved.astype(np.float32), px, px)
 
 
 def _write_set(folder: Path, name: str, rows: pd.DataFrame, px: int, progress: Progress) -> None:
     """Write one set's arrays. Images are read archive by archive, and lie in the order of their ids."""
-    images_path, regions_path, faces_path = packed.array_paths(folder, name)
+    images_path, guides_path, faces_path = packed.array_paths(folder, name)
     images = open_memmap(images_path, "w+", np.uint8, (len(rows), px, px, 3))
-    regions = open_memmap(regions_path, "w+", np.uint8, (len(rows), px, px))
+    guides = open_memmap(guides_path, "w+", np.uint8, (len(rows), px, px, 2))
     packed.write_faces(faces_path, rows["image_id"].tolist(), rows["yaw"].tolist())
     places = {image_id: place for place, image_id in enumerate(rows["image_id"])}
     with ThreadPoolExecutor() as threads:
@@ -101,11 +101,11 @@ def _write_set(folder: Path, name: str, rows: pd.DataFrame, px: int, progress: P
                 contents = read_members(path, batch["path"])
                 shapes = [points.get(path) for path in batch["path"]]
                 done = threads.map(square, contents, shapes, repeat(px))
-                for image_id, (image, region) in zip(batch["image_id"], done, strict=True):
-                    images[places[image_id]], regions[places[image_id]] = image, region
+                for image_id, (image, guide) in zip(batch["image_id"], done, strict=True):
+                    images[places[image_id]], guides[places[image_id]] = image, guide
                 progress.add(len(batch))
     images.flush()
-    regions.flush()
+    guides.flush()
 
 
 def _landmarks(source: str, archive: str) -> dict[str, NDArray[np.float32]]:

@@ -3,7 +3,8 @@
 A folder holds `pack.json` and, for each set DOMAIN_SPLIT (such as `unmasked_train`):
 
     DOMAIN_SPLIT.images.npy    (N, H, W, 3) uint8, RGB, H = W = load_px
-    DOMAIN_SPLIT.regions.npy   (N, H, W) uint8, 255 where a mask belongs: the lower face, drawn from the landmarks
+    DOMAIN_SPLIT.guides.npy    (N, H, W, 2) uint8, from the landmarks: 255 where a mask belongs, the lower face; and a
+                               drawing of nose, mouth and jaw, where they are or should be under a mask
     DOMAIN_SPLIT.faces.json    the N image ids and yaws (degrees, null without landmarks), in the arrays' order
 """
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import FacemaskError
 
-SCHEMA = 2
+SCHEMA = 3
 DOMAINS = ("unmasked", "masked")
 SPLITS = ("train", "val", "test")
 
@@ -38,7 +39,7 @@ class PackedSet:
     """One domain and split; the arrays are memory-mapped, read-only."""
 
     images: NDArray[np.uint8]  # (N, H, W, 3) RGB
-    regions: NDArray[np.uint8]  # (N, H, W), 0 or 255
+    guides: NDArray[np.uint8]  # (N, H, W, 2): region, 0 or 255, and drawing, 0-255
     image_ids: list[str]
     yaws: NDArray[np.float32]  # (N,), degrees, how far each head is turned; NaN without landmarks
 
@@ -51,8 +52,8 @@ def set_name(domain: str, split: str) -> str:
 
 
 def array_paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """Paths of a set's images, regions, and what says whose they are."""
-    return folder / f"{name}.images.npy", folder / f"{name}.regions.npy", folder / f"{name}.faces.json"
+    """Paths of a set's images, guides, and what says whose they are."""
+    return folder / f"{name}.images.npy", folder / f"{name}.guides.npy", folder / f"{name}.faces.json"
 
 
 def write_faces(path: Path, image_ids: list[str], yaws: list[float]) -> None:
@@ -79,14 +80,14 @@ def read_info(folder: Path) -> PackInfo:
 
 def read_set(folder: Path, domain: str, split: str) -> PackedSet:
     """Open one set, memory-mapped. Raises FacemaskError where the arrays do not fit each other or are not there."""
-    images_path, regions_path, faces_path = array_paths(folder, set_name(domain, split))
+    images_path, guides_path, faces_path = array_paths(folder, set_name(domain, split))
     try:
         images = np.load(images_path, mmap_mode="r", allow_pickle=False)
-        regions = np.load(regions_path, mmap_mode="r", allow_pickle=False)
+        guides = np.load(guides_path, mmap_mode="r", allow_pickle=False)
         faces = json.loads(faces_path.read_text(encoding="utf-8"))
         image_ids, yaws = faces["image_ids"], np.asarray(faces["yaws"], np.float32)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FacemaskError(f"{images_path} or a file beside it cannot be read: run 'dvc repro pack'") from error
-    if not len(images) == len(regions) == len(image_ids) == len(yaws):
+    if not len(images) == len(guides) == len(image_ids) == len(yaws):
         raise FacemaskError(f"{images_path} and the files beside it differ in length: run 'dvc repro -f pack'")
-    return PackedSet(images, regions, image_ids, yaws)
+    return PackedSet(images, guides, image_ids, yaws)

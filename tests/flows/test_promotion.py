@@ -43,13 +43,13 @@ def figures(accepted=0.8, still_masked=0.1, test_set="faces", **more):
     return {"test_set": test_set, "mask": {"accepted": accepted, **more}, "unmask": {"still_masked": still_masked}}
 
 
-def train(seed, code="code", split=None, **values):
+def train(seed, code="code", split=None, schema=2, **values):
     """Leave behind what stages train and evaluate would; gives what becomes of the model, and the lines told."""
     shutil.rmtree("checkpoints", ignore_errors=True)
     Path("checkpoints").mkdir()
     Path("checkpoints/generator_mask.safetensors").write_text(f"weights {seed}")
     Path("checkpoints/state.pt").write_text("state")
-    about = {"images_seen": seed, "pack_sha256": f"{seed}" * 64, "started_from": None}
+    about = {"schema": schema, "images_seen": seed, "pack_sha256": f"{seed}" * 64, "started_from": None}
     Path("checkpoints/checkpoint.json").write_text(json.dumps(about))
     Path("reports").mkdir(exist_ok=True)
     evaluation = {"checkpoint": sha256(Path("checkpoints/checkpoint.json"))[:12], **figures(**values)}
@@ -126,6 +126,13 @@ def test_where_the_split_changed_it_is_said_that_they_cannot_be_compared(here):
     train(1)
     became, told = train(2, accepted=1.0, split={"val": 0.2})
     assert "model v2 kept, not promoted: cannot be compared with v1: curate.split has changed since" in became
+    assert "judging" not in told
+
+
+def test_a_model_that_this_code_cannot_read_is_not_compared_with(here):
+    train(1, schema=1)
+    became, told = train(2, accepted=1.0, test_set="other faces")
+    assert "model v2 kept, not promoted: cannot be compared with v1, which an earlier facemask made" in became
     assert "judging" not in told
 
 

@@ -63,11 +63,12 @@ def write_pack(folder, counts, seed=0):
         for split in packed.SPLITS:
             name = packed.set_name(domain, split)
             images[name] = count = counts.get(name, 0)
-            to_images, to_regions, to_faces = packed.array_paths(folder, name)
-            regions = np.zeros((count, LOAD_PX, LOAD_PX), np.uint8)
-            regions[:, 18:32, 8:28] = 255
+            to_images, to_guides, to_faces = packed.array_paths(folder, name)
+            guides = np.zeros((count, LOAD_PX, LOAD_PX, 2), np.uint8)
+            guides[:, 18:32, 8:28, 0] = 255
+            guides[:, 25:28, 14:22, 1] = 176  # a mouth
             np.save(to_images, rng.integers(0, 256, (count, LOAD_PX, LOAD_PX, 3), np.uint8))
-            np.save(to_regions, regions)
+            np.save(to_guides, guides)
             packed.write_faces(to_faces, [f"{name}/{place}" for place in range(count)], [0.0] * count)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, LOAD_PX, "m" * 64, images, "CC BY-NC-SA 4.0"))
     return folder

@@ -35,7 +35,7 @@ def test_another_seed_and_another_domain_give_another_order():
 
 def heads(*yaws):
     nothing = np.zeros((len(yaws), 1, 1, 3), np.uint8)
-    return PackedSet(nothing, nothing[..., 0], [str(yaw) for yaw in yaws], np.array(yaws, np.float32))
+    return PackedSet(nothing, nothing[..., :2], [str(yaw) for yaw in yaws], np.array(yaws, np.float32))
 
 
 def test_turned_heads_are_shown_as_often_as_the_other_domain_has_them():
@@ -67,11 +67,17 @@ def test_a_dye_is_a_pure_function_of_seed_and_position():
     assert not dyes(1, range(20)).equal(dyes(2, range(20)))
 
 
-def test_the_region_is_cropped_and_mirrored_with_its_image(tmp_path, pack):
+def test_the_guide_is_cropped_and_mirrored_with_its_image(tmp_path, pack):
     packed = read_set(pack, "masked", "train")
-    marked = replace(packed, images=packed.regions[..., None].repeat(3, axis=3))
-    images, regions = training_batch(marked, ALL, "masked", 0, range(30), 32)
-    assert torch.equal((images[:, :1] + 1) / 2, regions)
+    marked = replace(packed, images=np.concatenate([packed.guides, packed.guides[..., :1]], axis=3))
+    images, guides = training_batch(marked, ALL, "masked", 0, range(30), 32)
+    assert torch.allclose((images[:, :2] + 1) / 2, guides, atol=1e-6)
+
+
+def test_scaled_down_the_region_stays_all_or_nothing_and_the_drawing_does_not(pack):
+    _, guides = whole_batch(read_set(pack, "masked", "train"), [0, 1], 16)
+    assert set(guides[:, 0].unique().tolist()) == {0, 1}
+    assert len(guides[:, 1].unique()) > 2
 
 
 def test_crops_move_and_about_half_are_mirrored(pack):

@@ -66,9 +66,9 @@ def test_evaluation_opens_test_images_only(trained, pack, monkeypatch):
 
 
 def test_an_empty_test_set_is_told_in_one_line(trained, pack):
-    images, regions, faces = packed.array_paths(pack, "unmasked_test")
+    images, guides, faces = packed.array_paths(pack, "unmasked_test")
     np.save(images, np.load(images)[:0])
-    np.save(regions, np.load(regions)[:0])
+    np.save(guides, np.load(guides)[:0])
     packed.write_faces(faces, [], [])
     with pytest.raises(FacemaskError, match="no unmasked test faces"):
         judge(pack)

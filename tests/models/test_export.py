@@ -40,10 +40,10 @@ def test_onnx_runtime_gives_what_pytorch_gives_for_any_number_of_faces(made, dir
     generator = load_generators(made)[0][f"generator_{direction}"]
     session = open_session(OUT)
     for faces in (1, 5):
-        images, regions = torch.rand(faces, 3, 32, 32) * 2 - 1, (torch.rand(faces, 1, 32, 32) > 0.5).float()
+        images, guides = torch.rand(faces, 3, 32, 32) * 2 - 1, (torch.rand(faces, 2, 32, 32) > 0.5).float()
         with torch.inference_mode():
-            wanted = generator(images, regions)
-        given = session.run(["painted", "matte"], {"image": images.numpy(), "region": regions.numpy()})
+            wanted = generator(images, guides)
+        given = session.run(["painted", "matte"], {"image": images.numpy(), "guide": guides.numpy()})
         for one, other in zip(wanted, given, strict=True):
             np.testing.assert_allclose(one.numpy(), other, atol=1e-3)
 

@@ -35,13 +35,14 @@ def test_the_judge_of_plain_faces_that_guided_makes_sees_no_stroke_finer_than_64
     assert not torch.allclose(judge(image), judge(image + stroke.abs()), atol=1e-4)
 
 
+@pytest.mark.parametrize("direction", ["mask", "unmask"])
 @pytest.mark.parametrize("kind", ["guided", "resnet"])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (48, 64)])
-def test_a_generator_keeps_the_shape(kind, height, width):
-    image, region = torch.rand(2, 3, height, width) * 2 - 1, torch.ones(2, 1, height, width)
-    painted, matte = make_generator(kind, 4, 1)(image, region)
+def test_a_generator_keeps_the_shape(kind, direction, height, width):
+    image, guide = torch.rand(2, 3, height, width) * 2 - 1, torch.ones(2, 2, height, width)
+    painted, matte = make_generator(kind, direction, 4, 1)(image, guide)
     assert painted.shape == image.shape
-    assert matte.shape == region.shape
+    assert matte.shape == guide[:, :1].shape
     assert painted.abs().max() <= 1
 
 
@@ -56,22 +57,43 @@ def test_the_guided_output_equals_the_input_to_the_bit_where_the_matte_is_0():
 
 def test_the_untrained_guided_generator_paints_inside_the_region_first():
     torch.manual_seed(0)
-    region = torch.zeros(1, 1, 32, 32)
-    region[..., 16:, :] = 1
-    _, matte = make_generator("guided", 4, 1)(torch.zeros(1, 3, 32, 32), region)
+    guide = torch.zeros(1, 2, 32, 32)
+    guide[:, 0, 16:] = 1
+    _, matte = make_generator("guided", "mask", 4, 1)(torch.zeros(1, 3, 32, 32), guide)
     assert matte[..., 19:, :].min() > 0.95
     assert matte[..., :13, :].max() < 0.05
     assert 0.3 < matte[..., 16, :].mean() < 0.7  # at the edge it is open which
 
 
+def told(direction, **changed):
+    """What the guided generator paints on a picture by a guide, with or without more to go by."""
+    torch.manual_seed(0)
+    generator = make_generator("guided", direction, 4, 1)
+    given = {"image": torch.rand(1, 3, 32, 32), "guide": torch.zeros(1, 2, 32, 32)} | changed
+    return generator(**given)[0]
+
+
+def test_a_mask_is_taken_off_by_the_drawing_of_the_face():
+    image, guide = torch.rand(1, 3, 32, 32), torch.zeros(1, 2, 32, 32)
+    guide[:, 1, 20:24, 10:20] = 0.7
+    assert not torch.equal(told("unmask", image=image), told("unmask", image=image, guide=guide))
+    assert torch.equal(told("mask", image=image), told("mask", image=image, guide=guide))  # a mouth under a mask
+
+
+def test_a_mask_is_put_on_in_the_colours_that_are_given():
+    image, cloth = torch.rand(1, 3, 32, 32), torch.ones(1, 4, 32, 32)
+    assert not torch.equal(told("mask", image=image), told("mask", image=image, cloth=cloth))
+    assert torch.equal(told("mask", image=image), told("mask", image=image, cloth=torch.zeros_like(cloth)))
+
+
 def test_weights_start_from_a_normal_distribution_of_width_one_fiftieth():
     torch.manual_seed(0)
-    generator = make_generator("resnet", 16, 2)
+    generator = make_generator("resnet", "mask", 16, 2)
     weights = torch.cat([value.flatten() for name, value in generator.named_parameters() if "weight" in name])
     assert abs(float(weights.detach().std()) - 0.02) < 0.0005
     assert all(not value.any() for name, value in generator.named_parameters() if "bias" in name)
 
 
 def test_the_guided_generator_has_no_transposed_convolution():
-    layers = [type(layer) for layer in GuidedGenerator(4, 1).modules()]
+    layers = [type(layer) for layer in GuidedGenerator("mask", 4, 1).modules()]
     assert torch.nn.ConvTranspose2d not in layers

@@ -106,6 +106,14 @@ def test_networks_of_other_shapes_start_fresh_and_the_log_says_why(promoted, tin
     assert weights("out/checkpoints") == weights("cold/checkpoints")
 
 
+def test_a_model_of_an_earlier_facemask_is_not_started_from_and_the_log_says_why(promoted, tiny, capsys):
+    path = REGISTRY / "v1/checkpoint.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 1}))
+    start(WARM, REGISTRY, START)
+    go_on(tiny)
+    assert "model v1 is of another facemask (schema 1, not 2): starting from fresh weights" in capsys.readouterr().out
+
+
 def test_where_no_model_is_promoted_training_starts_fresh(pack, tiny):
     start(WARM, REGISTRY, START)
     assert json.loads((START / "start.json").read_text()) == {"model": None, "checkpoint": None}

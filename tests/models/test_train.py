@@ -126,9 +126,9 @@ def test_weights_that_are_no_numbers_are_never_saved(pack, tiny, monkeypatch):
 
 
 def test_an_empty_domain_is_told_in_one_line(pack, tiny):
-    images, regions, faces = packed.array_paths(PACK, "masked_train")
+    images, guides, faces = packed.array_paths(PACK, "masked_train")
     np.save(images, np.load(images)[:0])
-    np.save(regions, np.load(regions)[:0])
+    np.save(guides, np.load(guides)[:0])
     packed.write_faces(faces, [], [])
     with pytest.raises(FacemaskError, match="no masked faces to train on") as caught:
         run(tiny, "out")

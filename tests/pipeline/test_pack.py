@@ -27,17 +27,25 @@ def test_the_pack_says_how_far_each_head_is_turned(sample_workspace):
     assert faces.yaws.tolist() == yaws[faces.image_ids].tolist()
 
 
-def test_images_and_regions_have_the_load_size(sample_workspace):
+def test_images_and_guides_have_the_load_size(sample_workspace):
     px = read_info(sample_workspace / "data/train").load_px
     faces = read_set(sample_workspace / "data/train", "masked", "train")
-    assert faces.images.shape == (len(faces), px, px, 3) and faces.regions.shape == (len(faces), px, px)
+    assert faces.images.shape == (len(faces), px, px, 3) and faces.guides.shape == (len(faces), px, px, 2)
 
 
 def test_a_region_lies_over_the_lower_face(sample_workspace):
-    regions = read_set(sample_workspace / "data/train", "unmasked", "train").regions
+    regions = read_set(sample_workspace / "data/train", "unmasked", "train").guides[..., 0]
     upper, lower = np.split(regions[:, : regions.shape[1] // 2 * 2], 2, axis=1)
     assert (lower > 0).mean() > 3 * (upper > 0).mean()
     assert (regions > 0).mean(axis=(1, 2)).min() > 0.05
+
+
+def test_a_drawing_shows_a_mouth_in_the_lower_face(sample_workspace):
+    for domain in ("unmasked", "masked"):
+        guides = read_set(sample_workspace / "data/train", domain, "train").guides
+        lips = guides[..., 1] > 130
+        assert lips.any(axis=(1, 2)).all()
+        assert (guides[..., 0][lips] == 255).mean() > 0.95
 
 
 def test_packed_again_it_is_the_same_to_the_bit(sample_workspace, tmp_path):
@@ -54,9 +62,9 @@ def test_a_wide_photo_is_cut_to_its_middle_and_the_region_moves_with_it():
     buffer = io.BytesIO()
     Image.fromarray(wide).save(buffer, "PNG")
     points = np.full((478, 2), 0.5, np.float32) + np.random.default_rng(0).normal(0, 0.02, (478, 2)).astype(np.float32)
-    image, region = square(buffer.getvalue(), points, 32)
+    image, guide = square(buffer.getvalue(), points, 32)
     assert image.min() > 150  # nothing of the black sides, save Lanczos's ripple
-    rows, columns = np.nonzero(region)
+    rows, columns = np.nonzero(guide[..., 0])
     assert (rows.mean(), columns.mean()) == pytest.approx((16, 16), abs=3)
 
 
@@ -64,7 +72,7 @@ def test_a_pack_of_another_schema_is_refused(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
     info = json.loads((tmp_path / "train/pack.json").read_text())
     (tmp_path / "train/pack.json").write_text(json.dumps(info | {"schema": 0}))
-    with pytest.raises(FacemaskError, match="schema 0, not 2"):
+    with pytest.raises(FacemaskError, match="schema 0, not 3"):
         read_info(tmp_path / "train")
 
 
