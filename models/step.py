@@ -22,7 +22,7 @@ from models.zones import cloth, core, dilated, region_of
 
 # Weight of the adversarial loss of faces whose mask is taken off, guided only: with 1, as in eq. 3, what D_X takes for
 # real are coloured rings and scribbles rather than mouths (docs/models.md).
-_TAKING_OFF = 0.15
+_TAKING_OFF = 0.05
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class GeneratorObjective(nn.Module):
     def forward(
         self, plain: Tensor, plain_guides: Tensor, masked: Tensor, masked_guides: Tensor, given: Tensor
     ) -> dict[str, Tensor]:
-        """Images (B, 3, H, W), guides (B, 2, H, W) of both domains -> each term, their sum `total`, what D is shown.
+        """Images (B, 3, H, W), guides (B, 2, H, W) of both domains -> each term, their sum `total`, the two fakes.
 
         `given` is what the identity loss shows F instead of x: x itself, as the paper has it, or x in another's mask.
         """
@@ -71,13 +71,8 @@ class GeneratorObjective(nn.Module):
             back_masked, _ = self.mask(fake_plain.detach(), masked_guides, cloth(masked, masked_regions))  # G(F(y), z)
         else:
             back_masked, _ = self.mask(fake_plain, masked_guides)  # G(F(y))
-        uncovered, uncovered_regions = fake_plain, masked_regions
-        if self.guided and params.lambda_identity:
-            # F(x in a mask) too: its answer is known, which keeps F from what D_X takes for real and is no face.
-            uncovered = _in_turn(fake_plain, taken_off[count:])
-            uncovered_regions = _in_turn(masked_regions, plain_regions)
-        scores_masked, scores_plain = judge_masked(fake_masked), judge_plain(uncovered)
-        weights = self.weights(plain_regions, scores_masked), self.weights(uncovered_regions, scores_plain)
+        scores_masked, scores_plain = judge_masked(fake_masked), judge_plain(fake_plain)
+        weights = self.weights(plain_regions, scores_masked), self.weights(masked_regions, scores_plain)
         terms = {
             "adversarial": losses.adversarial(scores_masked, params.loss, weights[0])
             + (_TAKING_OFF if self.guided else 1) * losses.adversarial(scores_plain, params.loss, weights[1]),
@@ -95,7 +90,7 @@ class GeneratorObjective(nn.Module):
             total = total + params.lambda_matte * (terms["matte"] + terms["bare"])
         # With the region that each was made by: so the pool holds both.
         shown_masked = torch.cat([fake_masked.detach(), plain_regions], dim=1)
-        shown_plain = torch.cat([uncovered.detach(), uncovered_regions], dim=1)
+        shown_plain = torch.cat([fake_plain.detach(), masked_regions], dim=1)
         return {**terms, "total": total, "fake_masked": shown_masked, "fake_plain": shown_plain}
 
 
@@ -127,11 +122,6 @@ class DiscriminatorObjective(nn.Module):
         of_real, of_fake = scores[: len(real)], scores[len(real) :]
         weights_real, weights_fake = self.weights(regions, of_real), self.weights(shown[:, 3:], of_fake)
         return losses.discrimination(of_real, of_fake, self.loss, weights_real, weights_fake)
-
-
-def _in_turn(one: Tensor, other: Tensor) -> Tensor:
-    """(B, ...) and (B, ...) -> (2B, ...), by turns: so that a batch split over processes keeps its order."""
-    return torch.stack([one, other], dim=1).flatten(0, 1)
 
 
 def _weights(params: TrainParams) -> Callable[[Tensor, Tensor], Tensor | None]:
