@@ -86,3 +86,12 @@ def bare(image: Tensor, fake: Tensor, inside: Tensor) -> Tensor:
     """
     distance = (fake - image).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()  # Euclidean, of colours in [-1, 1]
     return (functional.relu(1 - distance / _OTHER_COLOUR) * inside).mean()
+
+
+def kept(image: Tensor, fake: Tensor, visible: Tensor) -> Tensor:
+    """How far a fake is from its photo where `visible` (B, 1, H, W) is 1 (ours, not the paper's).
+
+    Of a real masked face this much of the answer is known: what no mask covers stays. It gives the rest its light and
+    its skin's colour, where nothing else holds them.
+    """
+    return functional.l1_loss(fake * visible, image * visible)

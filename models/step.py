@@ -18,11 +18,11 @@ from models.machine import Machine
 from models.params import TrainParams
 from models.tracking import Row
 from models.worn import worn
-from models.zones import cloth, core, dilated, region_of
+from models.zones import cloth, core, covered, dilated, hanging, region_of
 
 # Weight of the adversarial loss of faces whose mask is taken off, guided only: with 1, as in eq. 3, what D_X takes for
 # real are coloured rings and scribbles rather than mouths (docs/models.md).
-_TAKING_OFF = 0.05
+_TAKING_OFF = 0.15
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,12 @@ class GeneratorObjective(nn.Module):
             back_masked, _ = self.mask(fake_plain.detach(), masked_guides, cloth(masked, masked_regions))  # G(F(y), z)
         else:
             back_masked, _ = self.mask(fake_plain, masked_guides)  # G(F(y))
-        scores_masked, scores_plain = judge_masked(fake_masked), judge_plain(fake_plain)
-        weights = self.weights(plain_regions, scores_masked), self.weights(masked_regions, scores_plain)
+        uncovered, uncovered_regions = fake_plain, masked_regions
+        if self.guided and params.lambda_identity:
+            # Of F, D_X judges what has an answer, x in another's mask: without one, F goes wherever D_X errs.
+            uncovered, uncovered_regions = taken_off[count:], plain_regions
+        scores_masked, scores_plain = judge_masked(fake_masked), judge_plain(uncovered)
+        weights = self.weights(plain_regions, scores_masked), self.weights(uncovered_regions, scores_plain)
         terms = {
             "adversarial": losses.adversarial(scores_masked, params.loss, weights[0])
             + (_TAKING_OFF if self.guided else 1) * losses.adversarial(scores_plain, params.loss, weights[1]),
@@ -84,13 +88,16 @@ class GeneratorObjective(nn.Module):
             total = total + params.lambda_cycle * params.lambda_identity * terms["identity"]
         if self.guided:
             # A mask that is put on ends somewhere in the region's edge; one that is taken off must go as a whole.
+            under = covered(masked, masked_regions)
+            gone = under * hanging(masked_regions)
             terms["matte"] = losses.matte(matte_on[:count], core(plain_regions), dilated(plain_regions))
-            terms["matte"] = terms["matte"] + losses.matte(matte_off[:count], masked_regions, dilated(masked_regions))
+            terms["matte"] = terms["matte"] + losses.matte(matte_off[:count], gone, dilated(masked_regions))
             terms["bare"] = losses.bare(plain, fake_masked, core(plain_regions))
-            total = total + params.lambda_matte * (terms["matte"] + terms["bare"])
+            terms["kept"] = losses.kept(masked, fake_plain, 1 - under)
+            total = total + params.lambda_matte * (terms["matte"] + terms["bare"]) + params.lambda_cycle * terms["kept"]
         # With the region that each was made by: so the pool holds both.
         shown_masked = torch.cat([fake_masked.detach(), plain_regions], dim=1)
-        shown_plain = torch.cat([fake_plain.detach(), masked_regions], dim=1)
+        shown_plain = torch.cat([uncovered.detach(), uncovered_regions], dim=1)
         return {**terms, "total": total, "fake_masked": shown_masked, "fake_plain": shown_plain}
 
 
@@ -193,7 +200,7 @@ def train_step(
         )
     discriminator.backward()
 
-    terms = {name: made[name] for name in ("adversarial", "cycle", "identity", "matte", "bare") if name in made}
+    terms = {name: made[name] for name in ("adversarial", "cycle", "identity", "matte", "bare", "kept") if name in made}
     terms["discriminator"] = discriminator
     values = group.mean(torch.stack([value.detach() for value in terms.values()])).tolist()  # one wait for the device
     return dict(zip(terms, values, strict=True))

@@ -46,6 +46,18 @@ def mask_in(image: Tensor, region: Tensor) -> Tensor:
     return torch.maximum(inside, dilated(region) * filled)
 
 
+def covered(image: Tensor, region: Tensor) -> Tensor:
+    """`mask_in`, grown by 1/32 of the image's side, for its seams and edges of another colour: (B, 1, H, W)."""
+    return _grown(mask_in(image, region), max(1, image.shape[-1] // 32)) * dilated(region)
+
+
+def hanging(region: Tensor) -> Tensor:
+    """The region, and below its middle the dilated one: where a mask may hang, and no eyes are."""
+    rows = region.sum(dim=3, keepdim=True)
+    lower = (rows.cumsum(dim=2) > rows.sum(dim=2, keepdim=True) / 2).float()  # (B, 1, H, 1)
+    return torch.maximum(region, dilated(region) * lower)
+
+
 def cloth(image: Tensor, region: Tensor) -> Tensor:
     """The mask in a picture, blurred over an eighth of its side: (B, 4, H, W), its colours in [0, 1] times how much of
     it is there, and how much, 0-1.

@@ -64,3 +64,9 @@ def test_a_bare_patch_is_pushed_to_another_colour():
     fake = torch.full((1, 3, 1, 1), 0.01, requires_grad=True)
     losses.bare(image, fake, inside).backward()
     assert fake.grad is not None and (fake.grad < 0).all()
+
+
+def test_only_what_is_seen_must_be_kept():
+    image, visible = torch.zeros(1, 3, 1, 4), torch.tensor([1.0, 1.0, 0.0, 0.0]).view(1, 1, 1, 4)
+    fake = torch.tensor([0.5, 0.0, 0.5, 0.0]).expand(1, 3, 1, 4)
+    assert losses.kept(image, fake, visible).item() == pytest.approx(0.5 / 4)

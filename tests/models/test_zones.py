@@ -1,6 +1,6 @@
 import torch
 
-from models.zones import cloth, core, dilated, expected, mask_in
+from models.zones import cloth, core, covered, dilated, expected, hanging, mask_in
 
 
 def square(side):
@@ -57,3 +57,16 @@ def test_the_cloth_shows_no_fold():
 
 def test_where_there_is_no_region_there_is_no_cloth():
     assert not cloth(torch.ones(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)).any()
+
+
+def test_what_is_covered_reaches_over_the_masks_edges_and_stays_near_the_face():
+    found = covered(masked_face(), square(64))[0, 0]
+    assert found[19:52, 15:49].all()
+    assert not found[:14].any() and not found[dilated(square(64))[0, 0] == 0].any()
+
+
+def test_a_mask_hangs_over_the_regions_lower_edge_and_not_over_the_eyes():
+    found = hanging(square(64))[0, 0]
+    assert found[48:52, 16:48].all()
+    assert not found[:16].any()
+    assert (found[square(64)[0, 0] == 1] == 1).all()
