@@ -63,7 +63,7 @@ def register_trained(log: Log) -> str | None:
                 f"cannot be compared with {old.name}: curate.split has changed since, so that {old.name} may have been "
                 "trained on today's test faces"
             )
-        elif _schema(old) != trained.get("schema"):
+        elif old.basis != new.basis and _schema(old) != trained.get("schema"):
             verdict = f"cannot be compared with {old.name}, which an earlier facemask made and this one cannot read"
         else:
             old = _on_the_same_faces(old, new, log)
