@@ -16,10 +16,11 @@ from models.data import spread, to_pixels, whole_batch
 from models.fid import INCEPTION, STUDY_FID, fidelity
 from models.identity import distances
 from models.kid import kid
+from models.masks import cloth, mask_in
 from models.measures import psnr, share
 from models.params import EvaluateParams
 from models.samples import grid, write_png
-from models.zones import cloth, core, dilated, region_of
+from models.zones import core, dilated, region_of
 from pipeline.errors import FacemaskError
 from pipeline.files import replace_folder, sha256, write_json
 from pipeline.packed import PackedSet, read_set
@@ -139,7 +140,7 @@ def _through(there: nn.Module, back: nn.Module, packed: PackedSet, params: Evalu
         images, guides = whole_batch(packed, indices[start : start + params.batch_size], image_px)
         regions = region_of(guides)
         fakes, mattes = there(images, guides)
-        backs, _ = back(fakes, guides, cloth(images, regions))
+        backs, _ = back(fakes, guides, cloth(images, mask_in(images, regions)))
         outside = 1 - dilated(regions)
         found.fakes += list(to_pixels(fakes))
         found.backs += list(to_pixels(backs))

@@ -100,7 +100,7 @@ class GuidedGenerator(nn.Module):
     painting starts in the right place. A resize and a convolution upsample without a checkerboard.
 
     What the image cannot tell comes in beside it. Taking off: the drawing of nose, mouth and jaw, which a mask hides.
-    Putting on: colour and outline of the mask that was there, where one was (`models.zones.cloth`); else zeros, and the
+    Putting on: colour and outline of the mask that was there, where one was (`models.masks.cloth`); else zeros, and the
     generator chooses. So the mask need not be written into the bare face to come back, as Almahairi et al. 2018
     (arXiv 1802.10151) have a latent code for what one domain has and the other has not.
     """
@@ -121,7 +121,7 @@ class GuidedGenerator(nn.Module):
     def paint(self, image: Tensor, guide: Tensor, cloth: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W).
 
-        `cloth` (B, 4, H, W) is what `models.zones.cloth` found where a mask was.
+        `cloth` (B, 4, H, W) is what `models.masks.cloth` found where a mask was.
         """
         region = region_of(guide)
         if cloth is None:

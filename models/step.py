@@ -15,10 +15,11 @@ from models.checkpoint import TrainingState
 from models.data import POOL, dyes, stream
 from models.group import Group
 from models.machine import Machine
+from models.masks import cloth, covered, mask_in
 from models.params import TrainParams
 from models.tracking import Row
 from models.worn import worn
-from models.zones import cloth, core, covered, dilated, hanging, region_of
+from models.zones import core, dilated, hanging, region_of
 
 # Weight of the adversarial loss of faces whose mask is taken off, guided only: with 1, as in eq. 3, what D_X takes for
 # real are coloured rings and scribbles rather than mouths, and with .15 still strokes (docs/models.md).
@@ -68,7 +69,8 @@ class GeneratorObjective(nn.Module):
         back_plain, _ = self.unmask(fake_masked, plain_guides)  # F(G(x))
         if self.guided:
             # F hears nothing of the way back, or it writes the mask onto the face for G to read: G is told its colours.
-            back_masked, _ = self.mask(fake_plain.detach(), masked_guides, cloth(masked, masked_regions))  # G(F(y), z)
+            there = mask_in(masked, masked_regions)
+            back_masked, _ = self.mask(fake_plain.detach(), masked_guides, cloth(masked, there))  # G(F(y), z)
         else:
             back_masked, _ = self.mask(fake_plain, masked_guides)  # G(F(y))
         uncovered, uncovered_regions = fake_plain, masked_regions
@@ -88,7 +90,7 @@ class GeneratorObjective(nn.Module):
             total = total + params.lambda_cycle * params.lambda_identity * terms["identity"]
         if self.guided:
             # A mask that is put on ends somewhere in the region's edge; one that is taken off must go as a whole.
-            under = covered(masked, masked_regions)
+            under = covered(there, masked_regions)
             gone = under * hanging(masked_regions)
             terms["matte"] = losses.matte(matte_on[:count], core(plain_regions), dilated(plain_regions))
             terms["matte"] = terms["matte"] + losses.matte(matte_off[:count], gone, dilated(masked_regions))

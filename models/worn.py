@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from models.zones import mask_in
+from models.masks import mask_in
 
 
 @torch.no_grad()
