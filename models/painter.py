@@ -12,13 +12,16 @@ from torch import nn
 from models import checkpoint
 from models.data import to_tensors
 from models.machine import has_bf16_units
-from models.params import Direction
+from models.params import Direction, GeneratorKind
 from pipeline.finder import MAX_FACES, find_faces
 from pipeline.framing import frame_of, framed, put_back
 from pipeline.landmarker import kept_landmarker
 from pipeline.measure import LOW_CONFIDENCE, second_try
 
 _FACES_AT_ONCE = 16  # in one pass of the generator: bounds the memory
+# Share of the frame's side over which paint fades to its edge. Plain CycleGAN's is all over the frame; the guided one's
+# reaches the edge where a mask hangs below the chin, and must go there too.
+_FADE: dict[GeneratorKind, float] = {"resnet": 1 / 16, "guided": 1 / 64}
 
 
 def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction) -> tuple[NDArray[np.uint8], int]:
@@ -43,7 +46,7 @@ def _paint(
     direction: Direction,
 ) -> None:
     """Paint some faces into `painted`; all are read from `pixels`, so that each sees its neighbour as it was."""
-    generator, side, device = _generator(folder, direction)
+    generator, side, fade, device = _generator(folder, direction)
     bf16 = has_bf16_units(device.type == "cuda")  # twice as fast; two levels of 255 off at most
     frames = [frame_of(points) for points in faces]
     cut = [framed(pixels, points, frame, side) for points, frame in zip(faces, frames, strict=True)]
@@ -52,12 +55,13 @@ def _paint(
         paint, mattes = generator.paint(images.to(device), guides.to(device))  # type: ignore[operator]
     colours = ((paint + 1) * 127.5).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     for frame, colour, matte in zip(frames, colours, mattes[:, 0].cpu().numpy(), strict=True):
-        put_back(painted, colour, matte, frame)
+        put_back(painted, colour, matte, frame, fade)
 
 
 @cache
-def _generator(folder: Path, direction: Direction) -> tuple[nn.Module, int, torch.device]:
-    """This process's generator, the side of its pictures, px, and where it runs."""
+def _generator(folder: Path, direction: Direction) -> tuple[nn.Module, int, float, torch.device]:
+    """This process's generator, the side of its pictures, px, how its paint fades, and where it runs."""
     generators, info = checkpoint.load_generators(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return generators[f"generator_{direction}"].to(device), cast(int, info.params["image_px"]), device
+    side, fade = cast(int, info.params["image_px"]), _FADE[cast(GeneratorKind, info.params["generator"])]
+    return generators[f"generator_{direction}"].to(device), side, fade, device

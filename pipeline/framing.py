@@ -13,7 +13,6 @@ from pipeline.cover import FFHQ_TO_CROP, alignment
 from pipeline.crops import cut_out
 from pipeline.guide import face_guide
 
-_FEATHER = 1 / 16  # share of the square: towards its edge what was painted fades, lest the edge be seen
 _FAINT = 0.02  # a matte below this is none: so all else in the photo stays as it was
 
 
@@ -34,11 +33,16 @@ def framed(
 
 
 def put_back(
-    pixels: NDArray[np.uint8], paint: NDArray[np.float32], matte: NDArray[np.float32], frame: NDArray[np.float64]
+    pixels: NDArray[np.uint8],
+    paint: NDArray[np.float32],
+    matte: NDArray[np.float32],
+    frame: NDArray[np.float64],
+    fade: float,
 ) -> None:
     """Paint a photo (H, W, 3) in place: paint (S, S, 3), 0-255, through matte (S, S), 0-1, both in the face's frame.
 
-    The matte is brought to the photo's own size, and each pixel where it is none stays the very same.
+    The matte is brought to the photo's own size, and each pixel where it is none stays the very same. Towards the
+    frame's edge what was painted fades, over `fade` of its side, lest the edge be seen.
     """
     side = matte.shape[0]
     scale = side * float(np.hypot(*frame[:, 0]))  # the square's px for one of the photo's
@@ -48,7 +52,7 @@ def put_back(
             np.asarray(cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA), np.float32)
             for plane in (matte, paint)
         )
-    matte = matte * _window(side)
+    matte = matte * _window(side, fade)
     left, top, right, bottom = _box(frame, *pixels.shape[1::-1])
     if left >= right or top >= bottom:
         return
@@ -71,10 +75,10 @@ def _between_centres(frame: NDArray[np.float64], side: int) -> NDArray[np.float6
     return np.column_stack([turn, turn @ (0.5, 0.5) + shift - 0.5])
 
 
-def _window(side: int) -> NDArray[np.float32]:
+def _window(side: int, fade: float) -> NDArray[np.float32]:
     """(side, side): 1 inside, falling to 0 in the outermost px."""
     places = np.arange(side)
-    ramp = np.clip(np.minimum(places, places[::-1]) / max(1.0, _FEATHER * side), 0, 1)
+    ramp = np.clip(np.minimum(places, places[::-1]) / max(1.0, fade * side), 0, 1)
     return np.minimum.outer(ramp, ramp).astype(np.float32)
 
 

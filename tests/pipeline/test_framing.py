@@ -45,14 +45,14 @@ FRAMES = {
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 def test_a_shut_matte_leaves_every_pixel(frame):
     pixels = photo()
-    put_back(pixels, np.full((SIDE, SIDE, 3), 255, np.float32), np.full((SIDE, SIDE), 0.01, np.float32), frame)
+    put_back(pixels, np.full((SIDE, SIDE, 3), 255, np.float32), np.full((SIDE, SIDE), 0.01, np.float32), frame, 1 / 16)
     assert (pixels == photo()).all()
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
 def test_outside_the_frame_every_pixel_stays(frame):
     pixels = photo()
-    put_back(pixels, np.full((SIDE, SIDE, 3), 255, np.float32), np.ones((SIDE, SIDE), np.float32), frame)
+    put_back(pixels, np.full((SIDE, SIDE, 3), 255, np.float32), np.ones((SIDE, SIDE), np.float32), frame, 1 / 16)
     rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
     places = np.dstack([columns + 0.5, rows + 0.5]) @ frame[:, :2].T + frame[:, 2]
     outside = ((places < 0) | (places > 1)).any(axis=2)
@@ -60,12 +60,21 @@ def test_outside_the_frame_every_pixel_stays(frame):
     assert (pixels != photo()).any()
 
 
+@pytest.mark.parametrize("fade", [1 / 16, 1 / 4])
+def test_paint_is_whole_but_where_it_fades_to_the_frame_s_edge(fade):
+    pixels, frame = np.zeros((200, 200, 3), np.uint8), np.array([[1 / 200, 0, 0], [0, 1 / 200, 0]])
+    put_back(pixels, np.full((SIDE, SIDE, 3), 255, np.float32), np.ones((SIDE, SIDE), np.float32), frame, fade)
+    reach = round(200 * fade) + 4
+    assert (pixels[reach:-reach, reach:-reach] == 255).all()
+    assert (pixels[: reach // 2] < 255).all()
+
+
 def test_what_is_cut_out_and_put_back_unchanged_gives_the_photo_again():
     smooth = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (480, 640, 3)).astype(np.uint8), (0, 0), 9)
     frame = FRAMES["turned"]
     cut, _ = framed(smooth, moved(face(), 200, 20, (200, 100)), frame, 192)
     back = smooth.copy()
-    put_back(back, cut.astype(np.float32), np.ones((192, 192), np.float32), frame)
+    put_back(back, cut.astype(np.float32), np.ones((192, 192), np.float32), frame, 1 / 16)
     assert np.abs(back.astype(int) - smooth).max() <= 2
 
 
