@@ -28,7 +28,7 @@ from models.tracking import Row
 from pipeline.errors import FacemaskError
 from pipeline.files import sha256
 
-SCHEMA = 2
+SCHEMA = 3
 JSON_NAME = "checkpoint.json"
 STATE_NAME = "state.pt"
 HISTORY_NAME = "history.json"

@@ -16,8 +16,9 @@ from models.data import spread, to_pixels, whole_batch
 from models.fid import INCEPTION, STUDY_FID, fidelity
 from models.identity import distances
 from models.kid import kid
-from models.masks import cloth, mask_in
+from models.masks import hint
 from models.measures import psnr, share
+from models.params import Direction as WayBack
 from models.params import EvaluateParams
 from models.samples import grid, write_png
 from models.zones import core, dilated, region_of
@@ -67,8 +68,8 @@ def _evaluated(params: EvaluateParams, checkpoints: Path, pack: Path) -> tuple[d
     mask, unmask = generators["generator_mask"], generators["generator_unmask"]
 
     print(f"evaluating {checkpoints} on up to {params.images} test faces a domain", flush=True)
-    on = _through(mask, unmask, sets["unmasked"], params, image_px)
-    off = _through(unmask, mask, sets["masked"], params, image_px)
+    on = _through(mask, unmask, "unmask", sets["unmasked"], params, image_px)
+    off = _through(unmask, mask, "mask", sets["masked"], params, image_px)
 
     # Imported here: landmarks cost seconds, and training must not need them.
     from pipeline.gate import accepted_share
@@ -132,7 +133,9 @@ def _pixels(packed: PackedSet, params: EvaluateParams, image_px: int) -> list[ND
 
 
 @torch.inference_mode()
-def _through(there: nn.Module, back: nn.Module, packed: PackedSet, params: EvaluateParams, image_px: int) -> Direction:
+def _through(
+    there: nn.Module, back: nn.Module, way_back: WayBack, packed: PackedSet, params: EvaluateParams, image_px: int
+) -> Direction:
     """Send test faces there and back, in float32, and measure each."""
     found = Direction([], [], [], [], [], [])
     indices = spread(len(packed), params.images)
@@ -140,7 +143,7 @@ def _through(there: nn.Module, back: nn.Module, packed: PackedSet, params: Evalu
         images, guides = whole_batch(packed, indices[start : start + params.batch_size], image_px)
         regions = region_of(guides)
         fakes, mattes = there(images, guides)
-        backs, _ = back(fakes, guides, cloth(images, mask_in(images, regions)))
+        backs, _ = back(fakes, guides, hint(way_back, images, regions))
         outside = 1 - dilated(regions)
         found.fakes += list(to_pixels(fakes))
         found.backs += list(to_pixels(backs))

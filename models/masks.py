@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.params import Direction
 from models.zones import core, dilated, grown
 
 _ALIKE = 0.6  # Euclidean distance of two colours, each channel from -1 to 1: folds and shades of one cloth
@@ -38,3 +39,12 @@ def cloth(image: Tensor, there: Tensor) -> Tensor:
     for _ in range(2):
         blurred = functional.avg_pool2d(blurred, 2 * reach + 1, stride=1, padding=reach)
     return blurred
+
+
+def hint(way_back: Direction, image: Tensor, region: Tensor) -> Tensor:
+    """What the guided generator of the way back is told of the way there, which began with `image` (B, 3, H, W).
+
+    Putting the mask on again: its `cloth`, (B, 4, H, W). Taking it off again: where it was painted, (B, 1, H, W),
+    which says no more than that it is no real one.
+    """
+    return region if way_back == "unmask" else cloth(image, mask_in(image, region))

@@ -4,8 +4,8 @@ In the paper's letters: c7s1-k is a 7x7 convolution of k filters, dk a 3x3 one o
 block, uk an upsampling by 2, Ck a 4x4 convolution of stride 2. Each is followed by instance norm and ReLU.
 
 Every generator has the same call: (image, guide) -> (painted image, matte), so that training, evaluation and
-export know no kinds; `paint` gives the paint before it is laid over the image. The plain one ignores the guide and
-repaints everything: its matte is 1.
+export know no kinds; on the way back it may get a third argument, a hint of the way there. `paint` gives the paint
+before it is laid over the image. The plain one ignores guide and hint and repaints everything: its matte is 1.
 """
 
 from typing import Literal
@@ -20,6 +20,7 @@ from models.zones import expected, region_of
 # Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 in its core, 0.02 outside, and
 # 0.5 in the band between.
 _MATTE_PRIOR = 4.0
+HINTS: dict[Direction, int] = {"mask": 4, "unmask": 1}  # channels of what is told on the way back
 _COARSE_PX = 64  # side of the image that the coarse discriminator sees
 
 
@@ -67,11 +68,11 @@ class ResnetGenerator(nn.Module):
             nn.Tanh(),
         )
 
-    def paint(self, image: Tensor, guide: Tensor, cloth: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def paint(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W) of ones."""
         return self.layers(image).float(), torch.ones_like(region_of(guide))
 
-    def forward(self, image: Tensor, guide: Tensor, cloth: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same: the paint is the whole picture."""
         return self.paint(image, guide)
 
@@ -99,18 +100,20 @@ class GuidedGenerator(nn.Module):
     The landmarks' lower-face region comes in as a fourth channel and tilts the matte towards itself, so that
     painting starts in the right place. A resize and a convolution upsample without a checkerboard.
 
-    What the image cannot tell comes in beside it. Taking off: the drawing of nose, mouth and jaw, which a mask hides.
-    Putting on: colour and outline of the mask that was there, where one was (`models.masks.cloth`); else zeros, and the
-    generator chooses. So the mask need not be written into the bare face to come back, as Almahairi et al. 2018
-    (arXiv 1802.10151) have a latent code for what one domain has and the other has not.
+    What the image cannot tell comes in beside it. Taking off: the drawing of nose, mouth and jaw, which a mask hides;
+    and on the way back, that the mask is painted, so that what was hidden in it for that way is not sought in real
+    ones. Putting on: on the way back, colour and outline of the mask that was there; else zeros, and the generator
+    chooses. So the mask need not be written into the bare face to come back, as Almahairi et al. 2018 (arXiv
+    1802.10151) have a latent code for what one domain has and the other has not.
     """
 
     def __init__(self, direction: Direction, width: int, blocks: int) -> None:
         super().__init__()
         self.direction = direction
-        told = 1 if direction == "unmask" else 4
+        self.hints = HINTS[direction]
+        drawn = 1 if direction == "unmask" else 0
         self.layers = nn.Sequential(
-            *_encoder(4 + told, width, blocks),
+            *_encoder(4 + drawn + self.hints, width, blocks),
             Doubled(),
             *_normed(nn.Conv2d(4 * width, 2 * width, 3, padding=1, padding_mode="reflect"), 2 * width),
             Doubled(),
@@ -118,21 +121,21 @@ class GuidedGenerator(nn.Module):
             nn.Conv2d(width, 4, 7, padding=3, padding_mode="reflect"),
         )
 
-    def paint(self, image: Tensor, guide: Tensor, cloth: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def paint(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W).
 
-        `cloth` (B, 4, H, W) is what `models.masks.cloth` found where a mask was.
+        `hint` (B, 1 or 4, H, W) is that of `models.masks.hint`, on the way back.
         """
         region = region_of(guide)
-        if cloth is None:
-            cloth = torch.zeros_like(image[:, :1]).expand(-1, 4, -1, -1)
-        told = guide[:, 1:] if self.direction == "unmask" else cloth
-        made = self.layers(torch.cat([image, region, told], dim=1)).float()
+        if hint is None:
+            hint = torch.zeros_like(region).expand(-1, self.hints, -1, -1)
+        shown = guide if self.direction == "unmask" else region
+        made = self.layers(torch.cat([image, shown, hint], dim=1)).float()
         return torch.tanh(made[:, :3]), torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * expected(region) - 1))
 
-    def forward(self, image: Tensor, guide: Tensor, cloth: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same two, with the paint laid over the image."""
-        paint, matte = self.paint(image, guide, cloth)
+        paint, matte = self.paint(image, guide, hint)
         return blend(paint, image, matte), matte
 
 

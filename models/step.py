@@ -15,14 +15,14 @@ from models.checkpoint import TrainingState
 from models.data import POOL, dyes, stream
 from models.group import Group
 from models.machine import Machine
-from models.masks import cloth, covered, mask_in
+from models.masks import cloth, covered, hint, mask_in
 from models.params import TrainParams
 from models.tracking import Row
 from models.worn import worn
-from models.zones import core, dilated, hanging, region_of
+from models.zones import dilated, hanging, region_of, to_cover
 
 # Weight of the adversarial loss of faces whose mask is taken off, guided only: with 1, as in eq. 3, what D_X takes for
-# real are coloured rings and scribbles rather than mouths, and with .15 still strokes (docs/models.md).
+# real are coloured rings and scribbles rather than mouths, and with .15 still strokes (docs/experiments.md).
 _TAKING_OFF = 0.04
 
 
@@ -66,12 +66,13 @@ class GeneratorObjective(nn.Module):
             put_on, matte_on = self.mask(plain, plain_guides)
             taken_off, matte_off = self.unmask(masked, masked_guides)
         fake_masked, fake_plain = put_on[:count], taken_off[:count]
-        back_plain, _ = self.unmask(fake_masked, plain_guides)  # F(G(x))
         if self.guided:
+            back_plain, _ = self.unmask(fake_masked, plain_guides, hint("unmask", plain, plain_regions))  # F(G(x), z)
             # F hears nothing of the way back, or it writes the mask onto the face for G to read: G is told its colours.
             there = mask_in(masked, masked_regions)
             back_masked, _ = self.mask(fake_plain.detach(), masked_guides, cloth(masked, there))  # G(F(y), z)
         else:
+            back_plain, _ = self.unmask(fake_masked, plain_guides)  # F(G(x))
             back_masked, _ = self.mask(fake_plain, masked_guides)  # G(F(y))
         uncovered, uncovered_regions = fake_plain, masked_regions
         if self.guided and params.lambda_identity:
@@ -92,9 +93,9 @@ class GeneratorObjective(nn.Module):
             # A mask that is put on ends somewhere in the region's edge; one that is taken off must go as a whole.
             under = covered(there, masked_regions)
             gone = under * hanging(masked_regions)
-            terms["matte"] = losses.matte(matte_on[:count], core(plain_regions), dilated(plain_regions))
+            terms["matte"] = losses.matte(matte_on[:count], to_cover(plain_regions), dilated(plain_regions))
             terms["matte"] = terms["matte"] + losses.matte(matte_off[:count], gone, dilated(masked_regions))
-            terms["bare"] = losses.bare(plain, fake_masked, core(plain_regions))
+            terms["bare"] = losses.bare(plain, fake_masked, to_cover(plain_regions))
             terms["kept"] = losses.kept(masked, fake_plain, 1 - under)
             total = total + params.lambda_matte * (terms["matte"] + terms["bare"]) + params.lambda_cycle * terms["kept"]
         # With the region that each was made by: so the pool holds both.

@@ -19,6 +19,17 @@ def core(region: Tensor) -> Tensor:
     return 1 - grown(1 - region, max(1, region.shape[-1] // 16))
 
 
+def to_cover(region: Tensor) -> Tensor:
+    """Where a mask that is put on must be: the region without a band of 1/16 of the side above, 1/32 elsewhere.
+
+    Masks differ in where they end above; the far cheek of a turned head, and a small chin, are all within the core's
+    band, and bare they are a mask worn wrongly.
+    """
+    above, beside = max(1, region.shape[-1] // 16), max(1, region.shape[-1] // 32)
+    bare = functional.pad(1 - region, (beside, beside, above, beside))
+    return 1 - functional.max_pool2d(bare, (above + beside + 1, 2 * beside + 1), stride=1)
+
+
 def dilated(region: Tensor) -> Tensor:
     """The region grown by 1/16 of the image's side all around: room for a mask's edges and ear loops."""
     return grown(region, max(1, region.shape[-1] // 16))

@@ -82,8 +82,14 @@ def test_a_mask_is_taken_off_by_the_drawing_of_the_face():
 
 def test_a_mask_is_put_on_in_the_colours_that_are_given():
     image, cloth = torch.rand(1, 3, 32, 32), torch.ones(1, 4, 32, 32)
-    assert not torch.equal(told("mask", image=image), told("mask", image=image, cloth=cloth))
-    assert torch.equal(told("mask", image=image), told("mask", image=image, cloth=torch.zeros_like(cloth)))
+    assert not torch.equal(told("mask", image=image), told("mask", image=image, hint=cloth))
+    assert torch.equal(told("mask", image=image), told("mask", image=image, hint=torch.zeros_like(cloth)))
+
+
+def test_a_mask_is_taken_off_otherwise_where_it_is_known_to_be_painted():
+    image, painted = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
+    assert not torch.equal(told("unmask", image=image), told("unmask", image=image, hint=painted))
+    assert torch.equal(told("unmask", image=image), told("unmask", image=image, hint=torch.zeros_like(painted)))
 
 
 def test_weights_start_from_a_normal_distribution_of_width_one_fiftieth():

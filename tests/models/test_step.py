@@ -10,6 +10,30 @@ from models.step import GeneratorObjective
 from tests.models.conftest import TINY
 
 
+class Heard(torch.nn.Module):
+    """A generator, and the hints that it was given."""
+
+    def __init__(self, generator):
+        super().__init__()
+        self.generator, self.hints = generator, []
+
+    def forward(self, image, guide, hint=None):
+        self.hints.append(hint)
+        return self.generator(image, guide, hint)
+
+
+@pytest.mark.parametrize(("network", "channels"), [("generator_mask", 4), ("generator_unmask", 1)])
+def test_hints_are_given_on_the_way_back_alone(network, channels):
+    params = replace(TINY, generator="guided")
+    networks = make_networks(params)
+    networks[network] = Heard(networks[network])
+    image, guide = torch.rand(2, 3, 32, 32), torch.ones(2, 2, 32, 32)
+    GeneratorObjective(networks, params)(image, guide, image, guide, image)
+    there, back = networks[network].hints
+    assert there is None
+    assert back.shape == (2, channels, 32, 32) and back.any()
+
+
 def learned(kind, network, masked, term="cycle"):
     """One loss's gradient for one generator's weights, with given masked faces and always the same plain ones."""
     params = replace(TINY, generator=kind)

@@ -1,6 +1,6 @@
 import torch
 
-from models.zones import core, dilated, expected, hanging
+from models.zones import core, dilated, expected, hanging, to_cover
 
 
 def square(side):
@@ -19,6 +19,12 @@ def test_a_region_grows_and_shrinks_by_a_sixteenth_of_the_side():
 def test_a_region_at_the_pictures_edge_is_not_shrunk_from_there():
     region = torch.ones(1, 1, 32, 32)
     assert core(region).equal(region)
+
+
+def test_a_mask_must_reach_nearer_to_the_regions_sides_and_chin_than_to_its_upper_edge():
+    found = to_cover(square(64))[0, 0]
+    assert found[20:46, 18:46].all()
+    assert found.sum() == 26 * 28
 
 
 def test_expected_is_sure_in_the_core_and_far_outside_and_unsure_at_the_edge():
