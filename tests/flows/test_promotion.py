@@ -13,6 +13,7 @@ import yaml
 from flows.model_list import list_models, promote
 from flows.promotion import register_trained, worse_figures
 from models import registry
+from models.checkpoint import SCHEMA
 from pipeline.errors import FacemaskError
 from pipeline.files import sha256
 from tests.conftest import demo_params
@@ -43,7 +44,7 @@ def figures(accepted=0.8, still_masked=0.1, test_set="faces", **more):
     return {"test_set": test_set, "mask": {"accepted": accepted, **more}, "unmask": {"still_masked": still_masked}}
 
 
-def train(seed, code="code", split=None, schema=2, **values):
+def train(seed, code="code", split=None, schema=SCHEMA, **values):
     """Leave behind what stages train and evaluate would; gives what becomes of the model, and the lines told."""
     shutil.rmtree("checkpoints", ignore_errors=True)
     Path("checkpoints").mkdir()
