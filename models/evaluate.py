@@ -18,8 +18,7 @@ from models.identity import distances
 from models.kid import kid
 from models.masks import hint
 from models.measures import psnr, share
-from models.params import Direction as WayBack
-from models.params import EvaluateParams
+from models.params import Direction, EvaluateParams
 from models.samples import grid, write_png
 from models.zones import core, dilated, region_of
 from pipeline.errors import FacemaskError
@@ -30,7 +29,7 @@ SPLIT = "test"
 
 
 @dataclass
-class Direction:
+class Passage:
     """What one direction (putting on, or taking off) did to its test faces; a value an image."""
 
     fakes: list[NDArray[np.uint8]]  # (H, W, 3)
@@ -134,10 +133,10 @@ def _pixels(packed: PackedSet, params: EvaluateParams, image_px: int) -> list[ND
 
 @torch.inference_mode()
 def _through(
-    there: nn.Module, back: nn.Module, way_back: WayBack, packed: PackedSet, params: EvaluateParams, image_px: int
-) -> Direction:
+    there: nn.Module, back: nn.Module, way_back: Direction, packed: PackedSet, params: EvaluateParams, image_px: int
+) -> Passage:
     """Send test faces there and back, in float32, and measure each."""
-    found = Direction([], [], [], [], [], [])
+    found = Passage([], [], [], [], [], [])
     indices = spread(len(packed), params.images)
     for start in range(0, len(indices), params.batch_size):
         images, guides = whole_batch(packed, indices[start : start + params.batch_size], image_px)
@@ -158,7 +157,7 @@ def _floats(values: Tensor) -> list[float]:
     return [float(value) for value in values]
 
 
-def _summary(found: Direction) -> dict[str, Any]:
+def _summary(found: Passage) -> dict[str, Any]:
     return {
         "images": len(found.fakes),
         "psnr_outside_db": _rounded(median(found.psnr_outside)),
@@ -173,7 +172,7 @@ def _rounded(value: float) -> float:
 
 
 def _sheet(
-    sets: dict[str, PackedSet], on: Direction, off: Direction, params: EvaluateParams, image_px: int
+    sets: dict[str, PackedSet], on: Passage, off: Passage, params: EvaluateParams, image_px: int
 ) -> NDArray[np.uint8]:
     """A few fixed test faces, a row each: plain | masked | back again, then masked | unmasked | back."""
     halves = []

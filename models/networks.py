@@ -20,7 +20,7 @@ from models.zones import expected, region_of
 # Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 in its core, 0.02 outside, and
 # 0.5 in the band between.
 _MATTE_PRIOR = 4.0
-HINTS: dict[Direction, int] = {"mask": 4, "unmask": 1}  # channels of what is told on the way back
+_HINTS: dict[Direction, int] = {"mask": 4, "unmask": 1}  # channels of what is told on the way back
 _COARSE_PX = 64  # side of the image that the coarse discriminator sees
 
 
@@ -110,7 +110,7 @@ class GuidedGenerator(nn.Module):
     def __init__(self, direction: Direction, width: int, blocks: int) -> None:
         super().__init__()
         self.direction = direction
-        self.hints = HINTS[direction]
+        self.hints = _HINTS[direction]
         drawn = 1 if direction == "unmask" else 0
         self.layers = nn.Sequential(
             *_encoder(4 + drawn + self.hints, width, blocks),

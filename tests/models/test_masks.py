@@ -1,12 +1,8 @@
 import torch
 
-from models.masks import cloth, covered, mask_in
+from models.masks import covered, hint, mask_in
 from models.zones import dilated
 from tests.models.test_zones import square
-
-
-def cloth_of(image, region):
-    return cloth(image, mask_in(image, region))
 
 
 def masked_face():
@@ -23,7 +19,7 @@ def test_a_mask_is_found_where_it_hangs_over_and_not_where_the_region_is_bare():
 
 
 def test_the_cloth_tells_the_masks_colour_and_outline():
-    found = cloth_of(masked_face(), square(64))[0]
+    found = hint("mask", masked_face(), square(64))[0]
     assert torch.allclose(found[:, 34, 32], torch.tensor([0.0, 0.5, 0.75, 1.0]), atol=1e-5)
     assert 0.3 < found[3, 20, 32] < 0.9
     assert not found[:, :8].any() and not found[..., :8].any()
@@ -32,12 +28,12 @@ def test_the_cloth_tells_the_masks_colour_and_outline():
 def test_the_cloth_shows_no_fold():
     image = torch.zeros(1, 3, 64, 64)
     image[..., ::2, :] = 0.2
-    found = cloth_of(image, square(64))[0, 0, 28:36, 28:36]
+    found = hint("mask", image, square(64))[0, 0, 28:36, 28:36]
     assert found.max() - found.min() < 0.02
 
 
 def test_where_there_is_no_region_there_is_no_cloth():
-    assert not cloth_of(torch.ones(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)).any()
+    assert not hint("mask", torch.ones(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)).any()
 
 
 def test_what_is_covered_reaches_over_the_masks_edges_and_stays_near_the_face():
