@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from flows.stages import program_env
+from flows.dvc_runner import program_env
 from models.data import load_px
 
 ROOT = Path(__file__).parent.parent

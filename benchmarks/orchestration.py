@@ -26,7 +26,7 @@ import yaml
 
 from flows.demo import ROOT, make_repository, refresh
 from flows.server import api_url, free_port
-from flows.stages import program_env
+from flows.dvc_runner import program_env
 
 KILLS, SEED = 20, 1
 MADE = (

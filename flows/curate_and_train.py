@@ -47,9 +47,10 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
         stages: only these stages of dvc.yaml, as `train` or `measure@ffhq`; all of them by default.
     """
     workspace = Path.cwd()
-    chosen = choose(stage_names(workspace), stages)
-    # Taken by the run itself, however it was started: by hand, by the worker, on a schedule.
+    # Taken by the run itself, however it was started: by hand, by the worker, on a schedule. DVC's files are repaired
+    # under it.
     with held("run", run_is_going_on) as lock:
+        chosen = choose(stage_names(workspace), stages)
         for number, stage in enumerate(chosen, start=1):
             _tell(f"stage {number} of {len(chosen)}: {stage}")
             lock.tell(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))

@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+from flows.dvc_runner import program_env
 from flows.guard import STOPPED, guarded, interrupt_on_sigterm
 from flows.plots import TEMPLATE, draw_offline
-from flows.stages import program_env
 from pipeline.errors import FacemaskError, run
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -5,11 +5,11 @@ import signal
 import time
 from pathlib import Path
 
-from flows.guard import GRACE_S
+from flows.guard import STOP_S
 from flows.lock import holder
 from pipeline.errors import FacemaskError
 
-_PATIENCE_S = 6 * GRACE_S  # workers, then the server, each with its grace time
+_PATIENCE_S = 4 * STOP_S  # workers, then the server, each with its grace time
 _POLL_S = 0.1
 
 

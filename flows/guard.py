@@ -1,15 +1,15 @@
-"""Run a command so that nothing of it outlives its parent.
+"""Run a command so that no process it starts outlives it, or outlives the process that started the guard.
 
-`python guard.py COMMAND...` runs COMMAND and ends it, with all that it started, when
+`python guard.py COMMAND...` runs COMMAND and ends it, with all of its descendants, when
 
-* the guard gets SIGTERM, SIGINT or SIGHUP,
-* its stdin closes, which is what the parent's death looks like, kill -9 included,
-* COMMAND itself ends and leaves others behind.
+* the guard receives SIGTERM, SIGINT or SIGHUP,
+* the guard's stdin closes, which is how the parent's death shows, kill -9 included,
+* COMMAND itself ends and leaves descendants behind.
 
 It is needed because `dvc repro` killed by a signal leaves its stage's command running, which would then write the same
-output as the next run. All get SIGTERM first, and SIGKILL after a grace time. On Linux that reaches every descendant,
-elsewhere COMMAND's process group. Standard library only: it is run as a file, without site-packages, and starts in
-some 20 ms.
+output as the next run. Every descendant gets SIGTERM first, and SIGKILL after a grace time. A nested guard ends its own
+descendants: the outer one signals the nested guard only, and waits for it. On Linux every descendant is found,
+elsewhere those whose parents still live, and COMMAND's process group.
 """
 
 import ctypes
@@ -25,15 +25,18 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-GRACE_S = 10.0  # from SIGTERM to SIGKILL: time for a stage to save its state
-STOPPED = 128 + signal.SIGTERM  # the exit status of a guard that was told to stop
+import psutil
 
-LINUX = sys.platform == "linux"
+GRACE_S = 10.0  # from SIGTERM to SIGKILL: time for a stage to save its state
+ROOT_GRACE_S = 20.0  # the same for COMMAND itself with --root-last: time for DVC to record what its stage did
+STOPPED = 128 + signal.SIGTERM  # exit status of a guard that was stopped
+
+_KILL_S = 2.0  # how long to wait for processes to vanish after SIGKILL
+STOP_S = GRACE_S + ROOT_GRACE_S + 2 * _KILL_S  # the longest that a guard takes to end everything
+
 _WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
-_LEADER_GRACE_S = 3.0  # for a leader that is told last: what it ran has ended in order, there is nothing to save
-_LEADER_LAST = "--leader-last"
+_ROOT_LAST = "--root-last"
 _POLL_S = 0.05
-_KILL_S = 2.0  # how long to wait for all to be gone after SIGKILL
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
@@ -46,23 +49,23 @@ def guarded(
     *,
     cwd: Path,
     env: Mapping[str, str],
-    stdout: int | IO[str] | None = None,
-    stderr: int | IO[str] | None = None,
-    leader_last: bool = False,
+    output: int | IO[str] | None = None,
+    root_last: bool = False,
     hold: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     """Start `command` under a guard; leaving the block, by whatever exception, ends what still runs of it.
 
-    `leader_last`: what the command started is ended before the command itself is told (Linux; elsewhere all at once).
-    `hold`: descriptors that the guard, and nobody below it, keeps open until all has ended, as those of a lock.
+    `output`: where stdout and stderr go together, subprocess.PIPE for `process.stdout`; None: this process's own.
+    `root_last`: end the command's descendants first, then let it end by itself before it gets SIGTERM and SIGKILL.
+    `hold`: descriptors, as those of a lock, that the guard and no other process keeps open until everything has ended.
     """
     process = subprocess.Popen(
-        [sys.executable, "-IS", str(Path(__file__).resolve()), *[_LEADER_LAST] * leader_last, *command],
+        [sys.executable, "-I", str(Path(__file__).resolve()), *[_ROOT_LAST] * root_last, *command],
         cwd=cwd,
         env=dict(env),
         stdin=subprocess.PIPE,
-        stdout=stdout,
-        stderr=stderr,
+        stdout=output,
+        stderr=output if output is None else subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
         pass_fds=hold,
@@ -75,12 +78,12 @@ def guarded(
 
 
 def stop(process: subprocess.Popen[str]) -> int:
-    """End a guard's command, if it still runs, and wait until all of it is gone."""
+    """End a guard's command, if it still runs, and wait until every process of it is gone. Returns the exit status."""
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(2 * GRACE_S + 3 * _KILL_S)
-        except subprocess.TimeoutExpired:  # a stopped or wedged guard
+            process.wait(2 * STOP_S)  # twice: there may be a guard below the guard
+        except subprocess.TimeoutExpired:  # a suspended or wedged guard
             process.kill()
     if process.stdin:
         with suppress(OSError):
@@ -89,7 +92,7 @@ def stop(process: subprocess.Popen[str]) -> int:
 
 
 def interrupt_on_sigterm() -> None:
-    """Let SIGTERM end this program as Ctrl-C does: in order, so that what it guards is stopped from the inside out."""
+    """Make SIGTERM raise KeyboardInterrupt in this program, as Ctrl-C does, so that guarded commands end in order."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -100,16 +103,16 @@ def interrupt_on_sigterm() -> None:
 # --- the guard itself ---
 
 
-def run_guarded(command: Sequence[str], grace_s: float = GRACE_S, leader_last: bool = False) -> int:
-    """Run `command` to its end, or until told to stop. Returns the exit status a shell would give."""
-    for entry in Path("/dev/fd").iterdir():  # what the parent handed on is held here, not below
+def run_guarded(command: Sequence[str], grace_s: float = GRACE_S, root_last: bool = False) -> int:
+    """Run `command` to its end, or until a stop signal. Returns the exit status a shell would give."""
+    for entry in Path("/dev/fd").iterdir():  # inherited descriptors are held by this process, not by the command
         with suppress(OSError):  # the listing's own
             os.set_inheritable(int(entry.name), int(entry.name) <= 2)
     # Blocked before anything starts and taken one by one by sigwait: without handlers no signal comes at a bad moment.
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
     _adopt_orphans()
     try:
-        leader = os.posix_spawnp(
+        root = os.posix_spawnp(
             command[0],
             list(command),
             os.environ,
@@ -123,25 +126,18 @@ def run_guarded(command: Sequence[str], grace_s: float = GRACE_S, leader_last: b
     threading.Thread(target=_watch_parent, daemon=True).start()
 
     status: int | None = None
-    told_to_stop = False
-    while status is None and not told_to_stop:
-        told_to_stop = signal.sigwait(_WATCHED) != signal.SIGCHLD
-        status = _reap(leader)
-    if leader_last and LINUX and status is None:
-        _send(leader, signal.SIGTERM, spared=leader)
-        deadline = time.monotonic() + grace_s
-        while set(_descendants()) - {leader} and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-            status = _reap(leader, status)
-        grace_s = _LEADER_GRACE_S
-    status = _end_rest(leader, grace_s, status)
-    if told_to_stop or status is None:
+    stopped = False
+    while status is None and not stopped:
+        stopped = signal.sigwait(_WATCHED) != signal.SIGCHLD
+        status = _reap(root)
+    status = _end_all(root, grace_s, root_last, status)
+    if stopped or status is None:
         return STOPPED
     return status if status >= 0 else 128 - status
 
 
 def _watch_parent() -> None:
-    """Wait for stdin to close, then tell the main thread."""
+    """Wait for stdin to close, then signal the main thread."""
     with suppress(OSError):
         while os.read(0, 1024):
             pass
@@ -151,81 +147,107 @@ def _watch_parent() -> None:
 def _adopt_orphans() -> None:
     """Become the parent of the command's orphaned descendants (Linux), so that they can be waited for.
 
-    In a container without an init nobody else reaps them, and to DVC a zombie is a live process that holds its lock.
+    In a container without an init no other process reaps them, and DVC takes a zombie for a live process that holds
+    its lock.
     """
-    if LINUX:
+    if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _reap(leader: int, status: int | None = None) -> int | None:
-    """Reap every child that has ended. Returns the leader's exit code if it was among them, else `status`."""
+def _reap(root: int, status: int | None = None) -> int | None:
+    """Reap every child that has ended. Returns the root's exit code if it was among them, else `status`."""
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            if ended[0] == leader:
+            if ended[0] == root:
                 status = os.waitstatus_to_exitcode(ended[1])
     return status
 
 
-def _end_rest(leader: int, grace_s: float, status: int | None) -> int | None:
-    """SIGTERM, and SIGKILL after `grace_s`, to all that are left. Returns the leader's exit code."""
-    for sent, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _KILL_S)):
-        deadline = time.monotonic() + wait_s
-        _send(leader, sent)
-        while _anyone_left(leader) and time.monotonic() < deadline:
-            time.sleep(_POLL_S)
-            if sent == signal.SIGKILL:  # to those who were started meanwhile, too
-                _send(leader, sent)
-            status = _reap(leader, status)
-    return _reap(leader, status)
+def _end_all(root: int, grace_s: float, root_last: bool, status: int | None) -> int | None:
+    """Send SIGTERM, and SIGKILL after its grace time, to every process that is left. Returns the root's exit code.
+
+    Processes that start meanwhile are ended too. After STOP_S everything gets SIGKILL.
+    """
+    began = time.monotonic()
+    signalled: dict[int, float] = {}  # pid -> when it got SIGTERM, or when the root was left to end by itself
+    while _any_child_left() and (elapsed := time.monotonic() - began) < STOP_S + _KILL_S:
+        left = _descendants()
+        waiting = _ancestors_of_guards(left)
+        for pid, process in left.items():
+            is_last = root_last and pid == root
+            patience_s = STOP_S if pid in waiting else ROOT_GRACE_S if is_last else grace_s
+            if elapsed > STOP_S or time.monotonic() - signalled.get(pid, time.monotonic()) > patience_s:
+                _send(process, signal.SIGKILL)
+            elif pid not in signalled and not (is_last and len(left) > 1 and elapsed < grace_s):
+                signalled[pid] = time.monotonic()
+                _send(process, signal.SIGTERM)
+        time.sleep(_POLL_S)
+        status = _reap(root, status)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(root, signal.SIGKILL)  # what is left of the group where orphans cannot be adopted
+    return _reap(root, status)
 
 
-def _send(leader: int, sent: signal.Signals, spared: int | None = None) -> None:
-    for target in _descendants() if LINUX else [-leader]:
-        if target != spared:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(target, sent)
+def _send(process: psutil.Process, sent: signal.Signals) -> None:
+    with suppress(psutil.Error):  # it has just ended, or is another user's
+        process.send_signal(sent)
 
 
-def _anyone_left(leader: int) -> bool:
-    if LINUX:
-        # Whoever is left is a child, or below one. A child that has ended counts until it can be reaped, which is when
-        # the last of its threads has ended: DVC takes it for alive as long.
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        except ChildProcessError:
-            return False
-        return True
+def _any_child_left() -> bool:
+    """Whether this process has children, zombies that cannot be reaped yet included.
+
+    A child that has ended counts until the last of its threads has ended: DVC takes it for alive as long.
+    """
     try:
-        os.killpg(leader, 0)
-    except (ProcessLookupError, PermissionError):  # macOS says EPERM of zombies
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
         return False
     return True
 
 
-def _descendants() -> list[int]:
-    """This process's children, their children and so on, parents first, zombies left out (Linux).
+def _descendants() -> dict[int, psutil.Process]:
+    """This process's children, their children and so on, by pid, parents first; zombies and what is below a nested
+    guard are left out.
 
-    More than the group: Prefect's worker, for one, starts each run in a session of its own, and leaves it when stopped.
+    More than the process group: Prefect's worker, for one, starts each run in a session of its own.
     """
-    children: dict[int, list[int]] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has just ended
-            state, parent = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[:2]
-            if state != "Z":
-                children.setdefault(int(parent), []).append(int(folder.name))
-    found: list[int] = []
-    waiting = [os.getpid()]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
+    children: dict[int, list[psutil.Process]] = {}
+    for process in psutil.process_iter(["ppid", "status"]):
+        if process.info["status"] != psutil.STATUS_ZOMBIE:
+            children.setdefault(process.info["ppid"], []).append(process)
+    found: dict[int, psutil.Process] = {}
+    parents = [os.getpid()]
+    while parents:
+        for process in children.get(parents.pop(), []):
+            found[process.pid] = process
+            if not _is_guard(process):
+                parents.append(process.pid)
+    return found
+
+
+def _is_guard(process: psutil.Process) -> bool:
+    try:
+        command = process.cmdline()
+    except psutil.Error:
+        return False
+    return command[1:2] == ["-I"] and Path(command[2]).name == Path(__file__).name
+
+
+def _ancestors_of_guards(processes: Mapping[int, psutil.Process]) -> set[int]:
+    """The pids of nested guards and of the processes above them, which wait for their guard to end."""
+    found: set[int] = set()
+    for process in filter(_is_guard, processes.values()):
+        pid = process.pid
+        while pid in processes and pid not in found:
+            found.add(pid)
+            pid = processes[pid].info["ppid"]
     return found
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("usage: guard.py COMMAND [ARGUMENT ...]   (stdin: a pipe that the parent holds open)")
-    last = sys.argv[1] == _LEADER_LAST
-    result = run_guarded(sys.argv[1 + last :], leader_last=last)
+    last = sys.argv[1] == _ROOT_LAST
+    result = run_guarded(sys.argv[1 + last :], root_last=last)
     sys.stdout.flush()
     os._exit(result)  # the watching thread may be inside read()

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.guard import GRACE_S
+from flows.guard import STOP_S
 from pipeline.errors import FacemaskError
 from pipeline.files import work_folder
 
@@ -21,7 +21,7 @@ Facts = Mapping[str, Any]  # what a holder tells of itself: always `pid` and `si
 
 _POLL_S = 0.1
 _GLANCE_S = 1.0  # somebody who looks whether it is locked holds it for a moment
-_ENDING_S = 2 * GRACE_S  # what a killed holder leaves is ended by guards, which take this long at most
+_ENDING_S = 2 * STOP_S  # what a killed holder leaves is ended by guards, one below another at most
 
 
 class Lock:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows.stages import program_env
+from flows.dvc_runner import program_env
 from pipeline.errors import FacemaskError, run
 from pipeline.files import replacing
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from flows.stages import Log, dvc_reason, run_dvc, run_program
+from flows.dvc_runner import Log, dvc_reason, run_dvc, run_program
 from models import registry
 from models.params import RetrainParams
 from models.registry import JUDGED, REGISTRY, Model

@@ -10,9 +10,9 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from flows.dvc_runner import program_env
 from flows.guard import guarded
 from flows.orphans import HEARTBEAT_S
-from flows.stages import program_env
 from pipeline.errors import FacemaskError
 from pipeline.files import work_folder
 
@@ -150,7 +150,7 @@ def temporary_server() -> Iterator[dict[str, str]]:
     log = work_folder() / "prefect-server.log"
     with (
         log.open("w", encoding="utf-8") as output,
-        guarded(server_command(port), cwd=Path.cwd(), env=env, stdout=output, stderr=output) as server,
+        guarded(server_command(port), cwd=Path.cwd(), env=env, output=output) as server,
     ):
         wait_until_healthy(port, server.poll, f"its output is in {log}")
         yield env

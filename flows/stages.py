@@ -1,20 +1,15 @@
 """DVC's stages as the flow sees them: which there are, in what order, and how one is run."""
 
-import os
 import re
 import signal
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from flows.guard import guarded
-from flows.lock import held_descriptors
+from flows.dvc_runner import Log, dvc_reason, program_env, repair, run_dvc
 from models.stopping import STOPPED as TRAINING_STOPPED
 from pipeline.errors import FacemaskError
-
-Log = Callable[[str], None]
 
 _STAGE_ERROR = "facemask: error: "  # how every stage tells what a person can act on: pipeline/errors.py
 _DVC_ERROR = "ERROR: "
@@ -37,22 +32,11 @@ class StageFailed(FacemaskError):
         self.needs_a_person = needs_a_person
 
 
-def program_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment that programs of this installation run in: its own first, lines sent as they come."""
-    # sys.executable is not resolved: a venv's python is a link, and its folder holds the venv's programs.
-    programs = str(Path(sys.executable).parent)
-    return {
-        **environ,
-        "PATH": f"{programs}{os.pathsep}{environ.get('PATH', os.defpath)}",
-        "PYTHONUNBUFFERED": "1",
-        "DVC_NO_ANALYTICS": "1",
-    }
-
-
 def stage_names(workspace: Path) -> list[str]:
     """All stages of dvc.yaml in its order, `foreach` ones as NAME@ITEM; a test holds it against `dvc dag`."""
     if not (workspace / "dvc.yaml").is_file():
         raise FacemaskError(f"no dvc.yaml in {workspace}: run this in the project's folder")
+    repair(workspace, print)
     listed = subprocess.run(
         [sys.executable, "-m", "dvc", "stage", "list", "--name-only"],
         cwd=workspace,
@@ -100,31 +84,6 @@ def run_stage(stage: str, workspace: Path, log: Log) -> bool:
     return ran
 
 
-def run_dvc(arguments: Sequence[str], workspace: Path, hear: Log) -> int:
-    """Run `dvc ARGUMENTS...` as `run_program` does."""
-    # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
-    return run_program([sys.executable, "-m", "dvc", "--wait-for-lock", *arguments], workspace, hear)
-
-
-def run_program(command: Sequence[str], workspace: Path, hear: Log) -> int:
-    """Run a program of this installation, each line of its output to `hear`. Returns its exit status.
-
-    Whatever exception leaves this function, nothing that was started here runs on.
-    """
-    with guarded(
-        command,
-        cwd=workspace,
-        env=program_env(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        hold=held_descriptors(),
-    ) as process:
-        assert process.stdout is not None
-        for line in map(str.rstrip, process.stdout):
-            hear(line)
-        return process.wait()
-
-
 def _failure(stage: str, lines: list[str], status: int) -> StageFailed:
     told = [line.removeprefix(_STAGE_ERROR) for line in lines if line.startswith(_STAGE_ERROR)]
     if told:
@@ -152,9 +111,3 @@ def _ending(code: int) -> tuple[str, list[str]]:
     if killed_by in signal.valid_signals():
         return f"killed by signal {killed_by}", list(filter(None, [signal.strsignal(killed_by)]))
     return f"exit status {code}", []
-
-
-def dvc_reason(lines: list[str]) -> str:
-    """DVC's last error line, or the headline where it explains bad YAML over several."""
-    errors = [line.removeprefix(_DVC_ERROR) for line in lines if line.startswith(_DVC_ERROR)]
-    return errors[-1] if errors else next(iter(filter(None, lines)), "")

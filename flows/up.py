@@ -115,16 +115,15 @@ def _serve(port: int | None, served: Mapping[str, str], lock: Lock, started: Exi
     settings = client_env() if port is None else server_env(port)
     env = {"PREFECT_WORKER_QUERY_SECONDS": str(_WORKER_POLL_S), **settings, "PWD": str(here)}
 
-    # leader_last for a worker: told to stop, it kills its runs before they can report it, and may take 10 s itself.
-    def start(name: str, command: list[str], leader_last: bool = False) -> subprocess.Popen[str]:
+    # root_last for a worker: on SIGTERM it kills its runs before they can report it, and may take 10 s itself.
+    def start(name: str, command: list[str], root_last: bool = False) -> subprocess.Popen[str]:
         process = started.enter_context(
             guarded(
                 command,
                 cwd=here,
                 env=env,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                leader_last=leader_last,
+                output=subprocess.PIPE,
+                root_last=root_last,
                 hold=held_descriptors(),  # the next `facemask up` waits until all of a killed one has ended
             )
         )
@@ -147,7 +146,7 @@ def _serve(port: int | None, served: Mapping[str, str], lock: Lock, started: Exi
 
     def start_worker(pool: str) -> subprocess.Popen[str]:
         command = prefect_command("worker", "start", "--pool", pool, "--type", "process", "--name", workers[pool])
-        return start(f"worker {pool}", command, leader_last=True)
+        return start(f"worker {pool}", command, root_last=True)
 
     running = {pool: start_worker(pool) for pool in workers}
     _say("ready")

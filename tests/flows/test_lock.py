@@ -22,7 +22,7 @@ from flows.lock import held, held_descriptors
 with held(sys.argv[1], str) as lock:
     lock.tell(stage="train", number=3, of=4, page="http://there")
     command = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(300)"]
-    with guarded(command, cwd=Path.cwd(), env=os.environ, stdout=subprocess.PIPE, hold=held_descriptors()) as process:
+    with guarded(command, cwd=Path.cwd(), env=os.environ, output=subprocess.PIPE, hold=held_descriptors()) as process:
         print(process.stdout.readline().strip(), flush=True)
         time.sleep(300)
 """
