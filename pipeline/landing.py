@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 
 from pipeline import network
-from pipeline.download.answers import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
+from pipeline.download.settings import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from pipeline.errors import FacemaskError
 from pipeline.fetch import INBOX, LANDED, RAW
 from pipeline.files import digest_of, replacing

@@ -1,4 +1,4 @@
-"""Sources that come over the network: which files each has, and where each lies."""
+"""Sources on the network: the files of each source, with their URLs, sizes and digests."""
 
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
@@ -15,13 +15,16 @@ from pipeline.offers import Lot, Offer, container_lot, folder_lots
 from pipeline.sources import Domain, FfhqSource
 
 IMAGES, CONTAINERS = "images", "containers"
-"""Folders of a source's half-done work that downloads are brought to, until their archive is whole."""
+"""Subfolders of a source's work folder: downloads stay there until the archive that they go into is written."""
 
-_PICKED = {"masked": "Masked", "unmasked": "Unmasked"}  # the subfolders of the hand-picked folder
+_CURATED_SUBFOLDERS = {"masked": "Masked", "unmasked": "Unmasked"}
 
 
 def ffhq_lot(source: FfhqSource, mirror: str | None, state: Path) -> Lot:
-    """The images of FFHQ's index with `source.ids`."""
+    """Return the FFHQ images with ids in [source.ids[0], source.ids[1]), with MD5, licence, author, URL and subset.
+
+    Raises FacemaskError if the index cannot be downloaded.
+    """
     table = pq.read_table(_ffhq_index(mirror, state), filters=[("id", ">=", source.ids[0]), ("id", "<", source.ids[1])])
     offers = []
     for row in table.sort_by("id").to_pylist():
@@ -34,21 +37,24 @@ def ffhq_lot(source: FfhqSource, mirror: str | None, state: Path) -> Lot:
 
 
 def portraits_lot(mirror: str | None, state: Path) -> Lot:
-    """The 200 portraits."""
+    """Return the 200 portraits, with SHA-256 and licence."""
     remotes, licence = addresses.portraits(mirror)
     return _lot("portraits", [_offer(remote, str(remote.digest), state, licence=licence) for remote in remotes])
 
 
 def maskedface_lots(mirror: str | None, state: Path) -> list[Lot]:
-    """One lot for each of MaskedFace-Net's zips."""
+    """Return one lot for each zip file of MaskedFace-Net."""
     return [
         container_lot(remote.path, state / CONTAINERS / remote.path, remote) for remote in addresses.maskedface(mirror)
     ]
 
 
 def curated_lot(domain: Domain, mirror: str | None, state: Path) -> Lot:
-    """The images picked by hand: the subfolder of the domain."""
-    subfolder = _PICKED[domain]
+    """Return the images that the original study picked by hand: the subfolder of one domain.
+
+    Raises FacemaskError if the folder cannot be listed.
+    """
+    subfolder = _CURATED_SUBFOLDERS[domain]
     if mirror:
         return _listed_lot(f"{mirror}/curated/{subfolder}", state)
     offers = [
@@ -60,7 +66,10 @@ def curated_lot(domain: Domain, mirror: str | None, state: Path) -> Lot:
 
 
 def located_lots(location: str, state: Path) -> list[Lot]:
-    """The images at a path or an address that fsspec opens: a folder, or a zip or tar."""
+    """Return the images at a local path or a URL that fsspec opens: a folder, or a zip or tar file.
+
+    Raises FacemaskError if a remote folder cannot be listed.
+    """
     if "://" not in location:
         path = Path(location).expanduser()
         if path.is_file() and is_container(path.name):
@@ -73,27 +82,29 @@ def located_lots(location: str, state: Path) -> list[Lot]:
 
 
 def _ffhq_index(mirror: str | None, state: Path) -> Path:
-    """The index's table in `state`, made of the index on the first call."""
+    """Return the path of FFHQ's index as a Parquet table in `state`; the first call downloads and converts it."""
     remote = addresses.ffhq(mirror)
     table = state / f"index-{str(remote.digest).partition(':')[2]}.pq"
     if not table.exists():
-        for failure in download([remote], state, "fetch ffhq, its index"):
-            raise FacemaskError(f"FFHQ's index {remote.path} cannot be fetched: {failure.reason}")
-        print("fetch ffhq: reading its index", flush=True)
+        for failure in download([remote], state, "fetch ffhq, index"):
+            raise FacemaskError(f"cannot download FFHQ's index {remote.path}: {failure.reason}")
+        print("fetch ffhq: converting the index", flush=True)
         ffhq.write_table(state / remote.path, table)
         (state / remote.path).unlink()
     return table
 
 
 def _listed_lot(folder: str, state: Path) -> Lot:
-    """Every file below an address that fsspec can list."""
-    import fsspec  # here: it is slow to import, and most sources do without
+    """Return every file below a URL that fsspec can list. Raises FacemaskError if it cannot be listed."""
+    import fsspec  # imported here: slow to load, and most sources do not need it
 
     try:
         system, root = fsspec.url_to_fs(folder)
         found: dict[str, dict[str, Any]] = system.find(root, detail=True)
     except (OSError, ValueError, ImportError) as error:
-        raise FacemaskError(f"{folder} cannot be listed ({type(error).__name__}: {error}): is it there?") from error
+        raise FacemaskError(
+            f"cannot list {folder} ({type(error).__name__}: {error}): check the URL and its access rights"
+        ) from error
     offers = []
     for full, about in sorted(found.items()):
         path = PurePosixPath(full).relative_to(root).as_posix()
@@ -105,17 +116,20 @@ def _listed_lot(folder: str, state: Path) -> Lot:
 
 
 def _drive_listing(folder: str) -> Iterable[tuple[str, str]]:
-    """(path, id) of every file in a shared folder of Google Drive."""
+    """Return (path, file id) of every file in a shared Google Drive folder.
+
+    Raises FacemaskError if the folder cannot be listed.
+    """
     import gdown
 
     try:
         listed = gdown.download_folder(id=folder, skip_download=True, quiet=True)
-    except Exception as error:  # gdown's own, requests', and whatever Drive's pages lead to
+    except Exception as error:  # of gdown, of requests, and parse errors, since Drive's pages change without notice
         raise FacemaskError(
-            f"Google Drive's folder {folder} cannot be listed ({error}): try again later, or put its images into "
-            "data/inbox/ and set `kind: folder`"
+            f"cannot list the Google Drive folder {folder} ({error}): try again later, or put its images into "
+            "data/inbox/NAME/ and set `kind: folder`"
         ) from error
-    # With skip_download they are never plain names, as the type allows.
+    # The declared type includes str, but with skip_download gdown returns records only.
     return [(file.path, file.id) for file in listed if not isinstance(file, str)]
 
 

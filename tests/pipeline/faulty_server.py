@@ -1,4 +1,7 @@
-"""A file server on 127.0.0.1 that misbehaves as it is told: for tests, and for benchmarks/download.py."""
+"""A file server on 127.0.0.1 with faults on request, for tests and for benchmarks/download.py.
+
+It also answers as an HTTP proxy: of a full URL in the request line, only the path is used.
+"""
 
 import email.utils
 import hashlib
@@ -8,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 PAGE = b"<!DOCTYPE html><html><head><title>Busy</title></head><body>Please wait</body></html>"
 
@@ -16,10 +19,11 @@ Fault = Callable[["Handler", bytes], None]  # answers a request for a file with 
 
 
 @dataclass
-class Asked:
-    """A request and what came of it; `completed` if the right bytes went out up to the last."""
+class Request:
+    """A request and its result; `completed` if the correct content was sent to its end."""
 
     path: str
+    host: str | None
     range: str | None
     if_range: str | None
     status: int = 0
@@ -29,7 +33,7 @@ class Asked:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `files`; each request for a path first uses up that path's `script`, then `choose` may name a fault."""
+    """Serves `files`. A request for a path uses the next fault of that path's `script`, otherwise that of `choose`."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -40,18 +44,20 @@ class Server(ThreadingHTTPServer):
         self.script: dict[str, list[Fault]] = {}
         self.choose: Callable[[str], Fault | None] = lambda path: None
         self.etags, self.ranges, self.honours_if_range = True, True, True
-        self.bytes_per_s: float | None = None
-        self.asked: list[Asked] = []
-        self.closing = threading.Event()
+        self.bytes_per_s: float | None = None  # of each connection
+        self.requests: list[Request] = []
+        self.connections = 0
+        self.release_stalled = threading.Event()
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/{path}"
 
-    def asked_for(self, path: str) -> list[Asked]:
-        return [asked for asked in self.asked if asked.path == path]
+    def get_request(self):
+        self.connections += 1
+        return super().get_request()
 
     def handle_error(self, request, client_address) -> None:
-        """A client that left is what many tests are about."""
+        """Ignore clients that disconnect, as many tests make them do."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -63,20 +69,21 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        path = unquote(self.path[1:])
-        self.asked = Asked(path, self.headers.get("Range"), self.headers.get("If-Range"))
-        self.server.asked.append(self.asked)
+        path = unquote(urlsplit(self.path).path[1:])
+        headers = self.headers
+        self.request_log = Request(path, headers.get("Host"), headers.get("Range"), headers.get("If-Range"))
+        self.server.requests.append(self.request_log)
         content = self.server.files.get(path)
         if content is None:
             self.answer(404, b"no such file", {})
             return
         script = self.server.script.get(path)
         fault = script.pop(0) if script else self.server.choose(path)
-        (fault or proper)(self, content)
+        (fault or serve)(self, content)
 
     def answer(self, status: int, body: bytes, headers: dict[str, str], length: int | None = None) -> None:
-        """Send an answer; one that is shorter than its `length` ends with the connection."""
-        self.asked.status = status
+        """Send an answer; one that is shorter than its announced `length` ends with the connection."""
+        self.request_log.status = status
         self.send_response(status)
         headers = {"Content-Length": str(len(body) if length is None else length)} | headers
         for name, value in headers.items():
@@ -87,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
         for start in range(0, len(body), step):
             chunk = body[start : start + step]
             self.wfile.write(chunk)
-            self.asked.sent += len(chunk)
+            self.request_log.sent += len(chunk)
             if rate:
                 self.wfile.flush()
                 time.sleep(len(chunk) / rate)
@@ -95,8 +102,8 @@ class Handler(BaseHTTPRequestHandler):
         if length is not None and len(body) < length:
             self.close_connection = True
 
-    def part(self, content: bytes) -> tuple[int, int, dict[str, str]]:
-        """Status, first byte and headers for what was asked of a content."""
+    def range_of(self, content: bytes) -> tuple[int, int, dict[str, str]]:
+        """Return status, first byte and headers for the requested range of a content."""
         etag = f'"{hashlib.md5(content).hexdigest()}"'
         headers = {"Content-Type": "application/octet-stream"}
         if self.server.etags:
@@ -113,18 +120,19 @@ class Handler(BaseHTTPRequestHandler):
         return 206, start, headers | {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
 
 
-def proper(handler: Handler, content: bytes) -> None:
-    status, start, headers = handler.part(content)
+def serve(handler: Handler, content: bytes) -> None:
+    """Answer correctly."""
+    status, start, headers = handler.range_of(content)
     body = b"" if status == 416 else content[start:]
     handler.answer(status, body, headers)
-    handler.asked.completed = status != 416
+    handler.request_log.completed = status != 416
 
 
 def drop(after: int) -> Fault:
-    """The connection is closed after so many bytes of the body."""
+    """Close the connection after that many bytes of the body."""
 
     def fault(handler: Handler, content: bytes) -> None:
-        status, start, headers = handler.part(content)
+        status, start, headers = handler.range_of(content)
         body = content[start:]
         handler.answer(status, body[: min(after, len(body) - 1)], headers, length=len(body))
 
@@ -132,21 +140,22 @@ def drop(after: int) -> Fault:
 
 
 def stall(after: int) -> Fault:
-    """Nothing more comes after so many bytes, and the connection stays open."""
+    """Send that many bytes of the body, then nothing; the connection stays open until `release_stalled`."""
 
     def fault(handler: Handler, content: bytes) -> None:
         drop(after)(handler, content)
-        handler.server.closing.wait(60)
+        handler.server.release_stalled.wait()
 
     return fault
 
 
 def busy(status: int, after: str) -> Fault:
+    """Answer with a Retry-After header."""
     return lambda handler, content: handler.answer(status, b"busy", {"Retry-After": after})
 
 
 def busy_until(seconds: float) -> Fault:
-    """503 with a date."""
+    """Answer 503 with a date in Retry-After."""
     return lambda handler, content: busy(503, email.utils.formatdate(time.time() + seconds, usegmt=True))(
         handler, content
     )
@@ -156,13 +165,13 @@ def status(number: int) -> Fault:
     return lambda handler, content: handler.answer(number, b"no", {})
 
 
-def cut(handler: Handler, content: bytes) -> None:
-    """The wrong length, with headers that fit it."""
+def wrong_length(handler: Handler, content: bytes) -> None:
+    """Send half of the content, with headers that match it."""
     handler.answer(200, content[: len(content) // 2], {"ETag": '"cut"'})
 
 
-def wrong(handler: Handler, content: bytes) -> None:
-    """The right length, another content."""
+def wrong_bytes(handler: Handler, content: bytes) -> None:
+    """Send the right length with other bytes."""
     handler.answer(200, bytes(255 - byte for byte in content[:64]) + content[64:], {"ETag": '"wrong"'})
 
 
@@ -170,13 +179,13 @@ def html(page: bytes = PAGE, type_: str = "text/html; charset=utf-8") -> Fault:
     return lambda handler, content: handler.answer(200, page, {"Content-Type": type_})
 
 
-def circle(handler: Handler, content: bytes) -> None:
+def redirect_loop(handler: Handler, content: bytes) -> None:
     handler.answer(302, b"", {"Location": handler.path})
 
 
 def chunked(handler: Handler, content: bytes) -> None:
-    """Without a length."""
-    handler.asked.status = 200
+    """Send the content in HTTP chunks, without announcing its length."""
+    handler.request_log.status = 200
     handler.send_response(200)
     handler.send_header("Transfer-Encoding", "chunked")
     handler.end_headers()
@@ -184,28 +193,29 @@ def chunked(handler: Handler, content: bytes) -> None:
         piece = content[start : start + 1000]
         handler.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
     handler.wfile.write(b"0\r\n\r\n")
-    handler.asked.sent, handler.asked.completed = len(content), True
+    handler.request_log.sent, handler.request_log.completed = len(content), True
 
 
 def drop_and_change(after: int, new: bytes) -> Fault:
-    """The connection is closed, and another file stands there when it is asked for the rest."""
+    """Close the connection after that many bytes, and serve the content `new` from then on."""
 
     def fault(handler: Handler, content: bytes) -> None:
         drop(after)(handler, content)
-        handler.server.files[handler.asked.path] = new
+        handler.server.files[handler.request_log.path] = new
 
     return fault
 
 
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[Server]:
+    """Run a server in a thread."""
     server = Server(files)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
         yield server
     finally:
-        server.closing.set()
+        server.release_stalled.set()
         server.shutdown()
         server.server_close()
         thread.join()

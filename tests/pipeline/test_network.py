@@ -1,4 +1,4 @@
-"""Sources that come over the network, from mirrors in local folders: which files, in which archives, with what rows."""
+"""Sources on the network, with mirrors in local folders: their files, archives and index rows."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ LAST = 5  # images in the small FFHQ
 
 @pytest.fixture
 def workspace(tmp_path):
-    """An empty workspace whose mirror is the folder `mirror`; two images to an archive."""
+    """An empty workspace with the folder `mirror` as its mirror and two images in each archive."""
     (tmp_path / "mirror").mkdir()
     with inside(tmp_path):
         yield tmp_path
@@ -79,7 +79,7 @@ def entry(number, content):
 
 @pytest.fixture
 def small_ffhq(workspace, monkeypatch):
-    """A mirror of an FFHQ with LAST images, and its index's digest in place of the real one."""
+    """A mirror of an FFHQ with LAST images; the digest of its index replaces the real one."""
     entries = {}
     for number in range(LAST):
         content = f"image {number}".encode()
@@ -95,7 +95,7 @@ def small_ffhq(workspace, monkeypatch):
     return workspace
 
 
-def test_ffhq_comes_with_licence_author_photo_and_subset(small_ffhq):
+def test_ffhq_rows_have_licence_author_photo_url_and_subset(small_ffhq):
     fetch("own")
     rows = index(small_ffhq)
     assert len(rows) == LAST
@@ -103,13 +103,13 @@ def test_ffhq_comes_with_licence_author_photo_and_subset(small_ffhq):
     assert about == ["CC0", "Ann Ö.", "https://photo/4", "validation"]
 
 
-def test_any_range_of_ffhq_s_ids_will_do(small_ffhq):
+def test_ffhq_ids_select_a_range(small_ffhq):
     use(small_ffhq, {"kind": "ffhq", "images": "images1024x1024", "ids": [1, 3]})
     fetch("own")
     assert index(small_ffhq).index.tolist() == [f"images1024x1024/00000/0000{number}.png" for number in (1, 2)]
 
 
-def test_a_wider_range_leaves_the_archives_that_there_are(small_ffhq):
+def test_a_wider_range_keeps_existing_archives(small_ffhq):
     use(small_ffhq, {"kind": "ffhq", "images": "images1024x1024", "ids": [0, 2]})
     fetch("own")
     before = archives(small_ffhq)
@@ -119,7 +119,7 @@ def test_a_wider_range_leaves_the_archives_that_there_are(small_ffhq):
     assert len(index(small_ffhq)) == LAST
 
 
-def test_a_narrower_range_fetches_nothing_again(small_ffhq):
+def test_a_narrower_range_downloads_nothing(small_ffhq):
     fetch("own")
     shutil.rmtree(small_ffhq / "mirror/ffhq/images1024x1024")
     use(small_ffhq, {"kind": "ffhq", "images": "images1024x1024", "ids": [0, 3]})
@@ -127,7 +127,7 @@ def test_a_narrower_range_fetches_nothing_again(small_ffhq):
     assert len(index(small_ffhq)) == 3
 
 
-def test_what_is_missing_is_told_and_only_that_is_fetched_by_the_next_run(small_ffhq, capsys):
+def test_missing_files_are_named_and_only_they_are_downloaded_by_the_next_run(small_ffhq, capsys):
     gone = small_ffhq / "mirror/ffhq/images1024x1024/00000/00002.png"
     content = gone.read_bytes()
     gone.unlink()
@@ -143,7 +143,7 @@ def test_what_is_missing_is_told_and_only_that_is_fetched_by_the_next_run(small_
     assert before.items() < archives(small_ffhq).items()
 
 
-def test_a_file_put_into_the_inbox_stands_in_for_one_that_cannot_be_fetched(small_ffhq):
+def test_a_file_in_the_inbox_replaces_one_that_cannot_be_downloaded(small_ffhq):
     path = "images1024x1024/00000/00002.png"
     shutil.move(small_ffhq / "mirror/ffhq" / path, small_ffhq / "kept.png")
     with pytest.raises(FacemaskError, match="missing"):
@@ -153,13 +153,13 @@ def test_a_file_put_into_the_inbox_stands_in_for_one_that_cannot_be_fetched(smal
     assert len(index(small_ffhq)) == LAST
 
 
-def test_an_image_that_is_not_what_the_index_says_is_not_taken(small_ffhq):
+def test_an_image_with_another_digest_than_in_the_index_is_refused(small_ffhq):
     put(small_ffhq / "mirror/ffhq/images1024x1024/00000/00001.png", b"IMAGE 1")
     with pytest.raises(FacemaskError, match=r"00001\.png"):
         fetch("own")
 
 
-def test_an_index_of_another_shape_is_told(small_ffhq):
+def test_json_that_is_not_the_index_is_refused(small_ffhq):
     from pipeline import ffhq
 
     put(small_ffhq / "list.json", b'{"0": {"category": "training"}}')
@@ -177,7 +177,7 @@ def small_maskedface(workspace):
     return workspace
 
 
-def test_zips_become_archives_and_are_not_kept_beside_them(small_maskedface):
+def test_downloaded_zips_are_deleted_after_archiving(small_maskedface):
     fetch("own")
     rows = index(small_maskedface)
     assert len(rows) == 12
@@ -185,7 +185,7 @@ def test_zips_become_archives_and_are_not_kept_beside_them(small_maskedface):
     assert list((small_maskedface / "work/fetch/own").rglob("*MFD*.zip")) == []
 
 
-def test_a_zip_whose_images_are_archived_is_not_fetched_again(small_maskedface):
+def test_a_zip_whose_images_are_archived_is_not_downloaded_again(small_maskedface):
     fetch("own")
     before = archives(small_maskedface)
     shutil.rmtree(small_maskedface / "mirror")
@@ -193,21 +193,21 @@ def test_a_zip_whose_images_are_archived_is_not_fetched_again(small_maskedface):
     assert archives(small_maskedface) == before
 
 
-def test_a_zip_put_into_the_inbox_under_its_name_need_not_be_fetched(small_maskedface):
+def test_a_zip_in_the_inbox_is_not_downloaded(small_maskedface):
     (small_maskedface / "data/inbox/own").mkdir(parents=True)
     shutil.move(small_maskedface / "mirror/maskedface/IMFD-2.zip", small_maskedface / "data/inbox/own")
     fetch("own")
     assert len(index(small_maskedface)) == 12
 
 
-def test_a_missing_zip_leaves_the_others_archived(small_maskedface):
+def test_images_of_other_zips_are_archived_when_one_is_missing(small_maskedface):
     (small_maskedface / "mirror/maskedface/CMFD-2.zip").unlink()
     with pytest.raises(FacemaskError, match=r"1 of source 'own' missing, first CMFD-2\.zip"):
         fetch("own")
     assert len(index(small_maskedface)) == 9
 
 
-def test_a_killed_archiving_goes_on_without_fetching_the_zip_again(small_maskedface, monkeypatch):
+def test_archiving_continues_after_a_kill_without_a_second_download(small_maskedface, monkeypatch):
     from pipeline import fetch as stage
 
     def killed(*_):
@@ -222,7 +222,7 @@ def test_a_killed_archiving_goes_on_without_fetching_the_zip_again(small_maskedf
     assert len(index(small_maskedface)) == 12
 
 
-def test_portraits_come_with_their_licence(workspace, monkeypatch):
+def test_portraits_have_digest_and_licence(workspace, monkeypatch):
     put(workspace / "mirror/portraits/female/512/0.jpg", b"a portrait")
     digest = hashlib.sha256(b"a portrait").hexdigest()
     (workspace / "sums").write_text(f"{digest}  female/512/0.jpg\n")
@@ -232,28 +232,28 @@ def test_portraits_come_with_their_licence(workspace, monkeypatch):
     assert index(workspace).loc["female/512/0.jpg", ["sha256", "licence"]].tolist() == [digest, "CC0 1.0"]
 
 
-def test_the_tree_knows_the_digests_of_two_hundred_portraits():
+def test_two_hundred_portraits_are_listed():
     remotes, _ = addresses.portraits(None)
     assert len({remote.path for remote in remotes}) == 200
     assert all(remote.url.startswith("https://") and remote.url.endswith(remote.path) for remote in remotes)
 
 
 @pytest.mark.parametrize(("domain", "path"), [("masked", "Masked/a.jpg"), ("unmasked", "Unmasked/b.jpg")])
-def test_of_the_hand_picked_folder_the_domain_s_part_is_fetched(workspace, monkeypatch, domain, path):
+def test_curated_lot_has_the_subfolder_of_its_domain(workspace, monkeypatch, domain, path):
     listed = [("Masked/a.jpg", "A"), ("Unmasked/b.jpg", "B")]
     monkeypatch.setattr(network, "_drive_listing", lambda folder: listed)
     (offer,) = network.curated_lot(domain, None, workspace).open().__enter__()
     assert (offer.path, offer.remote.url) == (path, f"drive:{path[-5].upper()}")
 
 
-def test_a_mirror_of_the_hand_picked_folder_is_listed(workspace):
+def test_a_mirror_of_the_curated_folder_is_listed(workspace):
     put(workspace / "mirror/curated/Unmasked/b.jpg", b"b")
     use(workspace, {"kind": "curated"})
     fetch("own")
     assert index(workspace).index.tolist() == ["b.jpg"]
 
 
-def test_a_folder_of_an_object_store_is_a_source(workspace):
+def test_a_folder_in_an_object_store_is_a_source(workspace):
     store = fsspec.filesystem("memory")
     store.pipe({"/bucket/faces/x/1.png": b"one", "/bucket/faces/2.png": b"two"})
     use(workspace, {"kind": "folder", "path": "memory://bucket/faces"}, mirror=None)
@@ -261,7 +261,7 @@ def test_a_folder_of_an_object_store_is_a_source(workspace):
     assert index(workspace).index.tolist() == ["2.png", "x/1.png"]
 
 
-def test_a_zip_of_an_object_store_is_a_source(workspace):
+def test_a_zip_in_an_object_store_is_a_source(workspace):
     fsspec.filesystem("memory").pipe({"/bucket/faces.zip": zipped("1.png", "2.png")})
     use(workspace, {"kind": "folder", "path": "memory://bucket/faces.zip"}, mirror=None)
     fetch("own")
@@ -275,13 +275,13 @@ def test_a_local_zip_is_a_source(workspace):
     assert index(workspace).index.tolist() == ["1.png", "2.png"]
 
 
-def test_a_path_with_nothing_at_it_is_told(workspace):
+def test_a_path_that_does_not_exist_is_an_error(workspace):
     use(workspace, {"kind": "folder", "path": str(workspace / "nowhere")})
     with pytest.raises(FacemaskError, match=r"'own' has no images in .*nowhere"):
         fetch("own")
 
 
-def test_a_zip_that_lands_in_the_inbox_becomes_new_archives(workspace):
+def test_a_zip_added_to_the_inbox_becomes_new_archives(workspace):
     use(workspace, {"kind": "folder"})
     put(workspace / "data/inbox/own/a.png", b"a")
     fetch("own")
@@ -292,7 +292,7 @@ def test_a_zip_that_lands_in_the_inbox_becomes_new_archives(workspace):
     assert index(workspace).index.tolist() == ["a.png", "b.png", "c.png"]
 
 
-def test_a_broken_member_is_a_row_until_a_better_copy_of_its_zip_lands(workspace):
+def test_a_corrupt_zip_member_is_an_empty_row_until_the_zip_is_replaced(workspace):
     use(workspace, {"kind": "folder"})
     whole = zipped("a.png", "b.png", "c.png")
     broken = bytearray(whole)
@@ -305,12 +305,12 @@ def test_a_broken_member_is_a_row_until_a_better_copy_of_its_zip_lands(workspace
     assert index(workspace)["bytes"].tolist() == [5, 5, 5]
 
 
-def test_verifying_passes_what_is_whole(small_ffhq):
+def test_verify_accepts_intact_archives(small_ffhq):
     fetch("own")
     verify(small_ffhq / "data/raw/own")
 
 
-def test_verifying_names_a_damaged_archive(small_ffhq):
+def test_verify_names_a_damaged_archive(small_ffhq):
     fetch("own")
     archive = small_ffhq / "data/raw/own/00001.zip"
     content = bytearray(archive.read_bytes())

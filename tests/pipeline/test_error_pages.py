@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.download.refusals import is_html, refusal
+from pipeline.download.error_pages import classify_page, is_html
 
 QUOTA = """<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head><body>
 <p class="uc-error-caption">Sorry, you can&#39;t view or download this file at this time.</p>
@@ -25,50 +25,51 @@ OTHER = """<html><head><title>Maintenance</title></head><body>back soon</body></
 
 
 @pytest.mark.parametrize(
-    ("page", "kind", "says"),
+    ("page", "kind", "expected"),
     [
         (QUOTA, "quota", "after 24 hours"),
         (SCAN, "scan", "drive:FILE_ID"),
-        (MISSING, "missing", "no such file"),
+        (MISSING, "missing", "no longer exists"),
         (ACCESS, "access", "ask its owner"),
-        (GOOGLE, "sign_in", "Google asks to sign in"),
-        (LIVE, "sign_in", "Microsoft asks to sign in"),
-        (ONEDRIVE, "sign_in", "Microsoft asks to sign in"),
-        (ONEDRIVE_MISSING, "missing", "no such file"),
+        (GOOGLE, "sign_in", "Google requires a sign-in"),
+        (LIVE, "sign_in", "Microsoft requires a sign-in"),
+        (ONEDRIVE, "sign_in", "Microsoft requires a sign-in"),
+        (ONEDRIVE_MISSING, "missing", "no longer exists"),
         (OTHER, "other", "'maintenance'"),
     ],
 )
-def test_each_page_is_known_for_what_it_is(page, kind, says):
-    found = refusal(page)
+def test_each_page_is_classified(page, kind, expected):
+    found = classify_page(page)
     assert found.kind == kind
-    assert says in found.reason and "\n" not in found.reason
+    assert expected in found.reason and "\n" not in found.reason
 
 
 @pytest.mark.parametrize("host", ["accounts.google.com", "login.live.com", "login.microsoftonline.com"])
-def test_a_page_at_an_address_for_signing_in_asks_to_sign_in(host):
-    assert refusal("<html></html>", f"https://{host}/x").kind == "sign_in"
+def test_a_page_of_a_sign_in_host_is_a_sign_in_page(host):
+    assert classify_page("<html></html>", f"https://{host}/x").kind == "sign_in"
 
 
-def test_gdowns_words_for_a_quota_are_known_too():
-    assert refusal("Failed to retrieve file url:\n\n\tToo many users have viewed or\n\tdownloaded this file").kind == (
-        "quota"
-    )
+def test_gdowns_quota_message_is_classified():
+    assert classify_page(
+        "Failed to retrieve file url:\n\n\tToo many users have viewed or\n\tdownloaded this file"
+    ).kind == ("quota")
 
 
-def test_gdowns_words_for_a_link_that_is_not_shared_are_known_too():
+def test_gdowns_access_message_is_classified():
     assert (
-        refusal("Cannot retrieve the public link of the file. You may need to change the permission").kind == "access"
+        classify_page("Cannot retrieve the public link of the file. You may need to change the permission").kind
+        == "access"
     )
 
 
 @pytest.mark.parametrize("start", [b"<!DOCTYPE html>", b"\n <HTML lang=en>", b"\xef\xbb\xbf<!doctype HTML>"])
-def test_a_page_is_seen_without_its_type(start):
+def test_html_is_recognized_without_its_content_type(start):
     assert is_html(start, "application/octet-stream")
 
 
-def test_data_that_is_called_a_page_is_still_data():
+def test_an_image_sent_as_html_is_not_a_page():
     assert not is_html(b"\x89PNG\r\n", "text/html")
 
 
-def test_xml_is_no_page():
+def test_xml_is_not_a_page():
     assert not is_html(b"<?xml version='1.0'?>", "application/xml")
