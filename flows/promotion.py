@@ -5,7 +5,6 @@ the promoted model was evaluated, it is evaluated again. Not a stage of DVC's, s
 """
 
 import json
-import shutil
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from models.params import RetrainParams
 from models.registry import JUDGED, REGISTRY, Model
 from pipeline import params
 from pipeline.errors import FacemaskError
-from pipeline.files import digest_of, link_or_copy, replace_folder, sha256, work_folder
+from pipeline.files import digest_of, link_or_copy, replacing_folder, sha256, work_folder
 
 CHECKPOINTS, EVALUATION = Path("checkpoints"), Path("reports/evaluation.json")
 COMPARED = (("mask", "accepted", 1), ("unmask", "still_masked", -1), ("mask", "kid", -1), ("unmask", "kid", -1))
@@ -145,12 +144,10 @@ def _basis(figures: dict[str, Any]) -> str:
 
 def _keep(name: str) -> None:
     """Have DVC hold on to the weights in checkpoints/ as registry/NAME, without a second copy in its cache."""
-    beside = REGISTRY / f".{name}.part"
-    shutil.rmtree(beside, ignore_errors=True)
-    for file in sorted(CHECKPOINTS.iterdir()):
-        if file.name not in _NOT_KEPT:
-            link_or_copy(file, beside / file.name)
-    replace_folder(beside, REGISTRY / name)
+    with replacing_folder(REGISTRY / name) as made:
+        for file in sorted(CHECKPOINTS.iterdir()):
+            if file.name not in _NOT_KEPT:
+                link_or_copy(file, made / file.name)
     _dvc("add", str(REGISTRY / name))
 
 

@@ -22,7 +22,7 @@ from models.params import Direction, EvaluateParams
 from models.samples import grid, write_png
 from models.zones import core, dilated, region_of
 from pipeline.errors import FacemaskError
-from pipeline.files import replace_folder, sha256, write_json
+from pipeline.files import replacing_folder, sha256, write_json
 from pipeline.packed import PackedSet, read_set
 
 SPLIT = "test"
@@ -44,9 +44,8 @@ def evaluate(params: EvaluateParams, checkpoints: Path, pack: Path, report: Path
     """Write `report` (JSON) and the folder `samples`; reads the packed test faces and no others."""
     checkpoint.refuse_other_pack(checkpoints, checkpoint.read_info(checkpoints), sha256(pack / "pack.json"))
     values, sheet = _evaluated(params, checkpoints, pack)
-    beside = samples.with_name(f".{samples.name}.part")
-    write_png(beside / "grid.png", sheet)
-    replace_folder(beside, samples)
+    with replacing_folder(samples) as made:
+        write_png(made / "grid.png", sheet)
     write_json(report, values)
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from models.checkpoint import GENERATORS, JSON_NAME, SCHEMA, read_info
 from pipeline.errors import FacemaskError, run
-from pipeline.files import replace_folder, sha256, write_json
+from pipeline.files import replacing_folder, sha256, write_json
 
 FILES = {
     "generator_mask": "latest_net_G_A.pth",
@@ -88,23 +88,17 @@ def write_reference(checkpoint: Path, folder: Path) -> None:
         raise FacemaskError(
             f"the generators in {checkpoint} are {info.params['generator']}: only resnet ones have a counterpart there"
         )
-    beside = _beside(folder)
-    for network, file in FILES.items():
-        weights = load_file(checkpoint / f"{network}.safetensors")
-        torch.save(to_reference(network, weights, info.params["blocks"]), beside / file)
-    replace_folder(beside, folder)
+    _refuse_filled(folder)
+    with replacing_folder(folder) as made:
+        for network, file in FILES.items():
+            weights = load_file(checkpoint / f"{network}.safetensors")
+            torch.save(to_reference(network, weights, info.params["blocks"]), made / file)
 
 
 def read_reference(folder: Path, checkpoint: Path) -> None:
     """Write a checkpoint out of the four files: weights and their description, without optimisers' state."""
-    beside = _beside(checkpoint)
+    _refuse_filled(checkpoint)
     found = {network: _weights(folder / file) for network, file in FILES.items()}
-    digests = {}
-    for network, theirs in found.items():
-        path = beside / f"{network}.safetensors"
-        save_file({name: value.contiguous() for name, value in from_reference(network, theirs).items()}, path)
-        path.chmod(0o644)  # safetensors makes files that only their owner may read
-        digests[network] = sha256(path)
     params = {
         "generator": "resnet",
         "image_px": 256,  # theirs, unless told otherwise; their files do not say
@@ -117,12 +111,17 @@ def read_reference(folder: Path, checkpoint: Path) -> None:
         "images_seen": 0,
         "params": params,
         "pack_sha256": "",
-        "weights_sha256": digests,
         "losses": {},
         "data_licence": "unknown: made elsewhere",
     }
-    write_json(beside / JSON_NAME, values)
-    replace_folder(beside, checkpoint)
+    with replacing_folder(checkpoint) as made:
+        digests = {}
+        for network, theirs in found.items():
+            path = made / f"{network}.safetensors"
+            save_file({name: value.contiguous() for name, value in from_reference(network, theirs).items()}, path)
+            path.chmod(0o644)  # safetensors makes files that only their owner may read
+            digests[network] = sha256(path)
+        write_json(made / JSON_NAME, values | {"weights_sha256": digests})
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
@@ -136,12 +135,9 @@ def _weights(path: Path) -> dict[str, Tensor]:
     return weights
 
 
-def _beside(folder: Path) -> Path:
+def _refuse_filled(folder: Path) -> None:
     if folder.exists() and any(folder.iterdir()):
         raise FacemaskError(f"{folder} is not empty: name a new folder")
-    beside = folder.with_name(f".{folder.name}.part")
-    beside.mkdir(parents=True, exist_ok=True)
-    return beside
 
 
 def main() -> None:

@@ -8,26 +8,22 @@ is the promoted one is asked once, when there is something new to train on. From
 that `dvc repro` runs nothing after a promotion, and data/start goes with data/train to whatever machine trains.
 """
 
-import shutil
 from pathlib import Path
 
 from models import registry
 from models.params import START_NAME, RetrainParams
-from pipeline.files import link_or_copy, replace_folder, sha256, write_json
+from pipeline.files import link_or_copy, replacing_folder, sha256, write_json
 
 
 def start(params: RetrainParams, models: Path, target: Path) -> None:
     """Put into `target` what training is to start from. Raises FacemaskError if the promoted weights are not here."""
     promoted = registry.read(models).promoted if params.warm_start else None
-    beside = target.with_name(f".{target.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
     checkpoint = None
-    if promoted:
-        weights = registry.weights(promoted, models)
-        for file in sorted(weights.iterdir()):
-            link_or_copy(file, beside / file.name)
-        checkpoint = sha256(weights / "checkpoint.json")
-    write_json(beside / START_NAME, {"model": promoted, "checkpoint": checkpoint})
-    replace_folder(beside, target)
+    with replacing_folder(target) as made:
+        if promoted:
+            weights = registry.weights(promoted, models)
+            for file in sorted(weights.iterdir()):
+                link_or_copy(file, made / file.name)
+            checkpoint = sha256(weights / "checkpoint.json")
+        write_json(made / START_NAME, {"model": promoted, "checkpoint": checkpoint})
     print(f"training starts from {f'model {promoted}, the promoted one' if promoted else 'fresh weights'}", flush=True)

@@ -33,7 +33,7 @@ from models.step import Batch, make_objectives, train_step
 from models.stopping import STOPPED, told_to_stop
 from models.tracking import Row, draw, open_board, open_live, show
 from pipeline.errors import FacemaskError
-from pipeline.files import digest_of, replace_folder, sha256, work_folder
+from pipeline.files import digest_of, replacing_folder, sha256, work_folder
 from pipeline.packed import DOMAINS, PackedSet, read_info, read_set
 
 _REPORT_SECONDS = 5.0
@@ -312,8 +312,5 @@ def _save_latest(work: Path, state: TrainingState, describe: Describe) -> None:
 
 def _publish(made: Path, target: Path) -> None:
     """Copy a finished folder beside its target (work/ may lie on another disk), then swap it in."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.part")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(made, beside)
-    replace_folder(beside, target)
+    with replacing_folder(target) as beside:
+        shutil.copytree(made, beside, dirs_exist_ok=True)

@@ -10,7 +10,6 @@ All but `stylegan` hold the files as they are, to the byte.
 
 import io
 import json
-import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ from PIL import Image
 from pipeline.archives import read_members
 from pipeline.curate import MANIFEST
 from pipeline.errors import FacemaskError
-from pipeline.files import replace_folder
+from pipeline.files import replacing_folder
 from pipeline.manifest import DATA_LICENCE, read_manifest
 from pipeline.packed import DOMAINS, SPLITS
 from pipeline.progress import Progress
@@ -46,17 +45,14 @@ def export_data(out: Path, form: str) -> None:
         raise FacemaskError(f"{out} is there already: choose another --out, or move it away")
     rows = read_manifest(MANIFEST, _COLUMNS).to_pandas()
     rows = rows[rows["accepted"]].sort_values(["source", "archive", "path"], ignore_index=True)
-    made = out.with_name(f".{out.name}.new")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
     progress = Progress("export-data", len(rows))
     write = FORMATS[form]
-    for split in SPLITS:
-        part = rows[rows["split"] == split]
-        if len(part):
-            write(made, split, part, progress)
-    (made / "LICENCE.txt").write_text(f"{DATA_LICENCE}\n", encoding="utf-8")
-    replace_folder(made, out)
+    with replacing_folder(out) as made:
+        for split in SPLITS:
+            part = rows[rows["split"] == split]
+            if len(part):
+                write(made, split, part, progress)
+        (made / "LICENCE.txt").write_text(f"{DATA_LICENCE}\n", encoding="utf-8")
     print(f"export-data: {len(rows):,} images as {form}: {out}", flush=True)
 
 

@@ -22,7 +22,7 @@ from pipeline import network, params
 from pipeline.archives import read_members, write_archive
 from pipeline.download import Failure, download
 from pipeline.errors import FacemaskError
-from pipeline.files import link_or_copy, replace_folder, replacing, work_folder
+from pipeline.files import link_or_copy, replacing, replacing_folder, work_folder
 from pipeline.images import is_image_name
 from pipeline.manifest import INDEX_SCHEMA
 from pipeline.offers import Lot, Offer, folder_lots, no_images, sample_lot
@@ -254,17 +254,14 @@ def _contents(
 
 def _publish(state: Path, target: Path) -> None:
     """Put the archives and their joined index in place as one folder."""
-    made = target.with_name(f".{target.name}.new")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
-    tables = []
-    for table in _tables(state):
-        archive = table.with_suffix(".zip")
-        link_or_copy(archive, made / archive.name)
-        tables.append(pq.read_table(table).select(INDEX_SCHEMA.names))
-    index = pa.concat_tables(tables).cast(INDEX_SCHEMA).sort_by("path")
-    pq.write_table(index, made / "index.parquet", compression="zstd")
-    replace_folder(made, target)
+    with replacing_folder(target) as made:
+        tables = []
+        for table in _tables(state):
+            archive = table.with_suffix(".zip")
+            link_or_copy(archive, made / archive.name)
+            tables.append(pq.read_table(table).select(INDEX_SCHEMA.names))
+        index = pa.concat_tables(tables).cast(INDEX_SCHEMA).sort_by("path")
+        pq.write_table(index, made / "index.parquet", compression="zstd")
 
 
 def _told(name: str, failures: list[Failure]) -> FacemaskError:

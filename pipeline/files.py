@@ -1,13 +1,18 @@
 """Files that are there whole or not at all: write beside, flush to disk, rename."""
 
+import errno
 import hashlib
 import json
 import os
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
+
+MAX_IMAGE_BYTES = 500_000_000
+"""The largest image file that is read: 100 megapixels (pipeline/images.py) take 400 MB uncompressed, in four bytes."""
 
 _CHUNK = 1 << 20
 
@@ -34,10 +39,32 @@ def replacing(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `target` to fill; on success it becomes `target`, on any error it is removed."""
+    made = fresh_folder(target.with_name(f".{target.name}.new"))
+    try:
+        yield made
+        replace_folder(made, target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def fresh_folder(path: Path) -> Path:
+    """Make `path` an empty folder; what a killed process left there is removed."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    return path
+
+
 def replace_folder(made: Path, target: Path) -> None:
-    """Move the finished folder `made` to `target`, on the same disk; what stood there goes only then."""
+    """Move the finished folder `made` to `target`, on the same disk; the earlier one is removed only then.
+
+    A kill between its two renames leaves the earlier folder beside `target` as .NAME.old; the next call removes it.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    old = target.with_name(f".{target.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
     if target.exists():
         target.replace(old)
     made.replace(target)
@@ -60,10 +87,32 @@ def read_or_empty(folder: Path, path: str) -> bytes:
         if file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
             print(f"{file} is a link out of {folder}, and is not followed", flush=True)
             return b""
-        return file.read_bytes()
+        return read_image_file(file)
     except OSError as error:
         print(f"{file} cannot be read: {error.strerror}", flush=True)
         return b""
+
+
+def read_image_file(path: Path) -> bytes:
+    """Read a file into memory. Raises OSError for one above MAX_IMAGE_BYTES and for what is no regular file."""
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MAX_IMAGE_BYTES:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, more than {MAX_IMAGE_BYTES:,}", str(path))
+        return file.read(size)
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file for reading. Raises OSError for a FIFO, socket or device: reading one may never end."""
+    # Without O_NONBLOCK the opening of a FIFO would wait for a writer.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -3,7 +3,6 @@
 Pictures are cut to their central square and scaled to load_px; beside each lies what its landmarks tell generators.
 """
 
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -22,7 +21,7 @@ from pydantic.dataclasses import dataclass as params_dataclass
 from pipeline import packed, params
 from pipeline.archives import read_members
 from pipeline.errors import FacemaskError
-from pipeline.files import digest_of, replace_folder
+from pipeline.files import digest_of, replacing_folder
 from pipeline.guide import face_guide
 from pipeline.images import decode
 from pipeline.manifest import DATA_LICENCE, LANDMARK_SCALE, read_manifest
@@ -47,22 +46,18 @@ def pack() -> None:
     settings = params.load("pack", PackParams)
     rows = read_manifest(_MANIFEST, _COLUMNS).to_pandas()
     rows = rows[rows["accepted"]].sort_values("image_id", ignore_index=True)
-    made = TRAIN.with_name(f".{TRAIN.name}.new")
-    shutil.rmtree(made, ignore_errors=True)
-    made.mkdir(parents=True)
-
     progress = Progress("pack", len(rows))
     counts = {}
-    for domain in packed.DOMAINS:
-        for split in packed.SPLITS:
-            part = rows[(rows["domain"] == domain) & (rows["split"] == split)]
-            name = packed.set_name(domain, split)
-            counts[name] = len(part)
-            _write_set(made, name, part, settings.load_px, progress)
-    content = digest_of(rows[["image_id", "sha256", "split"]].to_numpy().tolist())
-    info = packed.PackInfo(packed.SCHEMA, settings.load_px, content, counts, DATA_LICENCE)
-    packed.write_info(made, info)
-    replace_folder(made, TRAIN)
+    with replacing_folder(TRAIN) as made:
+        for domain in packed.DOMAINS:
+            for split in packed.SPLITS:
+                part = rows[(rows["domain"] == domain) & (rows["split"] == split)]
+                name = packed.set_name(domain, split)
+                counts[name] = len(part)
+                _write_set(made, name, part, settings.load_px, progress)
+        content = digest_of(rows[["image_id", "sha256", "split"]].to_numpy().tolist())
+        info = packed.PackInfo(packed.SCHEMA, settings.load_px, content, counts, DATA_LICENCE)
+        packed.write_info(made, info)
 
 
 def square(content: bytes, points: NDArray[np.float32] | None, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
