@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 from playwright.sync_api import Page, sync_playwright
 
@@ -25,6 +26,7 @@ from pipeline import params
 from pipeline.curate import verdicts
 from pipeline.images import decode
 from pipeline.manifest import NUMBERS_SCHEMA
+from pipeline.page.facts import PageContent
 from pipeline.page.write import new_sheets, write_page
 from pipeline.rules import CurateParams
 from pipeline.sample import SampleParams, sample_files
@@ -75,19 +77,19 @@ def make(folder: Path, count: int) -> Path:
             paths = part["path"].iloc[start : start + 1000].tolist()
             some = [thumbs[(start + place) % len(thumbs)] for place in range(len(paths))]
             sheets.add(str(source), pa.table({"path": paths, "thumb": some, "landmarks": [_LANDMARKS] * len(paths)}))
-    return write_page(folder / "index.html", judged, sheets, limits, {}, folders={}, training=None)
+    return write_page(folder / "index.html", sheets, PageContent(judged, limits, {}))
 
 
 def memory_mb() -> float:
-    """What all processes of this Chromium hold, 10^6 bytes."""
+    """The memory (PSS) of the processes of this benchmark's Chromium, 10^6 bytes."""
     total = 0
-    for process in Path("/proc").glob("[0-9]*"):
+    for process in psutil.Process().children(recursive=True):
         try:
-            if b"chrom" in (process / "cmdline").read_bytes().split(b"\0")[0]:
-                total += int((process / "smaps_rollup").read_text().split("Pss:")[1].split()[0])
-        except (OSError, IndexError):
+            if "chrom" in process.name():
+                total += process.memory_full_info().pss
+        except psutil.Error:
             continue  # it has ended meanwhile
-    return total * 1024 / 1e6
+    return total / 1e6
 
 
 def through(page: Page) -> float:
@@ -125,7 +127,7 @@ def main() -> None:
         opened = memory_mb()
         most = through(page)
         moving = page.evaluate(
-            "new Promise(done => { const began = performance.now(); facemask.move('min_cover_nose', 0.5);"
+            "new Promise(done => { const began = performance.now(); facemask.setLimit('min_cover_nose', 0.5);"
             " requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began))); })"
         )
         browser.close()

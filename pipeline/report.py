@@ -14,6 +14,7 @@ from pipeline import params
 from pipeline.curate import MANIFEST, REPORTS
 from pipeline.errors import FacemaskError
 from pipeline.manifest import read_manifest, to_frame
+from pipeline.page.facts import Figure, PageContent, Training
 from pipeline.page.write import new_sheets, write_page
 from pipeline.review import REVIEW, read_reviews
 from pipeline.rules import CurateParams
@@ -39,7 +40,7 @@ def report() -> None:
     for source, archives in rows.groupby("source", observed=True, sort=True)["archive"]:
         for archive in sorted(archives.dropna().unique()):
             sheets.add(str(source), _measured(str(source), str(archive)))
-    write_page(page, rows, sheets, limits, read_reviews(REVIEW), folders={}, training=training)
+    write_page(page, sheets, PageContent(rows, limits, read_reviews(REVIEW), training=training))
     print(f"report: {page}", flush=True)
 
 
@@ -51,15 +52,15 @@ def _measured(source: str, archive: str) -> pa.Table:
         raise FacemaskError(f"{path} cannot be read: run 'dvc repro measure@{source}'") from error
 
 
-def _training(reports: Path) -> dict[str, Any]:
-    """What the page shows of the model."""
+def _training(reports: Path) -> Training:
+    """The evaluation, losses and sample pictures of the trained model. Raises FacemaskError without an evaluation."""
     path = reports / "evaluation.json"
     try:
         evaluation = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FacemaskError(f"{path} cannot be read: run 'dvc repro evaluate'") from error
     files = [*sorted((reports / "samples").glob("*.png")), reports / "training/progress.png"]
-    pictures = [
+    pictures: list[Figure] = [
         {
             "caption": _CAPTIONS.get(file.stem, ""),
             "name": file.stem,

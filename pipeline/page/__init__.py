@@ -1,1 +1,1 @@
-"""The page on which people see what was kept and why, move the limits, and overrule them."""
+"""The page that shows which images were kept and why, where limits can be moved and verdicts overruled."""

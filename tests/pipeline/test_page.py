@@ -1,8 +1,9 @@
-"""The page in a real browser, opened from disk: look, move a limit, choose, and curate by what was chosen."""
+"""The page in a real browser, opened from disk: filter, move limits, keep and drop, and curate with the result."""
 
 import io
 import json
 import shutil
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -13,8 +14,9 @@ from PIL import Image
 from pipeline.curate import curate
 from pipeline.folder import curate_folder
 from pipeline.manifest import REASONS
+from pipeline.page.write import script
 from pipeline.report import report
-from tests.conftest import inside
+from tests.conftest import ROOT, inside
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def workspace(report_workspace, tmp_path):
 
 @pytest.fixture
 def opened(browser, workspace):
-    """The page, and all that it complained of."""
+    """The page at its gallery; no test may leave an error or a message in the console."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     complaints = []
     page.on("console", lambda message: complaints.append(message.text))
@@ -68,7 +70,7 @@ def slide(page, limit, value):
     page.wait_for_function("limit => document.getElementById('moved-lines').textContent.includes(limit)", arg=limit)
 
 
-def test_the_browser_reckons_every_verdict_as_curate_did(opened, workspace):
+def test_the_browser_evaluates_the_rules_as_curate_does(opened, workspace):
     bits = [sum(1 << REASONS.index(reason) for reason in reasons) for reasons in in_page_order(workspace)["reasons"]]
     assert opened.evaluate("[...facemask.verdicts()]") == bits
 
@@ -90,26 +92,36 @@ def test_a_filter_shows_the_images_that_the_manifest_names(opened, workspace, fi
     assert shown(opened) == sum(holds(rows_of(workspace))) > 0
 
 
-def test_a_row_of_the_table_leads_to_its_pictures(opened, workspace):
+def test_a_verdict_in_the_table_filters_the_gallery(opened, workspace):
     opened.locator("#verdicts a", has_text="duplicate").first.click()
     assert opened.locator("select[name=verdict]").input_value() == "duplicate"
     assert shown(opened) > 0
 
 
-def test_pictures_are_sorted_by_a_measurement_and_what_was_not_measured_comes_last(opened, workspace):
-    pick(opened, sort="sharpness", down="down")
+def test_images_are_sorted_by_a_measurement(opened, workspace):
+    pick(opened, sort="sharpness", order="descending")
     opened.locator(".cell").first.dblclick()
     best = rows_of(workspace).set_index("image_id")["sharpness"].idxmax()
     assert opened.locator("dialog h2").inner_text() == best
 
 
-def test_a_moved_limit_shows_who_changes_sides_and_the_lines_to_copy(opened, workspace):
+@pytest.mark.parametrize("order", ["ascending", "descending"])
+def test_images_without_the_measurement_come_last_in_either_order(opened, workspace, order):
+    pick(opened, sort="sharpness", order=order)
+    measured = in_page_order(workspace)["sharpness"].notna().to_numpy()
+    for key, expected in (("End", False), ("Home", True)):
+        opened.locator("#grid").press(key)
+        assert measured[int(opened.locator(".cell.cursor").get_attribute("data-index"))] == expected
+
+
+def test_a_moved_limit_shows_the_changed_verdicts_and_the_lines_for_params_yaml(opened, workspace):
     slide(opened, "min_cover_chin", 0.95)
-    told = opened.locator("#moved-count").inner_text()
+    summary = opened.locator("#moved-count").inner_text()
     assert opened.locator("#moved-lines").inner_text() == "curate:\n  min_cover_chin: 0.95"
     opened.locator("#moved a").click()
     changing = shown(opened)
-    assert changing > 0 and told.startswith(f"{changing} images change sides: 0 would be kept, {changing} would go")
+    assert changing > 0
+    assert summary == f"{changing} images would change: 0 would be kept, {changing} would be rejected."
 
     params = yaml.safe_load((workspace / "params.yaml").read_text())
     params["curate"] |= yaml.safe_load(opened.locator("#moved-lines").inner_text())["curate"]
@@ -123,7 +135,7 @@ def test_a_moved_limit_shows_who_changes_sides_and_the_lines_to_copy(opened, wor
     assert opened.locator("#moved").is_hidden()
 
 
-def test_two_dropped_images_are_gone_when_curate_has_run_again(opened, workspace):
+def test_dropped_images_are_rejected_when_curate_runs_again(opened, workspace):
     pick(opened, verdict="accepted", domain="unmasked")
     cells = opened.locator(".cell")
     cells.nth(1).click()
@@ -147,17 +159,17 @@ def test_two_dropped_images_are_gone_when_curate_has_run_again(opened, workspace
     assert shown(opened) == 2
 
 
-def test_choices_outlive_the_page_though_it_comes_from_disk(opened):
+def test_choices_on_a_page_from_disk_survive_a_reload(opened):
     opened.locator(".cell").nth(2).click()
     opened.get_by_role("button", name="Keep").click()
     opened.wait_for_selector(".badge.keep")
     opened.reload()
     to_pictures(opened)
     opened.wait_for_selector(".badge.keep")
-    assert "1 choice of before" in opened.locator("#saved").inner_text()
+    assert "1 choice from an earlier visit" in opened.locator("#saved").inner_text()
 
 
-def test_shift_selects_up_to_there_and_one_key_takes_all_back(opened):
+def test_shift_click_selects_a_range_and_one_key_clears_all_its_reviews(opened):
     opened.locator(".cell").nth(0).click()
     opened.locator(".cell").nth(4).click(modifiers=["Shift"])
     assert "5 selected" in opened.locator("#shown").inner_text()
@@ -167,7 +179,7 @@ def test_shift_selects_up_to_there_and_one_key_takes_all_back(opened):
     opened.wait_for_function("document.querySelectorAll('.badge').length === 0")
 
 
-def test_the_keyboard_alone_goes_chooses_and_opens(opened):
+def test_the_keyboard_alone_moves_selects_and_opens(opened):
     grid = opened.locator("#grid")
     grid.focus()
     for key in ("ArrowRight", "ArrowRight", "Space"):
@@ -182,48 +194,61 @@ def test_the_keyboard_alone_goes_chooses_and_opens(opened):
     assert not opened.locator("dialog").is_visible()
 
 
-def test_a_picture_opens_with_its_numbers_reasons_landmarks_and_the_one_it_repeats(opened, workspace):
+def test_the_large_view_shows_measurements_reasons_landmarks_and_the_near_duplicate(opened, workspace):
     repeat = rows_of(workspace).query("dup_of.notna()").iloc[0]
     pick(opened, verdict="duplicate")
     opened.locator(".cell").first.dblclick()
     box = opened.locator("dialog")
     opened.wait_for_selector("dialog[open]")
     text = box.inner_text()
-    assert "duplicate: Nearly the same picture as one that was kept." in text
-    assert "repeats this one, which was kept" in text
+    assert "duplicate: Near-duplicate of an image that was kept." in text
+    assert "Near-duplicate of this image, which was kept" in text
     assert "cover_nose" in text and "licence" in text and "author" in text
     assert box.locator("polygon.region").count() == 7
-    box.locator(".twin a").first.click()
+    box.locator(".duplicate button").first.click()
     opened.wait_for_function("id => document.querySelector('dialog h2').innerText === id", arg=repeat["dup_of"])
 
 
-@pytest.mark.parametrize("place", [0, 5, 17])
-def test_each_cell_shows_the_thumbnail_of_its_own_image(opened, workspace, place):
+def test_a_note_typed_before_a_key_is_saved_with_the_choice(opened, workspace):
+    opened.locator(".cell").first.dblclick()
+    opened.get_by_label("Note").fill("good, really")
+    opened.locator("dialog").get_by_role("button", name="Close").focus()
+    opened.keyboard.press("k")
+    opened.wait_for_selector("dialog b")
+    opened.locator("dialog").press("Escape")
+    with opened.expect_download() as downloaded:
+        opened.get_by_role("button", name="review.csv").click()
+    image_id = in_page_order(workspace)["image_id"].iloc[0]
+    assert downloaded.value.path().read_text() == f'image_id,review,note\n{image_id},keep,"good, really"\n'
+
+
+@pytest.mark.parametrize("index", [0, 5, 17])
+def test_each_cell_shows_the_thumbnail_of_its_own_image(opened, workspace, index):
     thumbs = []
     for row in in_page_order(workspace).head(24).itertuples():
         table = (workspace / "data/measured" / row.source / row.archive).with_suffix(".parquet")
         content = pd.read_parquet(table).set_index("path").loc[row.path, "thumb"]
         thumbs.append(np.asarray(Image.open(io.BytesIO(content)).convert("RGB")).astype(int))
     opened.wait_for_timeout(500)
-    shown = Image.open(io.BytesIO(opened.locator(f"[data-place='{place}'] canvas").screenshot())).convert("RGB")
+    shown = Image.open(io.BytesIO(opened.locator(f"[data-index='{index}'] canvas").screenshot())).convert("RGB")
     pixels = np.asarray(shown.resize((96, 96)))
-    assert np.argmin([np.abs(pixels - thumb).mean() for thumb in thumbs]) == place
+    assert np.argmin([np.abs(pixels - thumb).mean() for thumb in thumbs]) == index
 
 
-def test_an_unreadable_image_is_shown_as_such(opened):
+def test_a_cell_says_that_its_image_is_unreadable(opened):
     pick(opened, verdict="unreadable")
     assert opened.locator(".cell").first.inner_text() == "unreadable"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_stands_out_from_the_paper_in_light_and_dark(opened, scheme):
+def test_text_contrasts_with_the_background(opened, scheme):
     opened.emulate_media(color_scheme=scheme)
     colours = opened.evaluate(
         "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
     )
-    ink, paper = (sum(int(part) for part in colour[4:-1].split(",")) for colour in colours)
-    assert abs(ink - paper) > 500
-    assert (paper > ink) == (scheme == "light")
+    text, background = (sum(int(part) for part in colour[4:-1].split(",")) for colour in colours)
+    assert abs(text - background) > 500
+    assert (background > text) == (scheme == "light")
 
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
@@ -234,7 +259,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_odd_names_of_folders_and_files_are_names_and_nothing_else(browser, portraits, tmp_path):
+def test_special_characters_in_names_are_shown_and_loaded_as_they_are(browser, portraits, tmp_path):
     odd = tmp_path / """it's <b>"odd"<i> & 100%"""
     odd.mkdir()
     portraits[0].save(odd / "a#1?<i>.png")
@@ -250,9 +275,34 @@ def test_odd_names_of_folders_and_files_are_names_and_nothing_else(browser, port
     page.close()
 
 
-def test_without_its_data_the_page_says_where_they_should_be(browser, workspace):
+def test_without_its_data_folder_the_page_says_what_is_missing(browser, workspace):
     shutil.rmtree(workspace / "reports/index.data")
     page = browser.new_page()
     page.goto((workspace / "reports/index.html").as_uri())
-    assert "index.data beside this page" in page.locator("#missing").inner_text()
+    assert "keep the folder index.data next to this page" in page.locator("#missing").inner_text()
     page.close()
+
+
+def test_the_scripts_work_as_es_modules_too(browser, workspace):
+    """Inlined, they share one scope, where a missing import goes unseen."""
+    folder = workspace / "reports"
+    shutil.copytree(ROOT / "pipeline/page/script", folder / "script")
+    text = (folder / "index.html").read_text()
+    assert text.count(script()) == 1
+    start, end = text.index("<script>(() =>"), text.index("</script>", text.index(script()))
+    text = f'{text[:start]}<script type="module" src="script/start.js">{text[end:]}'
+    (folder / "index.html").write_text(text.replace('<script src="index.data', '<script defer src="index.data'))
+    page, errors = browser.new_page(), []
+    page.set_default_timeout(15_000)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.route("http://page.test/**", lambda route: route.fulfill(path=folder / urlsplit(route.request.url).path[1:]))
+    page.goto("http://page.test/index.html")
+    page.wait_for_selector("html[data-ready]")
+    slide(page, "min_cover_chin", 0.95)
+    pick(page, sort="sharpness")
+    to_pictures(page)
+    page.locator(".cell").first.dblclick()
+    page.locator("dialog").get_by_role("button", name="Keep").click()
+    page.wait_for_selector("dialog b")
+    page.close()
+    assert errors == []

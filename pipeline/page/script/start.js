@@ -1,0 +1,95 @@
+// Start: mouse, touch and keyboard, and the calls from the data's scripts.
+
+import { byId } from "./facts.js";
+import { receiveColumns, receiveDetails } from "./data.js";
+import { resetLimits, setLimit, verdicts } from "./rules.js";
+import { downloadReviews, loadReviews, setReview } from "./reviews.js";
+import { createFilterMenus } from "./filters.js";
+import {
+  cellsPerRow, cursor, cursorOrSelected, moveCursor, selectAll, selectAt, selectNone, showImages,
+  shownImages, updateGallery,
+} from "./gallery.js";
+import { openImage, openLargeView } from "./large_view.js";
+import { createCharts } from "./charts.js";
+
+const LONG_PRESS_MS = 500;
+const ACTIONS = { // names: data-do of the toolbar's buttons
+  keep: () => setReview(cursorOrSelected(), "keep"),
+  drop: () => setReview(cursorOrSelected(), "drop"),
+  clear: () => setReview(cursorOrSelected(), ""),
+  all: selectAll,
+  none: selectNone,
+};
+const ACTION_KEYS = { k: "keep", d: "drop", u: "clear", a: "all", Escape: "none" };
+
+function listenToGallery() {
+  const grid = byId("grid"), positionOf = (event) => Number(event.target.closest(".cell")?.dataset.position ?? -1);
+  grid.onclick = (event) => {
+    const position = positionOf(event);
+    // No dblclick: the first click replaces the cell, so that the second is on another element.
+    if (event.detail === 2 && position >= 0) openLargeView(shownImages[position]);
+    else selectAt(position, event.shiftKey ? "range" : event.ctrlKey || event.metaKey ? "toggle" : "alone");
+  };
+  grid.onkeydown = (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const row = cellsPerRow(), all = shownImages.length;
+    const steps = {
+      ArrowRight: 1, ArrowLeft: -1, ArrowDown: row, ArrowUp: -row,
+      PageDown: 4 * row, PageUp: -4 * row, Home: -all, End: all,
+    };
+    if (event.key in steps) {
+      moveCursor(steps[event.key]);
+      if (event.shiftKey) selectAt(cursor, "range");
+    } else if (event.key === " ") selectAt(cursor, "toggle");
+    else if (event.key === "Enter" && all) openLargeView(shownImages[cursor]);
+    else if (event.key in ACTION_KEYS) ACTIONS[ACTION_KEYS[event.key]]();
+    else return;
+    event.preventDefault();
+  };
+  let press = null; // touch screens have neither double clicks nor keys: a long press opens
+  const stop = () => clearTimeout(press);
+  grid.addEventListener("touchstart", (event) => {
+    const position = positionOf(event);
+    if (position >= 0) press = setTimeout(() => openLargeView(shownImages[position]), LONG_PRESS_MS);
+  }, { passive: true });
+  for (const name of ["touchend", "touchmove"]) grid.addEventListener(name, stop, { passive: true });
+}
+
+function listenToLargeView() {
+  byId("picture").addEventListener("keydown", (event) => {
+    if (event.target.matches("input")) return;
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    const position = shownImages.indexOf(openImage()) + step; // NaN without a step
+    if (position >= 0 && position < shownImages.length) {
+      moveCursor(position - cursor);
+      openLargeView(shownImages[position]);
+    }
+    byId("picture").querySelector(`[data-do=${ACTION_KEYS[event.key]}]`)?.click();
+  });
+}
+
+function listenToPage() {
+  byId("bar").onclick = (event) => ACTIONS[event.target.dataset.do]?.();
+  byId("download").onclick = downloadReviews;
+  byId("reset").onclick = resetLimits;
+  byId("copy").onclick = () => navigator.clipboard?.writeText(byId("moved-lines").textContent);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-show]");
+    if (link) showImages(JSON.parse(link.dataset.show));
+  });
+}
+
+function start(columns) {
+  receiveColumns(columns);
+  createCharts();
+  createFilterMenus(updateGallery);
+  resetLimits();
+  listenToGallery();
+  listenToLargeView();
+  listenToPage();
+  loadReviews();
+  document.documentElement.dataset.ready = "true";
+}
+
+// Called by index.data/columns.js and rows/*.js; setLimit and verdicts are for tests and benchmarks.
+window.facemask = { columns: start, details: receiveDetails, setLimit, verdicts: () => verdicts };
