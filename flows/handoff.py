@@ -28,6 +28,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling
 
+from flows.dvc_runner import Log
 from flows.job import (
     HANDED_OVER,
     LOCK_ARTIFACT,
@@ -41,7 +42,6 @@ from flows.job import (
     training_key,
 )
 from flows.remote import StateStore, pull, push
-from flows.stages import Log
 from pipeline.errors import FacemaskError
 
 POOL = "gpu"
@@ -159,14 +159,17 @@ def _cancelled(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
 
 
 def _train_here(why: str, store: StateStore, log: Log) -> None:
-    """Say so; and bring what an earlier worker left of this training, if it was taken away."""
+    """Log why training runs in this process, and bring the training state that an earlier worker left, if any."""
     log(f"no hand-off: {why}; training in this process")
     try:
-        for name in store.pull():
-            log(f"going on from {name}, which a worker left in the DVC remote")
-        store.remove()
-    except Exception as error:  # noqa: BLE001 - a network's; training from the beginning is better than none
-        log(f"the DVC remote cannot be asked for training that a worker left there: {error}")
+        store.resume(log)
+    except FacemaskError as error:
+        log(f"{error}; this run trains without them")
+        return
+    try:
+        store.remove_superseded()  # what this machine has now
+    except Exception as error:  # noqa: BLE001 - of the network; a state that stays there does no harm
+        log(f"training states could not be deleted from the DVC remote, where nothing needs them any more: {error}")
 
 
 def _why_nobody() -> str | None:

@@ -11,7 +11,7 @@ import yaml
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from flows.stages import dvc_reason, run_dvc
+from flows.dvc_runner import dvc_reason, run_dvc
 from pipeline.errors import FacemaskError
 from pipeline.files import digest_of, sha256
 from pipeline.params import PARAMS_FILE, STRICT, load

@@ -22,6 +22,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from flows.curate_and_train import stage_task
+from flows.dvc_runner import Log
 from flows.job import (
     LOCK_ARTIFACT,
     Job,
@@ -34,7 +35,6 @@ from flows.job import (
 )
 from flows.lock import held, holder, run_is_going_on
 from flows.remote import StateStore, pull, push
-from flows.stages import Log
 from pipeline.errors import FacemaskError
 
 NAME = "train-cyclegan"
@@ -65,8 +65,7 @@ def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commi
         store = StateStore(workspace, training_key(job, workspace))
         write_lock(dvc_lock, workspace)
         transfer("pull", needed_data(stages, workspace))
-        for name in store.pull():
-            log(f"going on from {name}, which another worker left in the DVC remote")
+        store.resume(log)
         with store.pushing(params.checkpoint_minutes, log):
             for number, stage in enumerate(stages, start=1):
                 lock.tell(run_id=flow_run.id, stage=stage, number=number, of=len(stages))
@@ -80,7 +79,10 @@ def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commi
             ],
             description=f"What dvc.lock says of {' and '.join(stages)}: `dvc pull` brings it, given these lines.",
         )
-        store.remove()
+        try:
+            store.remove()
+        except Exception as error:  # noqa: BLE001 - of the network; the result is there, and must not be lost by it
+            log(f"training states could not be deleted from the DVC remote, where nothing needs them any more: {error}")
 
 
 # The retries are for a network that fails for a moment.

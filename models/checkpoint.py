@@ -24,17 +24,16 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from models.networks import make_discriminator, make_generator
 from models.params import Direction, TrainParams
 from models.pool import ImagePool
+from models.state_files import DISCRIMINATORS as DISCRIMINATORS
+from models.state_files import GENERATORS as GENERATORS
+from models.state_files import HISTORY_NAME, STATE_NAME, weights_name
+from models.state_files import JSON_NAME as JSON_NAME
 from models.tracking import Row
 from pipeline.errors import FacemaskError
 from pipeline.files import sha256
 
 SCHEMA = 3
-JSON_NAME = "checkpoint.json"
-STATE_NAME = "state.pt"
-HISTORY_NAME = "history.json"
 DIRECTION: dict[str, Direction] = {"generator_mask": "mask", "generator_unmask": "unmask"}
-GENERATORS = tuple(DIRECTION)
-DISCRIMINATORS = ("discriminator_masked", "discriminator_unmasked")
 ARCHITECTURE = ("generator", "width", "blocks", "discriminator_width")
 """The keys of `train` that fix the networks' shapes."""
 
@@ -76,7 +75,7 @@ def save(folder: Path, state: TrainingState, describe: Describe) -> None:
     beside.mkdir(parents=True)
     digests = {}
     for name, network in state.networks.items():
-        path = beside / f"{name}.safetensors"
+        path = beside / weights_name(name)
         weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
         save_file(weights, path)
         path.chmod(0o644)  # safetensors makes files that only their owner may read
@@ -203,7 +202,7 @@ def make_networks(params: TrainParams) -> dict[str, nn.Module]:
 
 
 def _load_weights(folder: Path, info: CheckpointInfo, name: str, network: nn.Module) -> None:
-    path = folder / f"{name}.safetensors"
+    path = folder / weights_name(name)
     try:
         if sha256(path) != info.weights_sha256[name]:
             raise FacemaskError(f"{path} is not the file that {JSON_NAME} beside it names: fetch or train it again")

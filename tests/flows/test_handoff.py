@@ -22,6 +22,7 @@ from flows.api import Api
 from flows.handoff import hand_over
 from flows.remote import FOLDER
 from flows.server import free_port
+from models.state_files import STATE_FILES
 from tests.flows.conftest import PROGRAMS, S3_BUCKET, S3_SETTINGS, clean_env, is_running, make_toy, start_up, wait_for
 
 STAGES = ["pack", "train", "evaluate", "report"]
@@ -50,14 +51,17 @@ PARAMS = """
 train: {images: 20}
 handoff: {enabled: true, wait_minutes: 1, checkpoint_minutes: 0.02}
 """
-TRAIN = """
-import os, shutil, time
+TRAIN = (
+    f"STATE_FILES = {sorted(STATE_FILES)}"
+    + """
+import hashlib, os, shutil, time
 from pathlib import Path
 
-toy, work = Path(os.environ["TOY"]), Path("work/train") / Path("data/train").read_text().strip()
+digest = hashlib.sha256(Path("data/train").read_bytes()).hexdigest()[:16]
+toy, work = Path(os.environ["TOY"]), Path("work/train") / digest
 work.mkdir(parents=True, exist_ok=True)
 states = sorted(work.glob("state-*"))
-n = int((states[-1] / "n").read_text()) if states else 0
+n = int((states[-1] / "state.pt").read_text()) if states else 0
 with (toy / "trace").open("a") as trace:
     trace.write(f"{Path.cwd().name} {os.getpid()} {n}\\n")
 while n < 20:
@@ -65,7 +69,8 @@ while n < 20:
     n += 1
     beside = work / f".state-{n:012d}.part"
     beside.mkdir()
-    (beside / "n").write_text(str(n))
+    for name in STATE_FILES:
+        (beside / name).write_text(str(n))
     beside.rename(work / f"state-{n:012d}")
     for older in sorted(work.glob("state-*"))[:-1]:
         shutil.rmtree(older)
@@ -74,6 +79,7 @@ Path("checkpoints/n").write_text(str(n))
 Path("metrics.json").write_text('{"n": 20}')
 shutil.rmtree(work)
 """
+)
 
 
 @dataclass

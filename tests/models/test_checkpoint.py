@@ -6,6 +6,7 @@ import pytest
 
 from models import checkpoint
 from models.machine import this_machine
+from models.state_files import STATE_FILES
 from models.train import fresh_state, train
 from pipeline.errors import FacemaskError
 from pipeline.files import sha256
@@ -37,6 +38,10 @@ def test_what_was_saved_is_loaded(made, tiny):
     assert state.images_seen == tiny.images
     assert all(len(pool.images) == tiny.pool_size for pool in state.pools.values())
     assert all(optimiser.state_dict()["state"] for optimiser in state.optimisers.values())
+
+
+def test_a_checkpoint_has_the_files_that_the_hand_off_accepts_and_no_other(made):
+    assert {path.name for path in MADE.iterdir()} == STATE_FILES
 
 
 @pytest.mark.parametrize("change", [{"width": 8}, {"blocks": 2}, {"discriminator_width": 8}])
