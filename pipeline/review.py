@@ -64,6 +64,6 @@ def change_reviews(path: Path, changes: dict[str, Entry | None]) -> dict[str, En
 @contextmanager
 def _alone(path: Path) -> Iterator[None]:
     """One process, and one thread, at a time; the lock is the system's, and ends with whoever holds it."""
-    with path.with_name(f".{path.name}.lock").open("w") as lock:  # beside it: wherever a writer was started
+    with path.with_name(f".{path.name}.lock").open("a") as lock:  # beside it: wherever a writer was started
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

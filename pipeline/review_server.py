@@ -1,204 +1,244 @@
 """`facemask review`: the page on 127.0.0.1, with pictures at full size, and choices that go straight into review.csv.
 
-It answers this machine alone, asks each request for this server's own name (so that no other page reaches it by a name
-of its own for this address), and each change for a token that only its page knows.
+pipeline/local_page.py says who may use it: whoever has the printed address.
+
+`facemask review DIR` also opens a DIR that somebody else made. Its page is then a stranger's script, and its page and
+manifest name the files to show. So the server gives that page nothing that its maker did not have already:
+
+- the page and its data are files inside DIR, after links are resolved;
+- a picture is a regular file inside the folder that the page names, after links are resolved, at a path that the
+  manifest lists; **its SHA-256 is the one in the manifest** (so whoever wrote the manifest knew the file), and it is
+  an image of a known format, sent as such.
+
+Images of this project's own sources come from the archives in data/raw, by the same rules.
 """
 
+import contextlib
+import hashlib
 import json
-import mimetypes
+import os
 import re
-import secrets
+import stat
 from dataclasses import asdict, dataclass
-from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
 
 import pandas as pd
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from PIL import Image
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 
 from pipeline.archives import read_members
 from pipeline.curate import MANIFEST, REPORTS
 from pipeline.errors import FacemaskError
-from pipeline.files import read_or_empty
+from pipeline.images import open_image
+from pipeline.local_page import Rules, listening, serving, stop_signals
 from pipeline.manifest import read_manifest
 from pipeline.page.columns import IDS_NAME
 from pipeline.page.write import data_folder
-from pipeline.review import REVIEW, WORDS, Entry, change_reviews, read_reviews
+from pipeline.review import REVIEW, Entry, change_reviews, read_reviews
 
-_HOST = "127.0.0.1"
-_MOST_BYTES = 32 << 20  # of one request: a choice for each of 200,000 images
-_POLICY = "default-src 'self' data: blob: 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'"
+RULES = Rules(
+    max_bytes=32 << 20,  # a choice for each of 200,000 images
+    policy="default-src 'self' data: blob: 'unsafe-inline'; "
+    "frame-ancestors 'none'; form-action 'none'; base-uri 'none'; object-src 'none'",
+)
+T = TypeVar("T")
+
+_RAW = Path("data/raw")
+_DATA = data_folder(Path("index.html")).name  # as the page addresses it
+_DATA_TYPES = {".js": "text/javascript", ".json": "application/json", ".jpg": "image/jpeg", ".webp": "image/webp"}
 
 
 @dataclass(frozen=True)
 class Desk:
     """What is reviewed."""
 
-    page: Path
+    page: Path  # index.html, links resolved
+    data: Path  # index.data, links resolved
     review: Path
     image_ids: list[str]  # in the page's order
-    rows: pd.DataFrame  # source, archive, path by image_id
-    folders: dict[str, Path]  # of sources that are plain folders
+    rows: pd.DataFrame  # source, archive, path, bytes, sha256 by image_id
+    folders: dict[str, Path]  # of sources that are plain folders, links resolved
+    raw: Path | None  # the project's archives; None: a page of `facemask curate`, which has none
+
+
+class Choice(BaseModel):
+    """One choice as the page sends it; an empty review takes the entry out."""
+
+    place: Annotated[int, Field(ge=0)]
+    review: Literal["keep", "drop", ""]
+    note: str = ""
 
 
 def review(folder: Path | None, port: int) -> None:
-    """Serve the project's page, or that of `facemask curate --out folder`, until Ctrl-C."""
+    """Serve the project's page, or that of `facemask curate --out folder`, until Ctrl-C, SIGTERM or SIGHUP."""
     desk = open_desk(folder)
-    with make_server(desk, port) as server:
-        address = f"http://{_HOST}:{server.server_port}/"
+    with (
+        stop_signals() as stopped,
+        listening(port) as listener,
+        serving(review_app(desk), listener, RULES) as address,
+    ):
         print(f"facemask: open {address} ; choices go into {desk.review}; Ctrl-C ends it", flush=True)
-        try:
-            server.serve_forever()
-        except KeyboardInterrupt:
-            print("\nfacemask: ended; choices take effect when curate runs again", flush=True)
+        stopped.wait()
+    with contextlib.suppress(OSError):  # the terminal may be gone, which is one of the ways to end
+        print("\nfacemask: ended; choices take effect when curate runs again", flush=True)
 
 
 def open_desk(folder: Path | None) -> Desk:
-    """Raises FacemaskError where there is no page, or no manifest that fits it."""
+    """Raises FacemaskError where there is no page, no manifest that fits it, or where DIR's page is not inside it."""
     page, manifest, reviews, again = REPORTS / "index.html", MANIFEST, REVIEW, "dvc repro"
     if folder is not None:
         page, manifest, reviews = (folder / path.name for path in (page, manifest, reviews))
         again = f"facemask curate FOLDER --out {folder}"
     try:
-        image_ids = json.loads((data_folder(page) / IDS_NAME).read_text(encoding="utf-8"))
-        text = page.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
+        data = data_folder(page).resolve(strict=True)
+        image_ids = json.loads((data / IDS_NAME).read_text(encoding="utf-8"))
+        text, real_page = page.read_text(encoding="utf-8"), page.resolve(strict=True)
+        known = set(image_ids)
+    except (OSError, ValueError, TypeError) as error:
         raise FacemaskError(f"there is no page to review at {page}: make it by '{again}'") from error
-    rows = read_manifest(manifest, ["image_id", "source", "archive", "path"]).to_pandas().set_index("image_id")
-    if set(image_ids) != set(rows.index):
+    if folder is not None and not all(path.is_relative_to(folder.resolve()) for path in (real_page, data)):
+        raise FacemaskError(f"{page} or its data is a link out of {folder}: make it anew by '{again}'")
+    columns = ["image_id", "source", "archive", "path", "bytes", "sha256"]
+    rows = read_manifest(manifest, columns).to_pandas().set_index("image_id")
+    if known != set(rows.index):
         raise FacemaskError(f"{page} is not of the manifest {manifest}: make it anew by '{again}'")
-    folders = {name: page.parent / path for name, path in _facts(text)["folders"].items()}
-    return Desk(page, reviews, image_ids, rows, folders)
+    folders = {name: (page.parent / path).resolve() for name, path in _folders(text).items()}
+    return Desk(real_page, data, reviews, image_ids, rows, folders, _RAW if folder is None else None)
 
 
-def make_server(desk: Desk, port: int) -> ThreadingHTTPServer:
-    """A server for `desk`, not yet serving; port 0 takes a free one. Raises FacemaskError where it is in use."""
-    token = secrets.token_urlsafe()
+def review_app(desk: Desk) -> FastAPI:
+    """The page's server, without the guard of pipeline/local_page.py."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     places = {image_id: place for place, image_id in enumerate(desk.image_ids)}
 
-    class Handler(BaseHTTPRequestHandler):
-        server_version, sys_version, protocol_version = "facemask", "", "HTTP/1.1"
+    @app.get("/")
+    @app.get("/index.html")
+    def page() -> Response:
+        content = _read_inside(desk.page.parent, desk.page.name)
+        return Response(_as_served(_or_404(content)), media_type="text/html; charset=utf-8")
 
-        def do_GET(self) -> None:
-            if self._is_foreign():
-                return
-            path = unquote(urlsplit(self.path).path).lstrip("/")
-            if path in ("", "index.html"):
-                self._answer(_with_token(desk.page.read_bytes(), token), "text/html; charset=utf-8")
-            elif path == "review":
-                self._answer_json(_told(read_reviews(desk.review), places))
-            elif match := re.fullmatch(r"picture/(\d+)", path):
-                self._picture(int(match[1]))
-            else:
-                self._file(path)
+    @app.get("/review")
+    def entries() -> JSONResponse:
+        return JSONResponse(_by_place(read_reviews(desk.review), places))
 
-        def do_POST(self) -> None:
-            if self._is_foreign():
-                return
-            if urlsplit(self.path).path != "/review":
-                self._refuse(HTTPStatus.NOT_FOUND, "nothing is taken here")
-            elif not secrets.compare_digest(self.headers.get("X-Facemask-Token", ""), token):
-                self._refuse(HTTPStatus.FORBIDDEN, "this page is of an earlier start of facemask review: load it again")
-            elif (length := int(self.headers.get("Content-Length") or 0)) > _MOST_BYTES:
-                self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too much at once: select fewer")
-            else:
-                try:
-                    changes = _changes(json.loads(self.rfile.read(length)), desk.image_ids)
-                    self._answer_json(_told(change_reviews(desk.review, changes), places))
-                except (ValueError, KeyError, TypeError, IndexError) as error:
-                    self._refuse(HTTPStatus.BAD_REQUEST, f"not understood: {error}")
-                except (FacemaskError, OSError) as error:
-                    self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+    @app.post("/review")
+    def choose(choices: list[Choice]) -> JSONResponse:
+        if any(choice.place >= len(desk.image_ids) for choice in choices):
+            raise HTTPException(400, f"there are {len(desk.image_ids)} images on this page")
+        changes = {
+            desk.image_ids[choice.place]: Entry(choice.review, choice.note) if choice.review else None
+            for choice in choices
+        }
+        return JSONResponse(_by_place(change_reviews(desk.review, changes), places))
 
-        def _is_foreign(self) -> bool:
-            """Refuse a request under another name, or from a page of another origin."""
-            port = self.connection.getsockname()[1]
-            names = {f"{_HOST}:{port}", f"localhost:{port}"}
-            origin = self.headers.get("Origin")
-            if self.headers.get("Host") in names and (origin is None or urlsplit(origin).netloc in names):
-                return False
-            self._refuse(HTTPStatus.FORBIDDEN, "only for pages of this server")
-            return True
+    @app.get("/picture/{place}")
+    def picture(place: int) -> Response:
+        if not 0 <= place < len(desk.image_ids):
+            raise HTTPException(404, "there is no such picture")
+        content = _or_404(_picture(desk, desk.rows.loc[desk.image_ids[place]]))
+        return Response(content, media_type=_or_404(_image_type(content)))
 
-        def _picture(self, place: int) -> None:
-            if place >= len(desk.image_ids):
-                self._refuse(HTTPStatus.NOT_FOUND, "there is no such picture")
-                return
-            row = desk.rows.loc[desk.image_ids[place]]
-            kind = mimetypes.guess_type(row["path"])[0] or "application/octet-stream"
-            self._answer(_content(desk, row), kind)
+    @app.get(f"/{_DATA}/{{path:path}}")
+    def data(path: str) -> Response:
+        kind = _DATA_TYPES.get(PurePosixPath(path).suffix, "application/octet-stream")
+        return Response(_or_404(_read_inside(desk.data, path)), media_type=kind)
 
-        def _file(self, path: str) -> None:
-            """A file of the page's own data, and no other."""
-            file, data = desk.page.parent / path, data_folder(desk.page)
-            if not file.resolve().is_relative_to(data.resolve()) or not file.is_file():
-                self._refuse(HTTPStatus.NOT_FOUND, "there is no such file")
-                return
-            self._answer(file.read_bytes(), mimetypes.guess_type(file.name)[0] or "application/octet-stream")
+    @app.exception_handler(HTTPException)
+    def refused(_request: Request, error: HTTPException) -> Response:
+        return PlainTextResponse(str(error.detail), error.status_code, error.headers)
 
-        def _answer_json(self, value: Any) -> None:
-            self._answer(json.dumps(value, ensure_ascii=False).encode(), "application/json")
+    @app.exception_handler(RequestValidationError)
+    def not_understood(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = " ".join(str(part) for part in first["loc"])
+        return PlainTextResponse(f"not understood: {where}: {first['msg']}", 400)
 
-        def _refuse(self, status: HTTPStatus, why: str) -> None:
-            self.close_connection = True  # what came with the request is not read
-            self._answer(why.encode(), "text/plain; charset=utf-8", status)
+    @app.exception_handler(UnicodeEncodeError)
+    def no_text(_request: Request, _error: UnicodeEncodeError) -> Response:
+        return PlainTextResponse("not understood: a note must be text", 400)
 
-        def _answer(self, content: bytes, kind: str, status: HTTPStatus = HTTPStatus.OK) -> None:
-            self.send_response(status)
-            for name, value in {
-                "Content-Type": kind,
-                "Content-Length": str(len(content)),
-                "Content-Security-Policy": _POLICY,
-                "X-Content-Type-Options": "nosniff",
-                "Cross-Origin-Resource-Policy": "same-origin",
-                "Cache-Control": "no-store",
-            }.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
+    @app.exception_handler(FacemaskError)
+    @app.exception_handler(OSError)
+    def failed(_request: Request, error: Exception) -> Response:
+        return PlainTextResponse(str(error), 500)  # of review.csv, or of the disk: the page shows it
 
-        def log_message(self, format: str, *values: Any) -> None:
-            """Not a line for each picture."""
-
-    try:
-        return ThreadingHTTPServer((_HOST, port), Handler)
-    except OSError as error:
-        raise FacemaskError(f"port {port} is in use: end what uses it, or take another by --port") from error
+    return app
 
 
-def _facts(page: str) -> dict[str, Any]:
-    """What the page was made with."""
+def _folders(page: str) -> dict[str, str]:
+    """Where the page says that each source's pictures are."""
     found = re.search(r'<script type="application/json" id="facts">(.*?)</script>', page, re.DOTALL)
-    if not found:
+    try:
+        folders = json.loads(found[1])["folders"] if found else None
+    except (ValueError, KeyError, TypeError):
+        folders = None
+    if not isinstance(folders, dict) or not all(isinstance(path, str) for path in folders.values()):
         raise FacemaskError("the page is no page of facemask: make it anew")
-    facts: dict[str, Any] = json.loads(found[1])
-    return facts
+    return folders
 
 
-def _with_token(page: bytes, token: str) -> bytes:
+def _as_served(page: bytes) -> bytes:
+    """The page with a mark by which its script knows that choices can be saved. The token is in the cookie."""
     charset = b'<meta charset="utf-8">'
-    return page.replace(charset, charset + f'\n<meta name="facemask-token" content="{token}">'.encode(), 1)
+    return page.replace(charset, charset + b'\n<meta name="facemask-token" content="cookie">', 1)
 
 
-def _told(entries: dict[str, Entry], places: dict[str, int]) -> dict[str, Any]:
+def _by_place(entries: dict[str, Entry], places: dict[str, int]) -> dict[str, Any]:
     """All entries: those of images on the page by their place."""
     known = {places[image_id]: asdict(entry) for image_id, entry in entries.items() if image_id in places}
     return {"entries": known, "count": len(entries)}
 
 
-def _changes(given: Any, image_ids: list[str]) -> dict[str, Entry | None]:
-    """[{place, review, note}] as the page sends them; an empty review takes an entry out."""
-    changes: dict[str, Entry | None] = {}
-    for one in given:
-        place, word, note = int(one["place"]), str(one["review"]), str(one.get("note", ""))
-        if word not in (*WORDS, "") or place < 0:
-            raise ValueError(f"review {word!r} of place {place}")
-        changes[image_ids[place]] = Entry(word, note) if word else None
-    return changes
-
-
-def _content(desk: Desk, row: "pd.Series[Any]") -> bytes:
+def _picture(desk: Desk, row: "pd.Series[Any]") -> bytes | None:
+    """The image's file, None where it is not the one that was curated."""
     if row["source"] in desk.folders:
-        return read_or_empty(desk.folders[row["source"]], row["path"])
-    return next(read_members(Path("data/raw") / row["source"] / row["archive"], [row["path"]]))
+        content = _read_inside(desk.folders[row["source"]], row["path"], row["bytes"])
+    elif desk.raw is None or not isinstance(row["archive"], str) or not _is_plain(row["source"], row["archive"]):
+        return None
+    else:
+        content = next(read_members(desk.raw / row["source"] / row["archive"], [row["path"]]))
+    if content is None or hashlib.sha256(content).hexdigest() != row["sha256"]:
+        return None
+    return content
+
+
+def _is_plain(*parts: str) -> bool:
+    """Whether the parts name a path below where they start."""
+    path = PurePosixPath(*parts)
+    return not path.is_absolute() and ".." not in path.parts
+
+
+def _read_inside(folder: Path, path: str, size: int | None = None) -> bytes | None:
+    """A regular file in `folder`, of `size` bytes if given; None for any other, and for one outside after links.
+
+    `folder` itself was resolved when the page was opened: a link put in its place later is not followed.
+    The file is opened first and then checked: no link that is changed meanwhile leads it elsewhere.
+    """
+    try:
+        with open(os.open(folder / path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - a descriptor
+            real, status = Path(f"/proc/self/fd/{file.fileno()}").readlink(), os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode) or not real.is_relative_to(folder):
+                return None
+            return file.read() if size in (None, status.st_size) else None
+    except (OSError, ValueError):  # ValueError: a NUL in the path
+        return None
+
+
+def _image_type(content: bytes) -> str | None:
+    """The media type of an image of a known format, None for anything else."""
+    try:
+        with open_image(content) as image:
+            return Image.MIME[image.format or ""]
+    except Exception:  # noqa: BLE001 - decoders raise of every kind on hostile bytes; all mean: no image
+        return None
+
+
+def _or_404(value: T | None) -> T:
+    if value is None:
+        raise HTTPException(404, "there is no such file here, or it has changed since it was curated")
+    return value

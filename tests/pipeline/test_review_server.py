@@ -1,19 +1,25 @@
 """`facemask review`: choices land in review.csv, from this page only."""
 
-import http.client
 import json
+import os
 import re
 import shutil
-import threading
+from contextlib import contextmanager
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from flows.cli import main
+from pipeline.archives import write_archive
 from pipeline.errors import FacemaskError
+from pipeline.files import sha256
 from pipeline.folder import curate_folder
+from pipeline.local_page import listening, serving
+from pipeline.manifest import to_frame, write_manifest
 from pipeline.review import Entry, change_reviews, read_reviews
-from pipeline.review_server import make_server, open_desk
+from pipeline.review_server import RULES, open_desk, review_app
+from tests.pipeline.test_local_page import Opened
 
 
 @pytest.fixture
@@ -25,40 +31,30 @@ def workspace(report_workspace, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def port(workspace):
-    yield from serving(open_desk(None))
+def opened(workspace):
+    with served(open_desk(None)) as page:
+        yield page
 
 
-def serving(desk):
-    with make_server(desk, 0) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield server.server_port
-        server.shutdown()
-        thread.join()
+@contextmanager
+def served(desk):
+    with listening(0) as listener, serving(review_app(desk), listener, RULES) as address:
+        yield Opened(address)
 
 
-def ask(port, method, path, body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
+def ask(opened, method, path, body=None, **headers):
+    answer, content = opened.ask(method, path, body, **headers)
     return answer.status, content
 
 
-def token(port):
-    return re.search(rb'facemask-token" content="([^"]+)"', ask(port, "GET", "/")[1])[1].decode()
-
-
-def choose(port, *choices, **headers):
+def choose(opened, *choices, **headers):
     body = json.dumps([{"place": place, "review": review, "note": ""} for place, review in choices])
-    return ask(port, "POST", "/review", body, **({"X_Facemask_Token": token(port)} | headers))
+    return ask(opened, "POST", "/review", body, **({"Content_Type": "application/json"} | headers))
 
 
-def test_a_choice_is_in_review_csv_at_once_and_told_by_its_place(port, workspace):
+def test_a_choice_is_in_review_csv_at_once_and_told_by_its_place(opened, workspace):
     image_ids = open_desk(None).image_ids
-    status, content = choose(port, (3, "drop"), (5, "keep"))
+    status, content = choose(opened, (3, "drop"), (5, "keep"))
     assert status == 200
     assert read_reviews(workspace / "data/review.csv") == {image_ids[3]: Entry("drop"), image_ids[5]: Entry("keep")}
     assert {place: entry["review"] for place, entry in json.loads(content)["entries"].items()} == {
@@ -67,12 +63,12 @@ def test_a_choice_is_in_review_csv_at_once_and_told_by_its_place(port, workspace
     }
 
 
-def test_two_pages_and_an_editor_do_not_overwrite_each_other(port, workspace):
+def test_two_pages_and_an_editor_do_not_overwrite_each_other(opened, workspace):
     image_ids = open_desk(None).image_ids
-    choose(port, (1, "drop"))
+    choose(opened, (1, "drop"))
     change_reviews(workspace / "data/review.csv", {"not/here.png": Entry("keep", "by hand")})
-    choose(port, (2, "keep"))
-    choose(port, (1, ""))
+    choose(opened, (2, "keep"))
+    choose(opened, (1, ""))
     assert read_reviews(workspace / "data/review.csv") == {
         "not/here.png": Entry("keep", "by hand"),
         image_ids[2]: Entry("keep"),
@@ -84,19 +80,20 @@ def test_two_pages_and_an_editor_do_not_overwrite_each_other(port, workspace):
     [
         {"Origin": "http://elsewhere.example"},
         {"Host": "elsewhere.example"},
-        {"X_Facemask_Token": "a guess"},
+        {"Cookie": None, "X_Facemask_Token": "a guess"},
+        {"Cookie": None},
         {"Origin": "null"},
     ],
 )
-def test_a_page_of_another_origin_changes_nothing(port, workspace, headers):
-    status, _ = choose(port, (1, "drop"), **headers)
+def test_a_page_of_another_origin_changes_nothing(opened, workspace, headers):
+    status, _ = choose(opened, (1, "drop"), **headers)
     assert status == 403
     assert read_reviews(workspace / "data/review.csv") == {}
 
 
 @pytest.mark.parametrize("path", ["/", "/picture/0", "/review", "/index.data/ids.json"])
-def test_a_page_of_another_name_reads_nothing(port, path):
-    assert ask(port, "GET", path, Host="elsewhere.example")[0] == 403
+def test_a_page_of_another_name_reads_nothing(opened, path):
+    assert ask(opened, "GET", path, Host="elsewhere.example")[0] == 403
 
 
 OTHERS = (
@@ -106,12 +103,15 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("path", OTHERS.split())
-def test_no_other_file_is_given(port, path):
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.putrequest("GET", path, skip_host=True)
-    connection.putheader("Host", f"127.0.0.1:{port}")
-    connection.endheaders()
-    assert connection.getresponse().status == 404
+def test_no_other_file_is_given(opened, path):
+    assert ask(opened, "GET", path)[0] == 404  # http.client sends the path as it is
+
+
+@pytest.mark.parametrize("path", ["/", "/picture/0", "/review", "/index.data/ids.json"])
+def test_another_user_of_this_machine_reads_nothing(opened, path):
+    assert ask(opened, "GET", path)[0] == 200
+    status, content = ask(opened, "GET", path, Cookie=None)
+    assert (status, opened.token.encode() in content) == (403, False)
 
 
 @pytest.mark.parametrize(
@@ -123,19 +123,27 @@ def test_no_other_file_is_given(port, path):
         '[{"place": -1, "review": "drop"}]',
         '[{"place": 1, "review": "burn"}]',
         '[{"place": 99999, "review": "drop"}]',
+        '[{"place": NaN, "review": "drop"}]',
+        '[{"place": 1e999, "review": "drop"}]',
+        '[{"place": 1, "review": "drop", "note": NaN}]',
+        r'[{"place": 1, "review": "drop", "note": "\ud800"}]',
+        "[" * 100_000,
+        b"\xff",
+        "",
     ],
 )
-def test_what_is_not_understood_changes_nothing(port, workspace, body):
-    status, _ = ask(port, "POST", "/review", body, X_Facemask_Token=token(port))
+def test_what_is_not_understood_changes_nothing(opened, workspace, body, capfd):
+    status, _ = ask(opened, "POST", "/review", body, Content_Type="application/json")
     assert status == 400
     assert read_reviews(workspace / "data/review.csv") == {}
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
-def test_a_picture_comes_from_its_archive_as_it_is(port, workspace):
+def test_a_picture_comes_from_its_archive_as_it_is(opened, workspace):
     desk = open_desk(None)
     rows = pd.read_parquet("data/manifest.parquet").set_index("image_id")
     place = next(place for place, image_id in enumerate(desk.image_ids) if rows.loc[image_id, "accepted"])
-    status, content = ask(port, "GET", f"/picture/{place}")
+    status, content = ask(opened, "GET", f"/picture/{place}")
     assert status == 200
     assert len(content) == rows.loc[desk.image_ids[place], "bytes"]
 
@@ -147,16 +155,18 @@ def test_the_page_of_a_folder_is_reviewed_too(portraits, tmp_path, monkeypatch):
         portrait.save(tmp_path / f"faces of mine/{number}.png")
     curate_folder(tmp_path / "faces of mine", tmp_path / "out", "unmasked", None)
     desk = open_desk(tmp_path / "out")
-    for port in serving(desk):
-        assert ask(port, "GET", "/picture/1")[1] == (tmp_path / "faces of mine/1.png").read_bytes()
-        choose(port, (1, "drop"))
+    with served(desk) as opened:
+        assert ask(opened, "GET", "/picture/1")[1] == (tmp_path / "faces of mine/1.png").read_bytes()
+        choose(opened, (1, "drop"))
     assert list(read_reviews(tmp_path / "out/review.csv")) == ["faces of mine/1.png"]
 
 
-def test_in_the_browser_a_choice_is_saved_and_another_tab_sees_it(browser, port, workspace):
-    first, second = browser.new_page(), browser.new_page()
-    for page in (first, second):
-        page.goto(f"http://127.0.0.1:{port}/")
+def test_in_the_browser_a_choice_is_saved_and_another_tab_sees_it(browser, opened, workspace):
+    context = browser.new_context()
+    first, second = context.new_page(), context.new_page()
+    for page, address in ((first, opened.address), (second, opened.address.partition("?")[0])):
+        page.goto(address)
+        assert "token" not in page.url
         page.set_default_timeout(15_000)
         page.wait_for_selector("html[data-ready]")
         page.evaluate("document.getElementById('pictures').scrollIntoView()")
@@ -172,8 +182,7 @@ def test_in_the_browser_a_choice_is_saved_and_another_tab_sees_it(browser, port,
     second.locator(".cell").nth(1).dblclick()
     width = second.locator("dialog img").evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width > 96
-    for page in (first, second):
-        page.close()
+    context.close()
 
 
 def test_without_a_page_one_line_says_how_to_make_it(tmp_path, monkeypatch):
@@ -189,6 +198,162 @@ def test_a_page_of_an_older_manifest_is_refused(workspace):
         open_desk(None)
 
 
-def test_a_port_in_use_is_told_with_the_way_out(port, workspace):
-    with pytest.raises(FacemaskError, match=f"port {port} is in use"):
-        make_server(open_desk(None), port)
+def test_a_port_in_use_is_told_with_the_way_out(workspace):
+    with listening(0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SystemExit, match=f"port {port} is in use.*another --port"):
+            main(["review", "--port", str(port)])
+
+
+# --- a DIR that somebody else made ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def curated(portraits, tmp_path_factory):
+    """photos/ with two pictures, and dir/ with their page by `facemask curate`."""
+    folder = tmp_path_factory.mktemp("curated")
+    (folder / "photos").mkdir()
+    for number, portrait in enumerate(portraits[:2]):
+        portrait.save(folder / f"photos/{number}.png")
+    curate_folder(folder / "photos", folder / "dir", "unmasked", None)
+    return folder
+
+
+@pytest.fixture
+def theirs(curated, portraits, tmp_path, monkeypatch):
+    """A page that somebody else made, of photos/, and a secret of the reader's beside it."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(curated, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret/diary.txt").write_text("my secret")
+    portraits[3].save(tmp_path / "secret/me.png")
+    return tmp_path / "dir"
+
+
+def rewrite(folder, folders=None, **columns):
+    """Change what the page says about folders, and columns of the manifest's first row."""
+    page, manifest = folder / "index.html", folder / "manifest.parquet"
+    if folders is not None:
+        facts = re.compile(r'(<script type="application/json" id="facts">)(.*?)(</script>)', re.DOTALL)
+        text = page.read_text()
+        changed = json.loads(facts.search(text)[2]) | {"folders": folders}
+        page.write_text(facts.sub(lambda found: found[1] + json.dumps(changed) + found[3], text))
+    rows = to_frame(pq.read_table(manifest))
+    for name, value in columns.items():
+        rows[name] = [value, *rows[name][1:]]
+    write_manifest(rows, manifest)
+
+
+def first_picture(folder):
+    desk = open_desk(folder)
+    place = desk.image_ids.index(pd.read_parquet(folder / "manifest.parquet")["image_id"][0])
+    with served(desk) as opened:
+        return ask(opened, "GET", f"/picture/{place}")
+
+
+def digest(path):
+    return {"sha256": sha256(path), "bytes": path.stat().st_size}
+
+
+def test_the_untouched_page_shows_its_pictures(theirs):
+    assert first_picture(theirs)[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("folders", "path"),
+    [
+        ({"photos": "/etc"}, "passwd"),
+        ({"photos": "../../../../../../../../etc"}, "passwd"),
+        ({"photos": "../photos"}, "../../../../../../../../etc/passwd"),
+        ({"photos": "../photos"}, "/etc/passwd"),
+        ({"photos": "/"}, "etc/passwd"),
+        ({"photos": "../secret"}, "diary.txt"),
+        ({"photos": "../secret"}, "me.png"),  # an image that the page's maker does not know
+        ({"photos": "/dev"}, "zero"),
+        ({"photos": "../photos"}, "."),
+        ({"photos": "../photos"}, "nul\0.png"),
+    ],
+)
+def test_no_file_is_given_that_was_not_curated(theirs, folders, path):
+    rewrite(theirs, folders, path=path)
+    status, content = first_picture(theirs)
+    assert (status, b"root:" in content) == (404, False)
+
+
+def test_an_image_that_the_page_s_maker_does_not_know_is_not_given_even_if_its_size_is_known(theirs, tmp_path):
+    rewrite(theirs, {"photos": "../secret"}, path="me.png", bytes=(tmp_path / "secret/me.png").stat().st_size)
+    assert first_picture(theirs)[0] == 404
+
+
+def test_what_is_no_image_is_not_given_even_if_its_digest_is_known(theirs, tmp_path):
+    rewrite(theirs, {"photos": "../secret"}, path="diary.txt", **digest(tmp_path / "secret/diary.txt"))
+    assert first_picture(theirs)[0] == 404
+
+
+@pytest.mark.parametrize("path", ["../secret/me.png", "SECRET/me.png"])
+def test_no_member_path_leaves_its_folder_even_if_its_digest_is_known(theirs, tmp_path, path):
+    rewrite(theirs, path=path.replace("SECRET", str(tmp_path / "secret")), **digest(tmp_path / "secret/me.png"))
+    assert first_picture(theirs)[0] == 404
+
+
+@pytest.mark.parametrize("link", ["file", "folder"])
+def test_a_link_out_of_the_folder_is_not_followed(theirs, tmp_path, link):
+    target = tmp_path / "secret" if link == "folder" else tmp_path / "secret/me.png"
+    (tmp_path / "photos/link").symlink_to(target)
+    rewrite(theirs, path="link/me.png" if link == "folder" else "link", **digest(tmp_path / "secret/me.png"))
+    assert first_picture(theirs)[0] == 404
+
+
+def test_a_link_inside_the_folder_is_followed(theirs, tmp_path):
+    (tmp_path / "photos/link").symlink_to("1.png")
+    rewrite(theirs, path="link", **digest(tmp_path / "photos/1.png"))
+    assert first_picture(theirs) == (200, (tmp_path / "photos/1.png").read_bytes())
+
+
+def test_no_archive_is_read_for_a_page_of_a_folder(theirs, tmp_path):
+    (tmp_path / "data/raw/photos").mkdir(parents=True)
+    content = (tmp_path / "secret/me.png").read_bytes()
+    write_archive(tmp_path / "data/raw/photos/a.zip", [("me.png", content)])
+    rewrite(theirs, {}, archive="a.zip", path="me.png", **digest(tmp_path / "secret/me.png"))
+    assert first_picture(theirs)[0] == 404
+
+
+def test_data_that_is_a_link_out_of_the_folder_is_refused(theirs, tmp_path):
+    (theirs / "index.data").rename(tmp_path / "secret/data")
+    (theirs / "index.data").symlink_to(tmp_path / "secret/data")
+    with pytest.raises(FacemaskError, match="is a link out of"):
+        open_desk(theirs)
+
+
+def test_a_link_in_the_page_s_data_is_not_followed(theirs, tmp_path):
+    (theirs / "index.data/notes").symlink_to(tmp_path / "secret")
+    (theirs / "index.data/diary.txt").symlink_to(tmp_path / "secret/diary.txt")
+    os.mkfifo(theirs / "index.data/pipe")
+    with served(open_desk(theirs)) as opened:
+        for path in ("/index.data/notes/diary.txt", "/index.data/diary.txt", "/index.data/pipe"):
+            assert ask(opened, "GET", path)[0] == 404
+        # ... and not one that is put there while the page is open, either
+        (theirs / "index.data").rename(theirs / "old")
+        (theirs / "index.data").symlink_to(tmp_path / "secret")
+        assert ask(opened, "GET", "/index.data/diary.txt")[0] == 404
+
+
+def test_a_choice_empties_no_file_that_a_link_in_the_folder_names(theirs, tmp_path):
+    (theirs / ".review.csv.lock").symlink_to(tmp_path / "secret/diary.txt")
+    with served(open_desk(theirs)) as opened:
+        assert choose(opened, (0, "drop"))[0] == 200
+    assert (tmp_path / "secret/diary.txt").read_text() == "my secret"
+
+
+@pytest.mark.parametrize("facts", ["[]", '{"folders": 1}', '{"folders": {"a": 1}}', "{}", "no json"])
+def test_a_page_with_odd_facts_is_one_line(theirs, facts):
+    (theirs / "index.html").write_text(f'<script type="application/json" id="facts">{facts}</script>')
+    with pytest.raises(FacemaskError, match="no page of facemask"):
+        open_desk(theirs)
+
+
+@pytest.mark.parametrize("ids", ["1", "[[]]", "null", "{"])
+def test_odd_ids_are_one_line(theirs, ids):
+    (theirs / "index.data/ids.json").write_text(ids)
+    with pytest.raises(FacemaskError, match="no page to review"):
+        open_desk(theirs)

@@ -1,0 +1,323 @@
+"""A web page for one person on this machine: who may use it, and a server that runs until it is stopped.
+
+127.0.0.1 is shared: every user of this machine can connect to it, and every web page in the browser can send requests
+to it. So each request must
+
+- name this server as its Host (a page whose own name was rebound to 127.0.0.1 does not), and come from no other Origin;
+- carry the token of this start of the server: in the printed address (`?token=...`), which sets it as a cookie that
+  scripts cannot read and other sites do not send, or in the header X-Facemask-Token;
+- send a body of a limited size, without pausing for long.
+
+The token keeps out other users; Host and Origin keep out other pages, also where the browser would add the cookie.
+"""
+
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import FrameType
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+import uvicorn
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from pipeline.errors import FacemaskError
+
+HOST = "127.0.0.1"
+_TIMEOUT_S = 30.0  # the longest wait for a request's headers, or for the next bytes of its body
+_SHUTDOWN_S = 2  # for open connections when the server stops, seconds
+_CLOSE = {"Connection": "close"}  # the rest of the request is not read
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What one page allows."""
+
+    max_bytes: int  # of a request's body
+    policy: str  # Content-Security-Policy
+
+
+@dataclass(frozen=True)
+class Access:
+    """The names and the token of one running server."""
+
+    port: int
+    token: str
+    rules: Rules
+
+    @property
+    def hosts(self) -> set[str]:
+        names = {HOST, "localhost"}
+        return {f"{name}:{self.port}" for name in names} | (names if self.port == 80 else set())
+
+    @property
+    def cookie(self) -> str:
+        """The cookie's name. Browsers share cookies between all ports of a host, so the port is part of it."""
+        return f"facemask-{self.port}"
+
+    def accepts(self, token: str | None) -> bool:
+        return token is not None and secrets.compare_digest(token.encode(), self.token.encode())
+
+
+@contextlib.contextmanager
+def stop_signals() -> Iterator[threading.Event]:
+    """An event that Ctrl-C, SIGTERM or SIGHUP sets, so that what follows can clean up undisturbed.
+
+    A signal that the parent had this process ignore (`nohup`) stays ignored. For the main thread only.
+    """
+    stopped = threading.Event()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        stopped.set()
+
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def listening(port: int) -> Iterator[socket.socket]:
+    """A socket that listens on `port` of 127.0.0.1; 0 takes a free one. Raises FacemaskError for a port in use."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was left a moment ago is free
+        try:
+            listener.bind((HOST, port))
+            listener.listen()
+        except PermissionError as error:
+            raise FacemaskError(f"port {port} is for root alone: choose another --port, above 1023") from error
+        except OSError as error:
+            raise FacemaskError(f"port {port} is in use: end what uses it, or choose another --port") from error
+        yield listener
+
+
+@contextlib.contextmanager
+def serving(app: ASGIApp, listener: socket.socket, rules: Rules) -> Iterator[str]:
+    """Serve `app` by `rules` in a thread; gives the address that lets its owner in.
+
+    At the end it waits for what the app is still working on. Raises FacemaskError where the app does not start.
+    """
+    access = Access(listener.getsockname()[1], secrets.token_urlsafe(), rules)
+    config = uvicorn.Config(
+        guarded(app, access),
+        http=_HeaderTimeoutProtocol,
+        ws="none",
+        loop="asyncio",
+        lifespan="on",
+        log_level="critical",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_S,
+    )
+    server = uvicorn.Server(config)
+
+    def run() -> None:
+        with contextlib.suppress(SystemExit):  # uvicorn's answer to an app that does not start
+            server.run([listener])
+
+    thread = threading.Thread(target=run, name="local page")
+    thread.start()
+    try:
+        while thread.is_alive() and not server.started:
+            time.sleep(0.01)
+        if not server.started:
+            raise FacemaskError("the page's server did not start: see the lines above")
+        yield f"http://{HOST}:{access.port}/?token={access.token}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def guarded(app: ASGIApp, access: Access) -> ASGIApp:
+    """`app` behind `access`: requests that may not pass are answered here, in one line of text."""
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":  # lifespan; there are no WebSockets
+            await app(scope, receive, send)
+            return
+        answer = _Answer(send, access.rules)
+        answer.body_unread = "transfer-encoding" in Headers(scope=scope)  # until it has been read
+        try:
+            response = _check_request(Request(scope), access)
+            if response is not None:
+                await response(scope, receive, answer.send)
+            else:
+                await app(scope, _limited(receive, answer, access.rules.max_bytes), answer.send)
+        except ClientDisconnect:
+            pass  # nobody is left to answer
+        except HTTPException as error:
+            await answer.end(scope, receive, error.status_code, error.detail)
+        except Exception as error:  # noqa: BLE001 - the border of the page: one request's fault must not end the others
+            print(
+                f"facemask: {scope['method']} {scope['path']!r} failed: {_one_line(error)}", file=sys.stderr, flush=True
+            )
+            await answer.end(scope, receive, 500, "this request failed: see the terminal where facemask runs")
+
+    return handle
+
+
+class _Answer:
+    """Sends a response with the page's security headers, and knows whether one has begun."""
+
+    body_unread = False  # a body without a known end has not been read: the connection cannot be used again
+
+    def __init__(self, send: Send, rules: Rules) -> None:
+        self._send, self._rules, self._begun = send, rules, False
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._begun = True
+            message.setdefault("headers", [])
+            headers = MutableHeaders(scope=message)
+            if self.body_unread:
+                headers.update(_CLOSE)
+            headers.update(
+                {
+                    "Content-Security-Policy": self._rules.policy,
+                    "X-Content-Type-Options": "nosniff",
+                    "X-Frame-Options": "DENY",
+                    "Cross-Origin-Resource-Policy": "same-origin",
+                    "Cross-Origin-Opener-Policy": "same-origin",
+                    "Referrer-Policy": "same-origin",
+                    "Cache-Control": "no-store",  # no photo stays in the browser's cache
+                }
+            )
+        await self._send(message)
+
+    async def end(self, scope: Scope, receive: Receive, status: int, text: str) -> None:
+        """Answer with `text` where no response has begun; the rest of the request's body is not read."""
+        if not self._begun:
+            await _refusal(status, text)(scope, receive, self.send)
+
+
+def _check_request(request: Request, access: Access) -> Response | None:
+    """A refusal, or the redirect to the address without its token; None lets the request pass."""
+    headers = request.headers
+    hosts, origins = headers.getlist("host"), headers.getlist("origin")
+    if len(hosts) != 1 or hosts[0] not in access.hosts:
+        return _refusal(HTTPStatus.FORBIDDEN, "only under the address that facemask printed")
+    if not {f"http://{host}" for host in access.hosts}.issuperset(origins):
+        return _refusal(HTTPStatus.FORBIDDEN, "only for pages of this server")
+    # A link may lead here from anywhere; but no other page, at another port of this host either, may load parts.
+    follows_link = request.method == "GET" and headers.get("sec-fetch-mode") == "navigate"
+    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not follows_link:
+        return _refusal(HTTPStatus.FORBIDDEN, "only for pages of this server")
+    query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    in_address = [value for name, value in query if name == "token"]
+    sent = [*in_address, request.cookies.get(access.cookie), headers.get("x-facemask-token")]
+    if not any(access.accepts(token) for token in sent):
+        return _refusal(
+            HTTPStatus.FORBIDDEN,
+            "open the address that facemask printed, with its ?token=...; each start has a new one",
+        )
+    length = headers.get("content-length", "0")
+    if not length.isdecimal() or int(length) > access.rules.max_bytes:
+        # The connection stays: the browser sends the rest, which is dropped, and shows this answer.
+        return PlainTextResponse(_too_large(access.rules.max_bytes), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if in_address:
+        rest = urlencode([pair for pair in query if pair[0] != "token"])
+        request.scope["query_string"] = rest.encode()
+        if request.method == "GET" and request.scope["path"] == "/":
+            return _login(f"/?{rest}" if rest else "/", access)
+    return None
+
+
+def _login(address: str, access: Access) -> Response:
+    response = RedirectResponse(address, HTTPStatus.SEE_OTHER)
+    response.set_cookie(access.cookie, access.token, httponly=True, samesite="strict")
+    return response
+
+
+def _refusal(status: int, text: str) -> Response:
+    return PlainTextResponse(f"facemask: {text}\n", status, _CLOSE)
+
+
+def _too_large(max_bytes: int) -> str:
+    return f"more than {max_bytes / (1 << 20):,.0f} MiB at once: send less"
+
+
+def _limited(receive: Receive, answer: _Answer, max_bytes: int) -> Receive:
+    """`receive`, which raises HTTPException as soon as a body grows beyond `max_bytes`, or pauses for too long."""
+    seen, complete = 0, False
+
+    async def limited() -> Message:
+        nonlocal seen, complete
+        if complete:  # what comes now is the end of the connection
+            return await receive()
+        try:
+            message = await asyncio.wait_for(receive(), _TIMEOUT_S)
+        except TimeoutError as error:
+            raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the request was not sent to its end", _CLOSE) from error
+        seen += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        answer.body_unread = answer.body_unread and not complete
+        if seen > max_bytes:
+            raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(max_bytes), _CLOSE)
+        return message
+
+    return limited
+
+
+def _one_line(error: BaseException) -> str:
+    """An unexpected error in one line, with where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {str(error)[:200]!r}{where}"
+
+
+class _HeaderTimeoutProtocol(H11Protocol):
+    """uvicorn's HTTP/1.1, which closes a connection where a request's headers are not complete after _TIMEOUT_S.
+
+    uvicorn itself limits only the silence between two requests.
+    """
+
+    _timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._set_timer()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._set_timer()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._cancel_timer()
+        super().connection_lost(exc)
+
+    def _set_timer(self) -> None:
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._cancel_timer()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(_TIMEOUT_S, self._time_out)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_out(self) -> None:
+        self._timer = None
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
