@@ -5,7 +5,6 @@ imagehash and a Laplacian, each reading the file anew. Ratios are medians over r
 load on the machine hits all alike. Prints JSON last.
 """
 
-import io
 import json
 import statistics
 import tempfile
@@ -22,6 +21,7 @@ from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image
 from pyarrow import Table
 
+from pipeline.images import FORMATS, open_image
 from pipeline.landmarker import model_bytes
 from pipeline.measure import PIECE, MeasureParams, Place, measure_files, measure_places, workers
 from pipeline.progress import Progress
@@ -38,14 +38,14 @@ def faces(folder: Path, suffix: str) -> list[Path]:
     for file in sample_files("masked", SampleParams(faces=IMAGES, image_px=SIDE, seed=1)):
         if file.kind == "correct":
             paths.append(folder / f"{len(paths):03d}{suffix}")
-            image = Image.open(io.BytesIO(file.content)).convert("RGB").resize((SIDE, SIDE))
+            image = open_image(file.content).convert("RGB").resize((SIDE, SIDE))
             image.save(paths[-1], quality=92) if suffix == ".jpg" else image.save(paths[-1])
     return paths[:PIECE]
 
 
 def floor(paths: list[Path]) -> None:
     for path in paths:
-        with Image.open(path) as image:
+        with Image.open(path, formats=FORMATS) as image:
             image.draft("RGB", (256, 256))
             bare_landmarker().detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, np.array(image.convert("RGB"))))
 
@@ -56,9 +56,9 @@ def ours(paths: list[Path]) -> None:
 
 def naive(paths: list[Path]) -> None:
     for path in paths:
-        pixels = np.array(Image.open(path).convert("RGB"))
+        pixels = np.array(Image.open(path, formats=FORMATS).convert("RGB"))
         bare_landmarker().detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, pixels))
-        imagehash.phash(Image.open(path))
+        imagehash.phash(Image.open(path, formats=FORMATS))
         cv2.Laplacian(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), cv2.CV_64F).var()
 
 

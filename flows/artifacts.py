@@ -130,9 +130,10 @@ def data_uri(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> str:
 
 
 def _smaller_jpeg(data: bytes, max_bytes: int) -> bytes:
-    from PIL import Image  # rarely needed
+    from pipeline.images import open_image  # rarely needed
 
-    picture = Image.open(io.BytesIO(data)).convert("RGB")
+    with open_image(data) as image:
+        picture = image.convert("RGB")
     while True:
         made = io.BytesIO()
         picture.save(made, "JPEG", quality=85)

@@ -2,7 +2,6 @@
 
 import filecmp
 import hashlib
-import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,12 +19,12 @@ from models import checkpoint
 from models.painter import paint_photo
 from models.params import Direction
 from pipeline.errors import FacemaskError
-from pipeline.files import replacing, sha256
-from pipeline.images import MAX_PIXELS, decode
+from pipeline.files import read_image_file, replacing, sha256
+from pipeline.images import decode, open_image
 from pipeline.marks import SOURCE_TYPE, XMP_KEY, Mark, png_info, read_mark
 from pipeline.photos import Photo, list_photos
 from pipeline.progress import Progress
-from pipeline.workers import Workers
+from pipeline.workers import IMAGE_CPU_S, Workers, cpu_limit
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _PIECE = 4  # photos that a worker process gets at a time
@@ -140,13 +139,15 @@ def _lost(photo: Photo) -> list[Outcome]:
 def paint_file(photo: Photo, task: Task) -> Outcome:
     """Write what `task` makes of one photo, marked as synthetic; one without a face is copied as it is."""
     try:
-        content = photo.source.read_bytes()
-    except OSError:
+        content = read_image_file(photo.source)
+    except OSError as error:
+        print(f"apply: {photo.source}: {error.strerror}", flush=True)
         return Outcome(photo, "unreadable")
     digest = hashlib.sha256(content).hexdigest()
     if _is_there(photo, digest, content, task):
         return Outcome(photo, "there")
-    picture = decode(content, MAX_PIXELS)
+    with cpu_limit(IMAGE_CPU_S):
+        picture = decode(content, None)
     if picture is None:
         return Outcome(photo, "unreadable")
     pixels = picture.pixels()
@@ -167,8 +168,8 @@ def _is_there(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
         told = mark.checkpoint, mark.painted, mark.side_by_side, mark.source_sha256
         return told == (task.digest, task.direction, task.side_by_side, digest)
     try:
-        return photo.copied.stat().st_size == len(content) and photo.copied.read_bytes() == content
-    except FileNotFoundError:
+        return photo.copied.stat().st_size == len(content) and read_image_file(photo.copied) == content
+    except OSError:
         return False
 
 
@@ -189,7 +190,7 @@ def _metadata(content: bytes) -> tuple[dict[str, bytes], bytes | None]:
     """EXIF and colour profile, as Pillow saves them, and the XMP packet, where the photo has them."""
     kept: dict[str, bytes] = {}
     try:
-        with Image.open(io.BytesIO(content)) as photo:
+        with cpu_limit(IMAGE_CPU_S), open_image(content) as photo:
             exif = photo.getexif()
             exif.pop(_ORIENTATION, None)  # the pixels are upright now
             if exif:

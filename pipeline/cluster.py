@@ -20,6 +20,8 @@ class Cluster:
 def dask_cluster(address: str) -> Iterator[Cluster]:
     """Connect to a Dask scheduler, as tcp://HOST:8786. Its workers need facemask installed and the same files.
 
+    No CPU limit holds there (workers.cpu_limit): Dask may run several pieces in one process, and tries a piece that
+    kills its worker on three more. What is known to take long, a JPEG of many scans, open_image refuses there too.
     Raises FacemaskError where Dask is not installed, or nobody answers.
     """
     try:

@@ -11,6 +11,7 @@ from pipeline.errors import FacemaskError
 from pipeline.images import is_image_name
 from pipeline.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
 from pipeline.measure import MeasureParams, measure_files, workers
+from pipeline.page.facts import PageContent
 from pipeline.page.write import new_sheets, write_page
 from pipeline.progress import Progress
 from pipeline.review import read_reviews
@@ -66,7 +67,7 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     write_manifest(rows, out / "manifest.parquet")
     write_summary(rows, out)
     folders = {source.name: source.folder for source in sources}
-    write_page(page, rows, sheets, limits, reviews, folders=folders, training=None)
+    write_page(page, sheets, PageContent(rows, limits, reviews, folders))
     refuse_empty_domain(rows)  # at the end: the page shows why
     return page
 

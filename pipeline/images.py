@@ -1,6 +1,11 @@
-"""Image files: which names count as images, and bytes to pixels, each file decoded once."""
+"""Image files: which names count as images, and bytes to pixels, each file decoded once.
+
+The files come from strangers. Only open_image opens them: it names the formats, since Pillow has others of which one
+(EPS) runs a program, and refuses what would take too much memory or time before any pixel is decoded.
+"""
 
 import io
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,7 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
-MAX_PIXELS = 100_000_000  # above this a file is a decompression bomb, not a face: 300 MB of memory
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # Pillow's names; an MPO of a phone is opened as JPEG
+MAX_PIXELS = 100_000_000  # above this a file is a decompression bomb, not a face: 400 MB of memory a copy
+MAX_SIDE = 20_000  # px: OpenCV within MediaPipe aborts the process from 32,767 on, and measure.second_try adds a half
+MAX_SCANS = 100  # of a JPEG; cameras write 1, encoders about 10, and each one passes over all pixels again
+
+_TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
+_WITHOUT_LENGTH = (0x01, 0xD8)  # JPEG markers with no segment after them
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # not FF 00, a coded byte FF, nor D0 to D7, restarts in a scan
 
 
 @dataclass(frozen=True)
@@ -30,38 +43,73 @@ def is_image_name(path: str) -> bool:
     return PurePosixPath(path).suffix.lower() in SUFFIXES
 
 
-def decode(content: bytes, min_side: int) -> Picture | None:
-    """Decode an image file; None where it is truncated, too large (MAX_PIXELS) or no image at all.
+def open_image(content: bytes) -> Image.Image:
+    """Open an image file for its size, metadata and, once they are asked for, pixels. Use it in a `with`.
+
+    Raises ValueError for one that is too large (MAX_PIXELS, MAX_SIDE, a TIFF's tiles too) or has more than MAX_SCANS
+    scans, OSError for a file of another format than FORMATS, and for a damaged one whatever Pillow raises.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels decide
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+    sizes = [image.size]
+    tags = getattr(image, "tag_v2", {})  # of a TIFF: libtiff allocates a whole tile, however small the image
+    if _TILE_WIDTH in tags and _TILE_LENGTH in tags:
+        sizes.append((tags[_TILE_WIDTH], tags[_TILE_LENGTH]))
+    for width, height in sizes:
+        if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+            raise ValueError(f"{width:,} x {height:,} px are more than {MAX_PIXELS:,} px or a side of {MAX_SIDE:,} px")
+    if image.format in ("JPEG", "MPO") and count_scans(content, MAX_SCANS + 1) > MAX_SCANS:
+        raise ValueError(f"more than {MAX_SCANS} scans")
+    return image
+
+
+def decode(content: bytes, min_side: int | None) -> Picture | None:
+    """Decode an image file; None where it is truncated, or nothing that open_image opens.
 
     Large images come at 1/2, 1/3, ... of their size, so that the shorter side stays at least `min_side` px: JPEGs are
-    decoded at 1/2, 1/4 or 1/8 right away, which is many times faster.
+    decoded at 1/2, 1/4 or 1/8 right away, which is many times faster. Without `min_side` they come whole.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels decide
-            with Image.open(io.BytesIO(content)) as image:
+            warnings.simplefilter("ignore")
+            with open_image(content) as image:
                 width, height = image.size
-                if width * height > MAX_PIXELS:
-                    return None
-                scale = min_side / min(width, height)
-                image.draft("RGB", (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
-                upright = ImageOps.exif_transpose(_as_rgb(image))
-                upright = upright.reduce(max(1, min(upright.size) // min_side))
-                if image.getexif().get(0x0112, 1) >= 5:  # EXIF orientation: turned by a quarter
-                    width, height = height, width
-                return Picture(upright, width, height)
+                if min_side is not None:
+                    scale = min_side / min(width, height)
+                    image.draft("RGB", (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
+                upright = _as_rgb(image)
+                turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: by a quarter
+                ImageOps.exif_transpose(upright, in_place=True)
+        if min_side is not None and (factor := min(upright.size) // min_side) > 1:
+            upright = upright.reduce(factor)
+        return Picture(upright, *((height, width) if turned else (width, height)))
     except Exception:  # noqa: BLE001 - decoders raise of every kind on hostile bytes; all mean: unreadable
         return None
 
 
+def count_scans(content: bytes, most: int) -> int:
+    """The scans of a JPEG file's first picture, counted up to `most`."""
+    scans, at = 0, 0
+    while scans < most and (found := _MARKER.search(content, at)):
+        marker, at = found[1][0], found.end()
+        if marker == _END_OF_IMAGE:
+            break
+        if marker not in _WITHOUT_LENGTH:
+            at += int.from_bytes(content[at : at + 2], "big")  # over the segment, which may hold a picture of its own
+        scans += marker == _START_OF_SCAN
+    return scans
+
+
 def _as_rgb(image: Image.Image) -> Image.Image:
+    """A copy as RGB; as few more as can be, since a copy of the largest image takes 400 MB."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         # Pillow clips 16-bit grey to 255 instead of scaling it.
-        grey = np.asarray(image, dtype=np.float32)
-        scale = 255 / max(255.0, 65535.0 if grey.max() > 255 else 255.0)
-        return Image.fromarray((grey * scale).clip(0, 255).astype(np.uint8)).convert("RGB")
+        grey = np.array(image, dtype=np.float32)
+        grey *= 255 / max(255.0, 65535.0 if grey.max() > 255 else 255.0)
+        shades = grey.clip(0, 255, out=grey).astype(np.uint8)
+        return Image.fromarray(shades).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layered = image.convert("RGBA")
-        ground = Image.new("RGBA", layered.size, (255, 255, 255, 255))
-        return Image.alpha_composite(ground, layered).convert("RGB")
+        layered = image if image.mode == "RGBA" else image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layered.size, (255, 255, 255, 255)), layered).convert("RGB")
     return image.convert("RGB")

@@ -5,13 +5,15 @@ keeps XMP: an iTXt chunk "XML:com.adobe.xmp" (XMP Specification Part 3, section 
 "facemask" with JSON.
 """
 
+import io
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from PIL import Image
-from PIL.PngImagePlugin import PngInfo
+from PIL.PngImagePlugin import PngImageFile, PngInfo
+
+from pipeline.files import open_regular
 
 KEY = "facemask"
 XMP_KEY = "XML:com.adobe.xmp"
@@ -21,6 +23,9 @@ _NAMES = {
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
 }
+_HEAD_BYTES = 32 << 20  # of a file, in which a mark is sought: it stands before the pixels
+_MAX_XMP_BYTES = 1 << 20  # editors write some 10 kB, with a long history 200
+_MAX_XMP_DEPTH = 100  # elements within each other; XMP needs 10
 _PROPERTY = f"{{{_NAMES['Iptc4xmpExt']}}}DigitalSourceType"
 
 
@@ -73,21 +78,48 @@ def source_type(xmp: str | bytes | None) -> str | None:
 
 
 def read_mark(path: Path) -> Mark | None:
-    """What a picture says of itself; None where it is no marked picture, or cannot be read."""
+    """Read the mark of a picture; None where it has none, is no PNG, or cannot be read. No pixel is decoded."""
     try:
-        with Image.open(path) as image:
+        with open_regular(path) as file:
+            head = file.read(_HEAD_BYTES)
+        # Not Image.open: of its formats only this one can hold a mark, and a mark is read at any size of the picture.
+        with PngImageFile(io.BytesIO(head)) as image:
             text, xmp = image.info.get(KEY), image.info.get(XMP_KEY) or image.info.get("xmp")
         if isinstance(text, str) and source_type(xmp) == SOURCE_TYPE:
             return Mark(**json.loads(text))
-    except (OSError, ValueError, TypeError):
-        pass  # whatever it is, it says nothing of this kind
+    except (OSError, ValueError, TypeError, SyntaxError, RecursionError):
+        pass  # no PNG (to Pillow that is a SyntaxError), or other text; json raises a RecursionError
     return None
 
 
 def _parsed(xmp: bytes | None) -> ElementTree.Element | None:
-    """The packet's xmpmeta element."""
-    try:
-        top = ElementTree.fromstring(xmp.strip(b"\0 \r\n\t")) if xmp else None
-    except ElementTree.ParseError:
+    """The packet's xmpmeta element; None where it has none, is damaged, or larger or deeper than XMP ever is."""
+    if not xmp or len(xmp) > _MAX_XMP_BYTES:
         return None
-    return top if top is not None and top.tag == f"{{{_NAMES['x']}}}xmpmeta" else None
+    parser = ElementTree.XMLParser(target=_Shallow())
+    try:
+        parser.feed(xmp.strip(b"\0 \r\n\t"))
+        top: ElementTree.Element = parser.close()
+    except (ElementTree.ParseError, _TooDeep):
+        return None
+    return top if top.tag == f"{{{_NAMES['x']}}}xmpmeta" else None
+
+
+class _TooDeep(Exception):
+    pass
+
+
+class _Shallow(ElementTree.TreeBuilder):
+    """Builds a tree of _MAX_XMP_DEPTH at most: Python writes one by recursion."""
+
+    _depth = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
+        self._depth += 1
+        if self._depth > _MAX_XMP_DEPTH:
+            raise _TooDeep
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> ElementTree.Element:
+        self._depth -= 1
+        return super().end(tag)

@@ -1,6 +1,7 @@
 """The sources that params.yaml names, and what lies in a folder."""
 
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
@@ -52,10 +53,23 @@ def load_sources() -> dict[str, FfhqSource | FolderSource | NamedSource]:
 
 
 def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
-    """All files under a folder as (path within it, with /; path on disk), ordered; hidden ones are left out."""
+    """List all files under a folder as (path within it, with /; path on disk), in order.
+
+    Hidden files are left out, and so are FIFOs, sockets and devices; a link to nothing is listed.
+    """
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             if not name.startswith("."):
                 on_disk = Path(parent, name)
-                yield on_disk.relative_to(folder).as_posix(), on_disk
+                if not _is_special(on_disk):
+                    yield on_disk.relative_to(folder).as_posix(), on_disk
+
+
+def _is_special(path: Path) -> bool:
+    """Whether this, or what it links to, is there but is neither a regular file nor a folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))

@@ -116,6 +116,18 @@ def portraits() -> list[Image.Image]:
     return [Image.open(io.BytesIO(file.content)).convert("RGB") for file in plain[:6]]
 
 
+@pytest.fixture
+def fake_ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file that is written if any program, of this or a child process, starts `gs`."""
+    programs, witness = tmp_path / "programs", tmp_path / "gs was started"
+    programs.mkdir()
+    (programs / "gs").write_text(f"#!/bin/sh\necho yes > '{witness}'\n")
+    (programs / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # where Pillow notes what it has found
+    return witness
+
+
 @pytest.fixture(scope="session")
 def shared_faces() -> Path:
     """The labelled real faces: data for development only, beside the project and never in it."""

@@ -1,5 +1,7 @@
 """`facemask apply` on photos with the sample's faces, with a generator that paints blue where a mask belongs."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,8 +10,11 @@ import pytest
 from PIL import Image
 
 from flows.cli import main
+from models import apply as module
+from pipeline import workers
 from pipeline.marks import read_mark
 from tests.models.conftest import BLUE, TINY, write_checkpoint
+from tests.pipeline.strangers import EPS
 
 
 @pytest.fixture
@@ -167,3 +172,63 @@ def test_the_plain_generator_repaints_the_face_s_square_and_nothing_beyond(photo
     changed = (pixels("out/group.png") != pixels(photos / "two/group.png")).any(axis=2)
     assert changed[260:400, 120:260].mean() > 0.9
     assert not changed[:, 400:560].any()
+
+
+@pytest.mark.parametrize("many", [False, True], ids=["here", "in processes"])
+def test_no_photo_starts_a_program(photos, portraits, fake_ghostscript, many):
+    (photos / "eps.jpg").write_bytes(EPS)
+    for number in range(5 * many):
+        portraits[number % 3].save(photos / f"more{number}.png")
+    with pytest.raises(SystemExit, match=r"photos/eps.jpg the first"):
+        run("model", photos, "--out", "out")
+    assert not fake_ghostscript.exists()
+
+
+def test_check_starts_no_program(photos, fake_ghostscript):
+    (photos / "eps.jpg").write_bytes(EPS)
+    with pytest.raises(SystemExit, match="1 of 1 pictures are not marked"):
+        run("--check", photos / "eps.jpg")
+    assert not fake_ghostscript.exists()
+
+
+def test_check_of_a_huge_picture_is_one_line(photos, capsys):
+    Image.new("1", (20_000, 20_000)).save(photos / "huge.png")
+    with pytest.raises(SystemExit) as ended:
+        run("--check", photos / "huge.png")
+    assert str(ended.value).startswith("facemask: error: 1 of 1 pictures are not marked")
+    assert capsys.readouterr().err == ""
+
+
+def test_a_fifo_in_a_folder_of_photos_is_left_alone(photos, capsys):
+    os.mkfifo(photos / "fifo.png")
+    run("model", photos, "--out", "out")
+    assert "apply: 3 of 3 photos" in capsys.readouterr().out
+
+
+def test_a_file_larger_than_any_photo_is_told_and_not_read(photos, capsys):
+    os.truncate(photos / "none.png", 30_000_000_000)  # sparse
+    with pytest.raises(SystemExit, match="1 of 1 photos cannot be read"):
+        run("model", photos / "none.png", "--out", "out")
+    assert "it has 30,000,000,000 bytes, more than 500,000,000" in capsys.readouterr().out
+
+
+def test_deeply_nested_xmp_is_left_out(photos, portraits):
+    deep = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{'<a>' * 20_000}{'</a>' * 20_000}</x:xmpmeta>"
+    portraits[1].save(photos / "two/deep.webp", xmp=deep.encode())
+    run("model", photos / "two/deep.webp", "--out", "out")
+    assert read_mark(Path("out/deep.png")).faces == 1
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no CPU timer on this platform")
+def test_the_cpu_time_of_decoding_is_limited(photos, monkeypatch):
+    left = []
+
+    def decode(*_):
+        left.append(signal.getitimer(signal.ITIMER_PROF)[0])
+
+    monkeypatch.setattr(workers, "_is_worker", True)
+    monkeypatch.setattr(module, "decode", decode)
+    with pytest.raises(SystemExit):
+        run("model", photos / "one.jpg", "--out", "out")
+    assert len(left) == 1 and 0 < left[0] < workers.IMAGE_CPU_S + 1
+    assert signal.getitimer(signal.ITIMER_PROF)[0] == 0

@@ -1,5 +1,10 @@
 import json
+import os
+import signal
+import subprocess
+import sys
 import zipfile
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,6 +13,8 @@ from pipeline.errors import FacemaskError
 from pipeline.folder import curate_folder, find_sources
 from pipeline.page.sheets import PER_SHEET
 from tests.conftest import ROOT
+from tests.pipeline.strangers import EPS
+from tests.pipeline.test_workers import runs, wait_until
 
 DEMO = ROOT / "flows/demo_params.yaml"
 
@@ -76,3 +83,37 @@ def test_a_file_that_cannot_be_read_is_a_row_and_not_the_end(folder, tmp_path):
     curate_folder(source, tmp_path / "out", "unmasked", DEMO)
     rows = pd.read_parquet(tmp_path / "out/manifest.parquet").set_index("path")
     assert list(rows.at["link.png", "reasons"]) == ["unreadable"]
+
+
+def test_what_strangers_put_into_a_folder_is_a_row_each_and_never_hangs(folder, tmp_path, fake_ghostscript):
+    source = tmp_path / "faces"
+    source.mkdir()
+    plain = sorted((folder / "ffhq/00000").iterdir())[0]
+    (source / plain.name).write_bytes(plain.read_bytes())
+    (source / "eps.jpg").write_bytes(EPS)
+    (source / "sparse.png").touch()
+    os.truncate(source / "sparse.png", 30_000_000_000)
+    os.mkfifo(source / "fifo.png")
+    curate_folder(source, tmp_path / "out", "unmasked", DEMO)
+    rows = pd.read_parquet(tmp_path / "out/manifest.parquet").set_index("path")
+    assert set(rows.index) == {plain.name, "eps.jpg", "sparse.png"}
+    assert [list(rows.at[name, "reasons"]) for name in ("eps.jpg", "sparse.png")] == [["unreadable"]] * 2
+    assert not fake_ghostscript.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
+def test_the_workers_of_a_stopped_curate_end(folder, tmp_path, sent):
+    command = [sys.executable, "-m", "flows.cli", "curate", str(folder), "--out", str(tmp_path / "out")]
+    process = subprocess.Popen(
+        [*command, "--params", str(DEMO)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    with process:
+        wait_until(lambda: len(children.read_text().split()) > os.cpu_count(), "the workers start")  # and a tracker
+        workers = [int(pid) for pid in children.read_text().split()]
+        process.send_signal(sent)
+        if sent == signal.SIGTERM:
+            assert process.stderr.read() == "facemask: stopped: the same command goes on from here\n"
+            assert process.wait() == 128 + signal.SIGTERM
+    wait_until(lambda: not any(map(runs, workers)), "the workers end")

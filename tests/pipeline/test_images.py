@@ -1,10 +1,12 @@
 import io
+import struct
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.images import decode, is_image_name
+from pipeline.images import MAX_SCANS, MAX_SIDE, count_scans, decode, is_image_name, open_image
+from tests.pipeline.strangers import EPS
 
 SHADES = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
 
@@ -68,3 +70,75 @@ def test_a_broken_file_is_none(content):
 
 def test_a_pixel_bomb_is_none_and_not_decoded():
     assert decode(encoded(Image.new("1", (30_000, 30_000))), 32) is None
+
+
+@pytest.mark.parametrize("size", [(1, MAX_SIDE + 1), (MAX_SIDE + 1, 1)])
+def test_a_picture_with_too_long_a_side_is_not_opened(size):
+    content = encoded(Image.new("1", size))
+    with pytest.raises(ValueError, match="a side of 20,000"):
+        open_image(content)
+    assert decode(content, 32) is None
+
+
+def test_a_picture_with_the_longest_side_is_decoded():
+    assert decode(encoded(Image.new("1", (MAX_SIDE, 1))), 32).width == MAX_SIDE
+
+
+def tiled_tiff(side):
+    """A TIFF of 16 x 16 px in one tile of `side` px."""
+    tags = {256: 16, 257: 16, 258: 8, 259: 5, 262: 1, 277: 1, 322: side, 323: side, 324: 8, 325: 64}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    return b"II*\0" + struct.pack("<I", 72) + bytes(64) + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def test_a_tile_larger_than_any_image_is_not_allocated():
+    with pytest.raises(ValueError, match="32,768 x 32,768 px"):
+        open_image(tiled_tiff(32768))
+    assert open_image(tiled_tiff(16)).size == (16, 16)
+
+
+def with_scans(count):
+    """A progressive JPEG, its last scan repeated."""
+    content = encoded(Image.fromarray(SHADES), "JPEG", progressive=True)
+    last = content[content.rindex(b"\xff\xda") : -2]
+    return content[:-2] + last * (count - count_scans(content, 1000)) + content[-2:]
+
+
+def test_scans_are_counted():
+    assert count_scans(WHOLE, 1000) == 1
+    assert count_scans(encoded(Image.fromarray(SHADES), "JPEG", progressive=True), 1000) == 10
+
+
+def test_scans_within_metadata_and_after_the_picture_are_not_counted():
+    exif = Image.Exif()
+    exif[0x010F] = "\xff\xda" * 500
+    content = encoded(Image.fromarray(SHADES), "JPEG", exif=exif, comment=b"\xff\xda" * 500)
+    assert content.count(b"\xff\xda") > 500
+    assert count_scans(content + b"\xff\xda" * 500, 1000) == 1
+
+
+def test_restart_markers_end_no_scan():
+    content = encoded(Image.fromarray(SHADES), "JPEG", restart_marker_blocks=1)
+    assert b"\xff\xd3" in content and count_scans(content, 1000) == 1
+
+
+def test_a_jpeg_of_very_many_scans_is_not_opened():
+    assert decode(with_scans(MAX_SCANS), 32) is not None
+    assert decode(with_scans(MAX_SCANS + 1), 32) is None
+
+
+def test_a_phone_s_jpeg_with_a_second_picture_is_opened():
+    pair = encoded(Image.fromarray(SHADES), "MPO", save_all=True, append_images=[Image.new("RGB", (64, 48))])
+    with open_image(pair) as image:
+        assert image.format == "MPO"
+    assert decode(pair, 32).width == 64
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PPM", "ICO", "TGA", "JPEG2000"])
+def test_a_format_that_is_not_named_is_not_opened(kind):
+    assert decode(encoded(Image.new("RGB", (32, 32)), kind), 32) is None
+
+
+def test_no_picture_starts_a_program(fake_ghostscript):
+    assert decode(EPS, 32) is None
+    assert not fake_ghostscript.exists()

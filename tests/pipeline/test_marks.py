@@ -1,11 +1,17 @@
 """What a synthetic picture says of itself, and what is believed."""
 
+import json
+import os
+import struct
+import zlib
 from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
 
+from pipeline import marks
 from pipeline.marks import KEY, SOURCE_TYPE, XMP_KEY, Mark, png_info, read_mark, source_type, with_source_type
+from tests.pipeline.strangers import EPS
 
 MARK = Mark("facemask 0.1.0", "0123456789ab", "mask", 2, False, "f" * 64)
 XMP = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
@@ -59,3 +65,60 @@ def test_what_is_no_picture_is_not_marked(tmp_path):
     (tmp_path / "a.png").write_text("none")
     assert read_mark(tmp_path / "a.png") is None
     assert read_mark(tmp_path / "missing.png") is None
+
+
+@pytest.mark.parametrize("depth", [20_000, 1_000_000], ids=["deep", "and long"])
+def test_xmp_that_is_nested_deeply_counts_as_none(depth):
+    deep = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{'<a>' * depth}{'</a>' * depth}</x:xmpmeta>"
+    assert source_type(deep) is None
+    assert source_type(with_source_type(deep.encode())) == SOURCE_TYPE
+
+
+def test_long_xmp_counts_as_none():
+    long = XMP.replace(b"image/jpeg", b"x" * (2 << 20))
+    assert source_type(long) is None and source_type(XMP) is not None
+
+
+def test_a_text_chunk_nested_deeply_is_no_mark(tmp_path):
+    info = png_info(MARK, None)
+    info.chunks = [chunk for chunk in info.chunks if not chunk[1].startswith(KEY.encode())]
+    info.add_text(KEY, "[" * 100_000)
+    assert read_mark(saved(tmp_path / "a.png", info)) is None
+
+
+def png_of(width, height, mark):
+    """A PNG without pixels that says this size, and a mark."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    texts = [
+        chunk(b"iTXt", XMP_KEY.encode() + bytes(5) + with_source_type(None).encode()),
+        chunk(b"tEXt", KEY.encode() + b"\0" + json.dumps(vars(mark)).encode()),
+    ]
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + b"".join(texts) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def test_a_mark_is_read_whatever_the_picture_s_size(tmp_path):
+    (tmp_path / "a.png").write_bytes(png_of(20_000, 20_000, MARK))
+    assert read_mark(tmp_path / "a.png") == MARK
+
+
+def test_of_a_file_only_its_beginning_is_read(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.png", png_info(MARK, None))
+    os.truncate(path, 30_000_000_000)  # sparse
+    assert read_mark(path) == MARK
+    monkeypatch.setattr(marks, "_HEAD_BYTES", 50)
+    assert read_mark(path) is None
+
+
+def test_a_fifo_is_not_marked(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert read_mark(tmp_path / "a.png") is None
+
+
+def test_what_asks_for_a_program_is_not_marked(tmp_path, fake_ghostscript):
+    (tmp_path / "a.jpg").write_bytes(EPS)
+    assert read_mark(tmp_path / "a.jpg") is None
+    assert not fake_ghostscript.exists()

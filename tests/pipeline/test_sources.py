@@ -1,0 +1,25 @@
+import os
+
+from pipeline.sources import files_under
+
+
+def test_files_are_listed_in_order_and_hidden_ones_left_out(tmp_path):
+    (tmp_path / "b/.hidden").mkdir(parents=True)
+    for name in ("c.png", "b/z.png", "b/a.png", ".x.png", "b/.hidden/a.png"):
+        (tmp_path / name).touch()
+    assert [path for path, _ in files_under(tmp_path)] == ["c.png", "b/a.png", "b/z.png"]
+
+
+def test_fifos_and_links_to_devices_are_no_files(tmp_path):
+    (tmp_path / "a.png").touch()
+    os.mkfifo(tmp_path / "fifo.png")
+    (tmp_path / "to fifo.png").symlink_to("fifo.png")
+    (tmp_path / "zero.png").symlink_to("/dev/zero")
+    assert [path for path, _ in files_under(tmp_path)] == ["a.png"]
+
+
+def test_links_to_files_and_to_nothing_are_listed(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to("a.png")
+    (tmp_path / "c.png").symlink_to("nowhere.png")
+    assert [path for path, _ in files_under(tmp_path)] == ["a.png", "b.png", "c.png"]
