@@ -4,7 +4,6 @@ DVC decides whether a stage runs, Prefect when and where. The workspace is the c
 `python -m flows.curate_and_train [STAGE ...]` runs it in this process, as `facemask run` does.
 """
 
-import logging
 import sys
 import time
 from pathlib import Path
@@ -22,7 +21,7 @@ from flows.console import SHOWN, clock, show_stage_lines
 from flows.guard import STOPPED
 from flows.handoff import hand_over
 from flows.lock import held, run_is_going_on
-from flows.progress import followed
+from flows.progress import show_progress
 from flows.promotion import register_trained
 from flows.stages import StageFailed, choose, run_stage, stage_names
 from pipeline.errors import run
@@ -52,15 +51,15 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
     with held("run", run_is_going_on) as lock:
         chosen = choose(stage_names(workspace), stages)
         for number, stage in enumerate(chosen, start=1):
-            _tell(f"stage {number} of {len(chosen)}: {stage}")
+            _log(f"stage {number} of {len(chosen)}: {stage}")
             lock.tell(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))
             if stage == "train":
-                hand_over(chosen, workspace, _tell)  # if it is done elsewhere, DVC finds it up to date here
+                hand_over(chosen, workspace, _log)  # if it is done elsewhere, DVC finds it up to date here
             # Called directly, not by .submit(): cancellation reaches the main thread only and must end the stage.
             stage_task(stage)(stage)
             if show := SHOWN_AFTER.get(stage):
                 show(workspace)
-        became = register_trained(_tell) if "evaluate" in chosen else None
+        became = register_trained(_log) if "evaluate" in chosen else None
         if became:
             show_models(workspace)
     return Completed(message=became) if became else None
@@ -82,19 +81,18 @@ def stage_task(stage: str) -> Task[[str], None]:
 @task(task_run_name="{stage}", cache_policy=NO_CACHE)
 def bring_up_to_date(stage: str) -> None:
     if (attempt := task_run.run_count or 1) > 1:
-        _tell(f"{stage}: attempt {attempt}")
-    run_stage(stage, Path.cwd(), followed(stage, _tell))
+        _log(f"{stage}: attempt {attempt}")
+    run_stage(stage, Path.cwd(), _log, show_progress(stage, _log))
 
 
 def may_pass(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
-    """Whether to try again: after a crash or a kill, but not where the stage or DVC told a person what to do."""
+    """Whether to try again: after a crash or a kill, but not after an error that a user has to act on."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, StageFailed) and not error.needs_a_person
+    return isinstance(error, StageFailed) and error.retryable
 
 
-def _tell(line: str) -> None:
-    level = logging.ERROR if line.startswith(("facemask: error: ", "ERROR: ")) else logging.INFO
-    get_run_logger().log(level, line, extra={SHOWN: True})
+def _log(line: str) -> None:
+    get_run_logger().info(line, extra={SHOWN: True})
 
 
 def main() -> None:

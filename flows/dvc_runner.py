@@ -14,15 +14,21 @@ import yaml
 
 from flows.guard import guarded
 from flows.lock import held_descriptors
+from pipeline import messages
 from pipeline.errors import FacemaskError
 from pipeline.files import replacing
 
 Log = Callable[[str], None]
+OnMessage = Callable[[messages.Message], None]
 
 DVC_LOCK = Path("dvc.lock")
 _TMP = Path(".dvc/tmp")
 _LAST_WHOLE = _TMP / "facemask-dvc.lock"  # the last dvc.lock that was whole
 _ERROR = "ERROR: "  # before DVC's own errors
+
+
+def ignore(_message: messages.Message) -> None:
+    """An OnMessage for callers to whom the text of messages is enough."""
 
 
 def program_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -37,7 +43,7 @@ def program_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
 
 
-def run_dvc(arguments: Sequence[str], workspace: Path, on_line: Log) -> int:
+def run_dvc(arguments: Sequence[str], workspace: Path, on_line: Log, on_message: OnMessage = ignore) -> int:
     """Run `dvc ARGUMENTS...` as `run_program` does. A stop ends the stage's command, and DVC records what is done.
 
     Raises FacemaskError where dvc.lock is damaged and cannot be restored.
@@ -45,27 +51,33 @@ def run_dvc(arguments: Sequence[str], workspace: Path, on_line: Log) -> int:
     repair(workspace, on_line)
     # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
     command = [sys.executable, "-m", "flows.dvc_process", "--wait-for-lock", *arguments]
-    status = run_program(command, workspace, on_line, root_last=True)
+    status = run_program(command, workspace, on_line, on_message, root_last=True)
     _keep_whole(workspace)
     return status
 
 
-def run_program(command: Sequence[str], workspace: Path, on_line: Log, root_last: bool = False) -> int:
+def run_program(
+    command: Sequence[str], workspace: Path, on_line: Log, on_message: OnMessage = ignore, root_last: bool = False
+) -> int:
     """Run a program of this installation, each line of its output to `on_line`. Returns its exit status.
 
+    Structured lines (pipeline/messages.py) go to `on_message`, and their text to `on_line`.
     Whatever exception leaves this function, nothing that was started here runs on.
     """
     with guarded(
         command,
         cwd=workspace,
-        env=program_env(),
+        env=program_env() | {messages.VARIABLE: "json"},
         output=subprocess.PIPE,
         root_last=root_last,
         hold=held_descriptors(),
     ) as process:
         assert process.stdout is not None
         for line in map(str.rstrip, process.stdout):
-            on_line(line)
+            message = messages.parse(line)
+            if message:
+                on_message(message)
+            on_line(message.text if message else line)
         return process.wait()
 
 

@@ -1,52 +1,45 @@
-"""The progress of long stages in Prefect's UI: a bar that follows the lines that the stage prints."""
+"""The progress of long stages in Prefect's UI: a bar that follows the stage's progress messages."""
 
 import re
 import time
-from collections.abc import Callable
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-Log = Callable[[str], None]
+from flows.dvc_runner import Log, OnMessage
+from pipeline.messages import Message
 
 LONG_S = 10.0  # a stage that is done sooner gets no bar
 EVERY_S = 5.0  # each update is a row in Prefect's database
-_COUNTS = re.compile(r"([\d,]+)(?: of |/)([\d,]+) (?:image|file)s?\b")
 
 
-def followed(stage: str, log: Log) -> Log:
-    """`log`, which also keeps artifact `progress-STAGE` at what the lines say; to be used within a run."""
+def show_progress(stage: str, log: Log) -> OnMessage:
+    """Returns a receiver of messages that keeps the artifact `progress-STAGE` up to date; to be used within a run."""
     started = time.monotonic()
     shown: UUID | None = None
     updated = started
-    given_up = False
+    failed = False
 
-    def follow(line: str) -> None:
-        nonlocal shown, updated, given_up
-        log(line)
-        now, share = time.monotonic(), share_done(line)
-        if share is None or given_up or now - started < LONG_S or (now - updated < EVERY_S and share < 1):
+    def on_message(message: Message) -> None:
+        nonlocal shown, updated, failed
+        now = time.monotonic()
+        if message.kind != "progress" or not message.total or failed or now - started < LONG_S:
+            return
+        share = min(1.0, message.done / message.total)
+        if now - updated < EVERY_S and share < 1:
             return
         updated = now
         try:
             if shown is None:
-                made = create_progress_artifact(progress=100 * share, key=key_of(stage), description=line)
+                made = create_progress_artifact(progress=100 * share, key=key_of(stage), description=message.text)
                 shown = made if isinstance(made, UUID) else None
             else:
-                update_progress_artifact(shown, 100 * share, description=line)
+                update_progress_artifact(shown, 100 * share, description=message.text)
         except Exception as error:  # noqa: BLE001  a training of days must not end because its bar cannot be drawn
-            given_up = True
+            failed = True
             log(f"the progress of {stage} cannot be shown in Prefect's UI any more: {type(error).__name__}: {error}")
 
-    return follow
-
-
-def share_done(line: str) -> float | None:
-    """How much of it is done, 0-1, by a line as `measure ffhq: 3,000 of 8,000 images, ...`; None for other lines."""
-    if not (found := _COUNTS.search(line)):
-        return None
-    done, total = (int(number.replace(",", "")) for number in found.groups())
-    return min(1.0, done / total) if total else None
+    return on_message
 
 
 def key_of(stage: str) -> str:

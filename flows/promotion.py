@@ -20,6 +20,7 @@ from models.registry import JUDGED, REGISTRY, Model
 from pipeline import params
 from pipeline.errors import FacemaskError
 from pipeline.files import digest_of, link_or_copy, replacing_folder, sha256, work_folder
+from pipeline.messages import Message
 
 CHECKPOINTS, EVALUATION = Path("checkpoints"), Path("reports/evaluation.json")
 COMPARED = (("mask", "accepted", 1), ("unmask", "still_masked", -1), ("mask", "kid", -1), ("unmask", "kid", -1))
@@ -160,16 +161,15 @@ def _dvc(*arguments: str) -> None:
 
 def _judge_again(log: Log) -> None:
     """Evaluate the promoted model on today's test faces, each line of it to `log`."""
-    last = "no output"
+    errors: list[str] = []
 
-    def hear(line: str) -> None:
-        nonlocal last
-        if line:
-            last = line
-            log(line)
+    def on_message(message: Message) -> None:
+        if message.kind == "error":
+            errors.append(message.text)
 
-    if run_program([sys.executable, "-m", "models", "judge"], Path.cwd(), hear):
-        raise FacemaskError(f"the promoted model cannot be evaluated again: {last.removeprefix('facemask: error: ')}")
+    if status := run_program([sys.executable, "-m", "models", "judge"], Path.cwd(), log, on_message):
+        reason = errors[-1] if errors else f"exit status {status}"
+        raise FacemaskError(f"the promoted model cannot be evaluated again: {reason}")
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from flows.dvc_runner import Log, dvc_reason, run_dvc, run_program
 from models.state_files import STATE_FILES
 from pipeline.errors import FacemaskError
 from pipeline.files import link_or_copy, sha256, work_folder
+from pipeline.messages import Message
 
 FOLDER = "facemask-training"  # in the remote; all of it may be deleted at any time, at the cost of repeated training
 
@@ -30,7 +31,6 @@ _MAX_STATES = 20  # a push deletes older ones: a key has one or two
 _MAX_LIST_BYTES = 64 << 10  # a list of the seven files of a state is 0.7 kB
 _MAX_FILE_BYTES = 16 << 30  # the largest networks that params.yaml allows have some 1 GB
 _RETRY_WAITS_S = (10.0, 60.0)
-_ERROR = "facemask: error: "  # what a program of facemask prints before an error that a user can act on
 
 
 class _BadState(Exception):
@@ -51,11 +51,18 @@ def pull(targets: Sequence[str], workspace: Path, log: Log) -> None:
     Raises FacemaskError with the reason, for objects that are not what dvc.lock names too.
     """
     lines: list[str] = []
+    errors: list[str] = []
+
+    def on_message(message: Message) -> None:
+        if message.kind == "error":
+            errors.append(message.text)
+
     log(f"dvc pull {' '.join(targets)}")
-    status = run_program([sys.executable, "-m", "flows.verified_pull", *targets], workspace, _logging(lines, log))
+    command = [sys.executable, "-m", "flows.verified_pull", *targets]
+    status = run_program(command, workspace, _logging(lines, log), on_message)
     if status:
-        if lines and lines[-1].startswith(_ERROR):
-            raise FacemaskError(lines[-1].removeprefix(_ERROR))
+        if errors:
+            raise FacemaskError(errors[-1])
         raise _failure("pull", workspace, lines[-1] if lines else f"exit status {status}")
 
 

@@ -4,32 +4,30 @@ import re
 import signal
 import subprocess
 import sys
-from collections import deque
 from pathlib import Path
 
-from flows.dvc_runner import Log, dvc_reason, program_env, repair, run_dvc
-from models.stopping import STOPPED as TRAINING_STOPPED
+from flows.dvc_runner import Log, OnMessage, dvc_reason, ignore, program_env, repair, run_dvc
 from pipeline.errors import FacemaskError
+from pipeline.messages import Message
 
-_STAGE_ERROR = "facemask: error: "  # how every stage tells what a person can act on: pipeline/errors.py
-_DVC_ERROR = "ERROR: "
+# DVC has no other interface for these than its English: how a stage's command ended, whether it was run at all, and
+# advice for a person at a terminal.
 _EXITED = re.compile(r"ERROR: failed to reproduce '.*': failed to run: .*, exited with (-?\d+)$")
-# What DVC tells a person at a terminal, and what says no more than the line before it.
-_HINT = re.compile(
+_RUNNING = "Running stage '"
+_ADVICE = re.compile(
     r"$|To track the changes with git, run:|\tgit add |To enable auto staging, run:|\tdvc config core\.autostage"
     r"|Use `dvc push` |Data and pipelines are up to date\.|(Updating|Generating) lock file |Running stage '"
     r"|WARNING: Process '.*, in RWLock-file "
 )
-_REMEMBERED_LINES = 50
 
 
 class StageFailed(FacemaskError):
-    """A stage ended with an error. `needs_a_person`: running it again as it is would end the same way."""
+    """A stage ended with an error. `retryable`: running it again as it is may end otherwise."""
 
-    def __init__(self, stage: str, reason: str, needs_a_person: bool) -> None:
+    def __init__(self, stage: str, reason: str, retryable: bool) -> None:
         super().__init__(f"stage '{stage}' failed: {reason}")
         self.stage = stage
-        self.needs_a_person = needs_a_person
+        self.retryable = retryable
 
 
 def stage_names(workspace: Path) -> list[str]:
@@ -62,41 +60,46 @@ def choose(names: list[str], wanted: list[str] | None) -> list[str]:
     return [name for name in names if name in wanted or name.partition("@")[0] in wanted]
 
 
-def run_stage(stage: str, workspace: Path, log: Log) -> bool:
+def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage = ignore) -> bool:
     """Let DVC bring one stage up to date, each line of output to `log`. Returns whether its command was run.
 
-    Raises StageFailed with the stage's own last error line. Whatever exception leaves this function,
-    cancellation included, nothing of the stage runs on.
+    `on_message` gets the stage's structured lines, such as progress. Raises StageFailed with the stage's own error.
+    Whatever exception leaves this function, cancellation included, nothing of the stage runs on.
     """
-    last_lines: deque[str] = deque(maxlen=_REMEMBERED_LINES)
+    lines: list[str] = []
+    last: Message | None = None
     ran = False
 
-    def hear(line: str) -> None:
+    def receive(message: Message) -> None:
+        nonlocal last
+        last = message
+        on_message(message)
+
+    def on_line(line: str) -> None:
         nonlocal ran
-        ran = ran or line.startswith("Running stage '")
-        if not _HINT.match(line):
-            last_lines.append(line)
+        ran = ran or line.startswith(_RUNNING)
+        if not _ADVICE.match(line):
+            lines.append(line)
             log(line)
 
-    status = run_dvc(["repro", "--single-item", stage], workspace, hear)
+    status = run_dvc(["repro", "--single-item", stage], workspace, on_line, receive)
     if status:
-        raise _failure(stage, list(last_lines), status)
+        raise _failure(stage, lines, last, status)
     return ran
 
 
-def _failure(stage: str, lines: list[str], status: int) -> StageFailed:
-    told = [line.removeprefix(_STAGE_ERROR) for line in lines if line.startswith(_STAGE_ERROR)]
-    if told:
-        return StageFailed(stage, told[-1], needs_a_person=True)
+def _failure(stage: str, lines: list[str], last: Message | None, status: int) -> StageFailed:
+    if last and last.kind != "progress":
+        return StageFailed(stage, last.text, retryable=last.kind == "stopped")
     for number, line in reversed(list(enumerate(lines))):
         if exited := _EXITED.match(line):
-            # No word of its own: killed, or a bug. The line above, a traceback's last, says most.
-            end, said_by_shell = _ending(int(exited[1]))
-            noise = ("> ", _DVC_ERROR, *said_by_shell)
+            # The stage gave no reason: it was killed, or has a bug. The line above, a traceback's last, says most.
+            ending, from_shell = _ending(int(exited[1]))
+            noise = ("> ", "ERROR: ", *from_shell)
             before = [text for text in lines[:number] if not text.startswith(noise)]
-            return StageFailed(stage, f"{before[-1]} ({end})" if before else end, needs_a_person=False)
+            return StageFailed(stage, f"{before[-1]} ({ending})" if before else ending, retryable=True)
     # DVC itself refused: dvc.yaml is wrong, an input is missing, or another run holds the output.
-    return StageFailed(stage, dvc_reason(lines) or f"exit status {status}", needs_a_person=bool(lines))
+    return StageFailed(stage, dvc_reason(lines) or f"exit status {status}", retryable=not lines)
 
 
 def _ending(code: int) -> tuple[str, list[str]]:
@@ -105,8 +108,6 @@ def _ending(code: int) -> tuple[str, list[str]]:
     DVC gives the command to the user's shell. One that becomes the command (bash) passes a signal on, as -9; one
     that waits for it (dash) prints the signal's name and itself ends with 128 + 9.
     """
-    if code == TRAINING_STOPPED:
-        return "told to stop, its state is saved", []
     killed_by = -code if code < 0 else code - 128
     if killed_by in signal.valid_signals():
         return f"killed by signal {killed_by}", list(filter(None, [signal.strsignal(killed_by)]))

@@ -32,6 +32,7 @@ from models.progress import compose_strip, write_strip
 from models.step import Batch, make_objectives, train_step
 from models.stopping import STOPPED, told_to_stop
 from models.tracking import Row, draw, open_board, open_live, show
+from pipeline import messages
 from pipeline.errors import FacemaskError
 from pipeline.files import digest_of, replacing_folder, sha256, work_folder
 from pipeline.packed import DOMAINS, PackedSet, read_info, read_set
@@ -64,6 +65,7 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
     with joined() as group, _alone_in(work, group), told_to_stop() as stop:
         group.refuse_uneven(params.images, params.batch_size)
         say = _say if group.leads else _silent
+        say_progress = messages.progress if group.leads else _silent
         counts = " and ".join(f"{len(sets[domain])} {domain}" for domain in DOMAINS)
         say(f"training on {counts} faces; {machine.why}; work in {work}")
         state = fresh_state(params, machine)
@@ -119,7 +121,8 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
             if now - reported >= _REPORT_SECONDS or state.images_seen == params.images:
                 reported = now
                 then, seen_then = reports_at[0]
-                say(_progress_line(state, params, (state.images_seen - seen_then) / (now - then), machine))
+                line = _progress_line(state, params, (state.images_seen - seen_then) / (now - then), machine)
+                say_progress(line, state.images_seen, params.images)
                 reports_at.append((now, state.images_seen))
 
             # A checkpoint and a strip of samples.
@@ -135,7 +138,8 @@ def train(params: TrainParams, pack: Path, checkpoints: Path, reports: Path, sta
                     _save_latest(work, state, describe)
                 group.wait()
             if stopping and not done:
-                say(f"told to stop: saved at {state.images_seen} images; the same command goes on from there")
+                if group.leads:
+                    messages.stopped(f"stopped, state saved at {state.images_seen} images; run again to go on")
                 sys.exit(STOPPED)
 
         if live:
@@ -272,8 +276,8 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _silent(_line: str) -> None:
-    """What the other processes of a group say."""
+def _silent(*_: object) -> None:
+    """What the processes of a group other than the main one print: nothing."""
 
 
 @contextmanager

@@ -1,6 +1,8 @@
-"""Progress on stdout: a line every few seconds, and one at the end, for terminals and logs alike."""
+"""Progress on stdout: a line every few seconds, and one at the end, for terminals, logs and the flow alike."""
 
 import time
+
+from pipeline import messages
 
 
 class Progress:
@@ -10,17 +12,19 @@ class Progress:
         self.name, self.total, self.unit, self.every_s = name, total, unit, every_s
         self.done = 0
         self.started = time.monotonic()
-        self.told: float | None = None
+        self.printed: float | None = None
 
     def add(self, count: int) -> None:
+        """Count `count` more units; print a line if one is due."""
         self.done += count
         now = time.monotonic()
-        if self.told is None and self.done < self.total:
-            self.told = now  # the first piece waits for workers to start: its rate would mislead
+        if self.printed is None and self.done < self.total:
+            self.printed = now  # the first piece waits for workers to start: its rate would mislead
             return
-        if self.done < self.total and now - (self.told or now) < self.every_s:
+        if self.done < self.total and now - (self.printed or now) < self.every_s:
             return
-        self.told = now
+        self.printed = now
         rate = self.done / max(now - self.started, 1e-3)
         left = "" if self.done >= self.total else f", {(self.total - self.done) / rate:.0f} s left"
-        print(f"{self.name}: {self.done:,} of {self.total:,} {self.unit}s, {rate:.1f}/s{left}", flush=True)
+        text = f"{self.name}: {self.done:,} of {self.total:,} {self.unit}s, {rate:.1f}/s{left}"
+        messages.progress(text, self.done, self.total)

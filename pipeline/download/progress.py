@@ -3,6 +3,7 @@
 import threading
 import time
 
+from pipeline import messages
 from pipeline.download.remote import Remote
 
 
@@ -51,4 +52,5 @@ class DownloadProgress:
             line += f", {left_s:.0f} s left"
         elif 0 < finished < self.files:
             line += f", {(self.files - finished) * elapsed / finished:.0f} s left"
-        print(line + (f", {self.failed:,} failed" if self.failed else ""), flush=True)
+        line += f", {self.failed:,} failed" if self.failed else ""
+        messages.progress(line, finished, self.files)

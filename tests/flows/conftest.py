@@ -119,6 +119,15 @@ def clean_env(folder: Path) -> dict[str, str]:
     return {**clean, "PREFECT_HOME": str(folder / "prefect-home"), "DO_NOT_TRACK": "1"}
 
 
+def failing(reason: str) -> str:
+    """A script that ends with an error that a user can act on."""
+    return f"""
+from pipeline.errors import FacemaskError, run
+def main(): raise FacemaskError({reason!r})
+run(main)
+"""
+
+
 def add_stage(workspace: Path, name: str, script: str) -> None:
     """Append to the toy's dvc.yaml a stage that runs `script` as Python."""
     (workspace / f"{name}.py").write_text(textwrap.dedent(script))

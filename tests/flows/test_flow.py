@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.api import Api
 from flows.server import api_url, free_port, port_is_free
-from tests.flows.conftest import PROGRAMS, ROOT, add_stage, is_running, python, start_up, wait_for
+from tests.flows.conftest import PROGRAMS, ROOT, add_stage, failing, is_running, python, start_up, wait_for
 
 
 def states(home: Path) -> list[tuple[str, str]]:
@@ -34,7 +34,7 @@ def test_a_run_here_goes_through_all_stages_and_tells_what_failed_and_why(toy, p
     assert "facemask: done in 0:" in good.stdout
     assert "Traceback" not in good.stdout
 
-    add_stage(toy, "train", "import sys; sys.exit('facemask: error: no faces in data/train: curate first')")
+    add_stage(toy, "train", failing("no faces in data/train: curate first"))
     bad = python("-m", "flows.run", cwd=toy, env=prefect_env)
     assert bad.returncode == 1
     assert "Traceback" not in bad.stdout

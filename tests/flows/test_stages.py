@@ -10,7 +10,7 @@ import pytest
 
 from flows.stages import StageFailed, choose, run_stage, stage_names
 from pipeline.errors import FacemaskError
-from tests.flows.conftest import ROOT, add_stage, is_running, python, wait_for
+from tests.flows.conftest import ROOT, add_stage, failing, is_running, python, wait_for
 
 TOY_STAGES = ["fetch@one", "fetch@two", "curate", "evaluate"]
 
@@ -58,29 +58,29 @@ def test_output_comes_as_the_stage_prints_it_without_dvcs_advice(toy):
 
 
 @pytest.mark.parametrize(
-    ("script", "reason", "needs_a_person"),
+    ("script", "reason", "retryable"),
     [
-        ("import sys; sys.exit('facemask: error: no images in x: add some')", "no images in x: add some", True),
-        ("raise ValueError('of 3')", "ValueError: of 3 (exit status 1)", False),
-        ("import os; os.kill(os.getpid(), 9)", "killed by signal 9", False),
-        ("print('saved'); raise SystemExit(75)", "saved (told to stop, its state is saved)", False),
+        (failing("no images in x: add some"), "no images in x: add some", False),
+        ("raise ValueError('of 3')", "ValueError: of 3 (exit status 1)", True),
+        ("import os; os.kill(os.getpid(), 9)", "killed by signal 9", True),
+        ("from pipeline import messages; messages.stopped('saved'); raise SystemExit(75)", "saved", True),
     ],
-    ids=["told", "bug", "killed", "stopped"],
+    ids=["error", "bug", "killed", "stopped"],
 )  # fmt: skip
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
-def test_a_failed_stage_is_told_by_its_name_and_its_own_reason(toy, script, reason, needs_a_person, shell, monkeypatch):
+def test_a_failed_stage_is_named_with_its_own_reason(toy, script, reason, retryable, shell, monkeypatch):
     monkeypatch.setenv("SHELL", shell)  # DVC runs a stage's command in it
     add_stage(toy, "fails", script)
     with pytest.raises(StageFailed) as caught:
         run_stage("fails", toy, ignore)
     assert str(caught.value) == f"stage 'fails' failed: {reason}"
-    assert caught.value.needs_a_person == needs_a_person
+    assert caught.value.retryable == retryable
 
 
-def test_what_dvc_itself_refuses_needs_a_person(toy):
+def test_what_dvc_itself_refuses_is_not_retried(toy):
     with pytest.raises(StageFailed, match=r"stage 'evaluate' failed: .*manifest") as caught:
         run_stage("evaluate", toy, ignore)
-    assert caught.value.needs_a_person
+    assert not caught.value.retryable
 
 
 def test_a_broken_dvc_yaml_is_one_line(toy):

@@ -93,7 +93,7 @@ def test_told_to_stop_it_saves_and_goes_on_to_the_same_weights(pack, tiny):
     process.terminate()
     status, said = finish(process)
     assert status == STOPPED
-    assert "told to stop: saved at" in said
+    assert "stopped, state saved at" in said
     assert finish(start("train"))[0] == 0
     assert weights() == weights("whole")
 

@@ -1,3 +1,6 @@
+import os
+import signal
+import socket
 import subprocess
 import sys
 
@@ -59,3 +62,66 @@ def test_an_error_of_ours_is_not_disguised():
 
     with pytest.raises(PermissionError):
         errors.run(main)
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does():
+    ended = run(
+        "import os, signal\nfrom pipeline.errors import run\n"
+        "def main():\n"
+        "    try: os.kill(os.getpid(), signal.SIGTERM); signal.pause()\n"
+        "    finally: print('cleaned up', flush=True); os.kill(os.getpid(), signal.SIGTERM)\n"
+        "run(main)"
+    )
+    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "cleaned up\n")
+    assert ended.stderr == "facemask: stopped: the same command goes on from here\n"
+
+
+def test_a_file_larger_than_any_image_is_not_read(tmp_path, capsys):
+    (tmp_path / "a.jpg").touch()
+    os.truncate(tmp_path / "a.jpg", 30_000_000_000)  # sparse
+    assert files.read_or_empty(tmp_path, "a.jpg") == b""
+    assert "a.jpg cannot be read: it has 30,000,000,000 bytes, more than 500,000,000" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "link to a fifo", "socket"])
+def test_what_is_no_regular_file_is_not_read(tmp_path, kind):
+    path = tmp_path / "a.jpg"
+    match kind:
+        case "fifo":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "link to a fifo":
+            os.mkfifo(tmp_path / "fifo")
+            path.symlink_to(tmp_path / "fifo")
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(str(path))
+    with pytest.raises(OSError, match=r"a\.jpg"):
+        files.read_image_file(path)
+    assert files.read_or_empty(tmp_path, "a.jpg") == b""
+
+
+def test_a_regular_file_is_read_whole(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"a picture")
+    assert files.read_image_file(tmp_path / "a.jpg") == b"a picture"
+
+
+def test_a_folder_that_fails_leaves_the_old_one_and_nothing_beside_it(tmp_path):
+    target = tmp_path / "target"
+    target.mkdir()
+    (target / "old").touch()
+    with pytest.raises(RuntimeError), files.replacing_folder(target) as made:
+        (made / "half").touch()
+        raise RuntimeError
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["target", "target/old"]
+
+
+def test_what_a_kill_left_beside_a_folder_is_gone_after_the_next_replacement(tmp_path):
+    target = tmp_path / "target"
+    for left in (tmp_path / ".target.new", tmp_path / ".target.old"):
+        left.mkdir()
+        (left / "half").touch()
+    with files.replacing_folder(target) as made:
+        (made / "whole").touch()
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["target", "target/whole"]
