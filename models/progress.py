@@ -37,7 +37,7 @@ def compose_strip(folder: Path, target: Path) -> None:
     """Up to 8 of the rows, evenly spread, the first and the last among them, below each other."""
     paths = sorted(folder.glob("*.png"))
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(_ROWS, len(paths))).round().astype(int))
-    write_png(target, grid([[np.asarray(Image.open(paths[index]))] for index in chosen]))
+    write_png(target, grid([[np.asarray(Image.open(paths[index], formats=["PNG"]))] for index in chosen]))
 
 
 def _faces_to_show(pack: Path, domain: str) -> PackedSet:

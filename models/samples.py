@@ -1,9 +1,10 @@
-"""Pictures of what the generators do, as grids of faces in a PNG file of limited size."""
+"""Images of what the generators do, as grids of faces in a PNG file of limited size."""
 
 import io
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -14,19 +15,21 @@ _GAP = 2  # px of white between faces
 
 
 def grid(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
-    """Rows of equally sized (H, W, 3) pictures -> one picture with white lines between them."""
-    height, width, _ = rows[0][0].shape
-    columns = max(len(row) for row in rows)
-    sheet = np.full((len(rows) * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), 255, np.uint8)
-    for y, row in enumerate(rows):
-        for x, picture in enumerate(row):
-            top, left = y * (height + _GAP), x * (width + _GAP)
-            sheet[top : top + height, left : left + width] = picture
+    """Rows of equally many, equally large (H, W, 3) images -> one image with white lines between them."""
+    from torchvision.transforms.v2.functional import center_crop  # slow to load
+    from torchvision.utils import make_grid
+
+    images = torch.from_numpy(np.stack([image for row in rows for image in row])).permute(0, 3, 1, 2)
+    framed = make_grid(images, nrow=len(rows[0]), padding=_GAP, pad_value=255)
+    height, width = (
+        count * (side + _GAP) - _GAP for count, side in zip((len(rows), len(rows[0])), images.shape[2:], strict=True)
+    )
+    sheet: NDArray[np.uint8] = center_crop(framed, [height, width]).permute(1, 2, 0).numpy()  # without the frame
     return sheet
 
 
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture, scaled down as far as MAX_BYTES asks."""
+    """Write an image (H, W, 3) as PNG, scaled down until the file has at most MAX_BYTES."""
     image = Image.fromarray(picture)
     data = _png(image)
     while len(data) > MAX_BYTES:

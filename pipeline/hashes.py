@@ -1,12 +1,12 @@
 """Perceptual hashes (pHash): a coarse one to find near-duplicates by, a fine one to be sure, both mirrored too."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
+import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from scipy.fftpack import dct
 
 _SIDE, _FINE_SIDE = 8, 16  # frequencies each way: 64 and 256 bits
@@ -23,33 +23,42 @@ class Hashes:
 def hashes(images: list[Image.Image]) -> list[Hashes]:
     """Hash RGB images and their mirror images.
 
-    phash is imagehash's to the bit (a test compares): grey, scaled by Lanczos to four times the hash's side, cosine
-    transform, the lowest frequencies against their median. The fine one is scaled by area, which takes a tenth of the
-    time. Mirroring an image flips the sign of the odd horizontal frequencies, so that the mirrored hashes need no
-    second transform.
+    phash is imagehash.phash(image). imagehash scales to four times the hash's side and leaves an image of that size as
+    it is, so that the scaling is done here, once for both directions. The fine hashes are scaled by area instead of
+    Lanczos (a tenth of the time) and computed together.
     """
     if not images:
         return []
     greys = [image.convert("L") for image in images]
-    sizes = [(4 * side, 4 * side) for side in (_SIDE, _FINE_SIDE)]
-    coarse = [grey.resize(sizes[0], Image.Resampling.LANCZOS) for grey in greys]
-    fine = [cv2.resize(np.asarray(grey), sizes[1], interpolation=cv2.INTER_AREA) for grey in greys]
+    coarse = [grey.resize((4 * _SIDE, 4 * _SIDE), Image.Resampling.LANCZOS) for grey in greys]
+    size = (4 * _FINE_SIDE, 4 * _FINE_SIDE)
+    fine = np.stack([cv2.resize(np.asarray(grey), size, interpolation=cv2.INTER_AREA) for grey in greys]).astype(
+        np.uint8
+    )
     return [
-        Hashes(int.from_bytes(phash, "big"), int.from_bytes(phash_mirrored, "big"), fine_hash, fine_hash_mirrored)
-        for phash, phash_mirrored, fine_hash, fine_hash_mirrored in zip(
-            *_both_ways(coarse, _SIDE), *_both_ways(fine, _FINE_SIDE), strict=True
-        )
+        Hashes(_phash(small), _phash(ImageOps.mirror(small)), fine_hash, fine_hash_mirrored)
+        for small, fine_hash, fine_hash_mirrored in zip(coarse, *fine_hashes(fine), strict=True)
     ]
 
 
-def _both_ways(greys: list[Any], side: int) -> tuple[list[bytes], list[bytes]]:
-    """The bits of the (side, side) lowest cosine frequencies, and of those of the mirror images."""
-    frequencies = dct(dct(np.stack(greys), axis=1), axis=2)[:, :side, :side]
-    signs = np.where(np.arange(side) % 2, -1.0, 1.0)
+def _phash(image: Image.Image) -> int:
+    return int.from_bytes(np.packbits(imagehash.phash(image, hash_size=_SIDE).hash).tobytes(), "big")
+
+
+def fine_hashes(scaled: NDArray[np.uint8]) -> tuple[list[bytes], list[bytes]]:
+    """256-bit hashes of grey images (N, 64, 64), and of their mirror images: imagehash.phash with hash_size 16.
+
+    The arithmetic is imagehash's, for a whole array at once. Mirroring an image flips the sign of the odd horizontal
+    frequencies, so that the mirrored hashes need no second transform. Two calls of imagehash an image take 3.2 times as
+    long (0.13 against 0.04 ms). A test compares both.
+    """
+    frequencies = dct(dct(scaled, axis=1), axis=2)[:, :_FINE_SIDE, :_FINE_SIDE]
+    signs = np.where(np.arange(_FINE_SIDE) % 2, -1.0, 1.0)
     return _bits(frequencies), _bits(frequencies * signs)
 
 
 def _bits(frequencies: NDArray[np.float64]) -> list[bytes]:
+    """(N, H, W) -> for each of N, row by row, one bit: whether a frequency is above their median."""
     flat = frequencies.reshape(len(frequencies), -1)
     bits = np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
     return [row.tobytes() for row in bits]

@@ -28,6 +28,7 @@ from pipeline import face as faces
 from pipeline import params
 from pipeline.archives import read_members
 from pipeline.cluster import dask_cluster
+from pipeline.code_digest import closure_digest
 from pipeline.cover import WEIGHTS, measure_covers, unfound_eyes
 from pipeline.errors import FacemaskError
 from pipeline.files import digest_of, link_or_copy, read_or_empty, replace_folder, replacing, sha256, work_folder
@@ -38,11 +39,9 @@ from pipeline.manifest import INDEX_SCHEMA, LANDMARK_SCALE, MEASURED_SCHEMA, rea
 from pipeline.params import STRICT
 from pipeline.progress import Progress
 from pipeline.thumbs import thumbnail
-from pipeline.workers import Workers
+from pipeline.workers import IMAGE_CPU_S, Workers, cpu_limit
 
 MEASURED = Path("data/measured")
-VERSION = 4
-"""Counts up when a change of this code changes the numbers: tables of another version are measured again."""
 
 LOW_CONFIDENCE = 0.2  # of a second try at an image in which no face was found
 _ROOM, _HIDDEN = 0.25, 0.4  # its padding, as a share of the image, and the cover from which it is believed
@@ -153,8 +152,9 @@ def measure_images(
     """
     held: list[_Held] = []
     for content in contents:
-        picture = decode(content, decode_px)
-        found = _find(picture.pixels(), detect, look_again) if picture else []
+        with cpu_limit(IMAGE_CPU_S):
+            picture = decode(content, decode_px)
+            found = _find(picture.pixels(), detect, look_again) if picture else []
         held.append(_Held(content, picture, found))
         if sum(one.size for one in held) > _HELD_BYTES:
             yield from _rows(held)
@@ -234,11 +234,11 @@ def _contents(places: list[Place]) -> Iterator[bytes]:
 
 
 def _key(settings: MeasureParams, rows: pd.DataFrame) -> str:
-    """Names an archive's table by all that it depends on."""
+    """The name of an archive's table: a digest of all that its numbers depend on, this code included."""
     files = rows[["path", "sha256"]].to_numpy().tolist()
     # Not where it is measured: that changes no number.
     of_numbers = {"max_faces": settings.max_faces, "decode_px": settings.decode_px}
-    return digest_of(VERSION, MODEL_SHA256, sha256(WEIGHTS), of_numbers, files)
+    return digest_of(closure_digest(__name__), MODEL_SHA256, sha256(WEIGHTS), of_numbers, files)
 
 
 def _with_archive(table: pa.Table, archive: str) -> pa.Table:

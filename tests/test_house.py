@@ -1,5 +1,6 @@
 """The house's own rules: who may import whom, and that dvc.yaml says what the stages stand on."""
 
+import ast
 import re
 import sys
 from importlib.metadata import packages_distributions
@@ -24,7 +25,7 @@ STAGES = {
 READ_BY = {
     "pipeline/page/page.css": "pipeline/page/write.py",
     "pipeline/page/page.html": "pipeline/page/write.py",
-    "pipeline/page/page.js": "pipeline/page/write.py",
+    **{path.relative_to(ROOT).as_posix(): "pipeline/page/write.py" for path in ROOT.glob("pipeline/page/script/*.js")},
     "pipeline/cover.onnx": "pipeline/cover.py",
     "pipeline/addresses.yaml": "pipeline/addresses.py",
     "pipeline/portraits.sha256": "pipeline/addresses.py",
@@ -102,6 +103,19 @@ def test_no_file_names_a_registry_or_a_machine():
         if not {".venv", "demo", "work", ".git"} & set(path.relative_to(ROOT).parts) and words.search(path.read_text())
     ]
     assert named == []
+
+
+def test_every_picture_is_opened_as_one_of_named_formats():
+    """Without them Pillow tries all, of which one (EPS) runs a program."""
+    opened = [
+        (path.relative_to(ROOT).as_posix(), call.lineno, any(word.arg == "formats" for word in call.keywords))
+        for package in ("flows", "pipeline", "models", "benchmarks")
+        for path in modules_of(package)
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Image.open")
+    ]
+    assert ("pipeline/images.py", True) in {(path, named) for path, _, named in opened}
+    assert [(path, line) for path, line, named in opened if not named] == []
 
 
 def test_every_local_import_names_a_file_that_exists():

@@ -94,7 +94,7 @@ def face_map(face: Points) -> warp.Spline:
     for across, index in zip(_JAW_ACROSS, _LEVELS[4], strict=True):
         at.append((across, 5.0))
         pixels.append(middle + 0.85 * (face[index] - middle) + fall)
-    return warp.fit(np.array(at), np.array(pixels), stiffness=0.02)
+    return warp.fit(np.array(at), np.array(pixels), smoothing=0.01)
 
 
 def on_face(place: warp.Spline, fit: Fit, a: Points, b: Points) -> Points:

@@ -1,9 +1,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
+from PIL import Image
 
-from models.data import dyes, image_index, spread, to_pixels, training_batch, turned_alike, whole_batch
+from models.data import _resized, dyes, image_index, spread, to_pixels, training_batch, turned_alike, whole_batch
 from pipeline.packed import PackedSet, read_set
 
 ALL = np.arange(7)  # the masked faces of the pack to train on
@@ -72,6 +74,16 @@ def test_the_guide_is_cropped_and_mirrored_with_its_image(tmp_path, pack):
     marked = replace(packed, images=np.concatenate([packed.guides, packed.guides[..., :1]], axis=3))
     images, guides = training_batch(marked, ALL, "masked", 0, range(30), 32)
     assert torch.allclose((images[:, :2] + 1) / 2, guides, atol=1e-6)
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_resizing_is_pillow_s_bilinear_filter_within_a_grey_level(channels):
+    picture = np.random.default_rng(0).integers(0, 256, (90, 90, channels), np.uint8)
+    picture.setflags(write=False)  # as in a memory-mapped pack
+    found = _resized(picture, 36).astype(int)
+    for channel in range(channels):
+        expected = Image.fromarray(picture[..., channel]).resize((36, 36), Image.Resampling.BILINEAR)
+        assert np.abs(found[..., channel] - np.asarray(expected)).max() <= 1
 
 
 def test_scaled_down_the_region_stays_all_or_nothing_and_the_drawing_does_not(pack):

@@ -1,9 +1,32 @@
+import cv2
 import imagehash
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.hashes import hashes
+from pipeline.hashes import Hashes, fine_hashes, hashes
+
+# Frozen: hashes are stored in manifests, so that another version of Pillow, OpenCV or imagehash may not change them.
+GOLDEN = [
+    Hashes(
+        0xE0C8A49A157CC7ED,
+        0xB49DF18F422B92B8,
+        bytes.fromhex("e16fc86fa43e9a4d17387e94c790ed1ac1e3ba4d644a501f3865afc09b9545b2"),
+        bytes.fromhex("b43a9d3af16bcf18426d2bc192c5b84f94b6ef18313f056a6d20fa95cee010e7"),
+    ),
+    Hashes(
+        0xEBA4FCC499E21CD0,
+        0xBEE0A9B0CCB748AC,
+        bytes.fromhex("eb19b4c6fc96e54a993aeac51d1af99397906295089726c462e0d91bf7689d4a"),
+        bytes.fromhex("be4ce193a9c3b01fcc6fbf90486facc2c2c537c05dc2739137b48c4ea23cc81f"),
+    ),
+    Hashes(
+        0x8D143EC2CB374CAD,
+        0xD8416B979E6219F8,
+        bytes.fromhex("8fe2146e3e94e21dcbc037c04c3eadc2694b436ba6c4c83fb09737e0593bbc96"),
+        bytes.fromhex("da97413b6bc1b7489e956295196bf8973c1e163ef3919d4a45c062950c6ee9c3"),
+    ),
+]
 
 
 def shades(seed):
@@ -14,6 +37,19 @@ def shades(seed):
 
 def hashed(image):
     return hashes([image])[0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_hashes_are_those_that_earlier_versions_stored(seed):
+    assert hashed(shades(seed)) == GOLDEN[seed]
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_the_batched_fine_hashes_are_imagehash_s_of_the_same_scaled_image(seed):
+    scaled = cv2.resize(np.asarray(shades(seed).convert("L")), (64, 64), interpolation=cv2.INTER_AREA)
+    image = Image.fromarray(scaled)
+    expected = [str(imagehash.phash(one, hash_size=16)) for one in (image, ImageOps.mirror(image))]
+    assert [found.hex() for (found,) in fine_hashes(scaled[None])] == expected
 
 
 def test_a_hash_is_the_same_whatever_images_come_along():
