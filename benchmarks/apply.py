@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from flows.dvc_runner import program_env
+from flows.processes.dvc_runner import program_env
 
 _LINE = re.compile(r"apply: ([\d,]+) of [\d,]+ photos")
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from pyarrow import Table
 
 from benchmarks.measure import SETTINGS, faces
-from flows.server import free_port
-from pipeline.measure import Place, measure_files, workers
+from flows.local_server.server import free_port
 from pipeline.progress import Progress
-from pipeline.workers import Workers
+from pipeline.stages.measure import ImageLocation, measure_files, workers
+from pipeline.storage.worker_pool import WorkerPool
 
 COUNT, ROUNDS = 2, 5
 
@@ -51,7 +51,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as images, tempfile.TemporaryDirectory() as local, dask(Path(local)) as address:
         names = [path.name for path in faces(Path(images), ".jpg")] * 16
 
-        def rate(pool: Workers[Place, Table]) -> float:
+        def rate(pool: WorkerPool[ImageLocation, Table]) -> float:
             started = time.perf_counter()
             measure_files(pool, Path(images), names, Progress("measure", len(names)))
             return len(names) / (time.perf_counter() - started)

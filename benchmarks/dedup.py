@@ -12,7 +12,7 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.dedup import find_duplicates
+from pipeline.curation.near_duplicates import find_duplicates
 
 MANY, FEW, MAX_BITS = 200_000, 20_000, 72
 

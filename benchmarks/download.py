@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.download import DownloadSettings, Failure, Remote, download
+from pipeline.sources.download import DownloadSettings, Failure, Remote, download
 from tests.pipeline import faulty_server as faulty
 
 FILES, BYTES, AT_ONCE, RUNS = 1000, 1_000_000, 8, 3

@@ -22,8 +22,8 @@ from typing import Any
 
 import yaml
 
-from flows.dvc_runner import program_env
-from models.data import load_px
+from flows.processes.dvc_runner import program_env
+from models.training.data import load_px
 
 ROOT = Path(__file__).parent.parent
 IMAGE_PX = 128

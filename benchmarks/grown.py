@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
-from pipeline.curate import curate
-from pipeline.fetch import fetch
-from pipeline.measure import measure
-from pipeline.sample import SampleParams, sample_files
+from pipeline.stages.curate import curate
+from pipeline.stages.fetch import fetch
+from pipeline.stages.measure import measure
+from pipeline.synthetic.layout import SampleParams, sample_files
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES, GROWTH = 20_000, 200

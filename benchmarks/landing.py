@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from benchmarks.orchestration import clean_env, make_workspace
-from flows.api import Api
-from flows.server import api_url, free_port
+from flows.local_server.api import Api
+from flows.local_server.server import api_url, free_port
 
 LANDINGS = 5
 _PATIENCE_S = 60.0

@@ -21,12 +21,12 @@ from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image
 from pyarrow import Table
 
-from pipeline.images import FORMATS, open_image
-from pipeline.landmarker import model_bytes
-from pipeline.measure import PIECE, MeasureParams, Place, measure_files, measure_places, workers
+from pipeline.faces.landmarker import model_bytes
 from pipeline.progress import Progress
-from pipeline.sample import SampleParams, sample_files
-from pipeline.workers import Workers
+from pipeline.stages.measure import PIECE, ImageLocation, MeasureParams, measure_files, measure_places, workers
+from pipeline.storage.images import FORMATS, open_image
+from pipeline.storage.worker_pool import WorkerPool
+from pipeline.synthetic.layout import SampleParams, sample_files
 
 IMAGES, SIDE, ROUNDS = 40, 1024, 9
 SETTINGS = MeasureParams(max_faces=4, decode_px=256, executor="processes", address=None, archives=None)
@@ -51,7 +51,7 @@ def floor(paths: list[Path]) -> None:
 
 
 def ours(paths: list[Path]) -> None:
-    measure_places([Place(path.parent, path.name) for path in paths], SETTINGS)
+    measure_places([ImageLocation(path.parent, path.name) for path in paths], SETTINGS)
 
 
 def naive(paths: list[Path]) -> None:
@@ -94,7 +94,7 @@ def in_turns(paths: list[Path]) -> dict[str, float]:
 def two_processes_against_one(folder: Path, paths: list[Path]) -> float:
     names = [path.name for path in paths] * 8
 
-    def rate(processes: Workers[Place, Table]) -> float:
+    def rate(processes: WorkerPool[ImageLocation, Table]) -> float:
         started = time.perf_counter()
         measure_files(processes, folder, names, Progress("processes", len(names)))
         return len(names) / (time.perf_counter() - started)

@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 from benchmarks.grown import ROOT, land, workspace
-from pipeline.fetch import fetch
-from pipeline.measure import measure
+from pipeline.stages.fetch import fetch
+from pipeline.stages.measure import measure
 
 IMAGES = (2_000, 8_000)
 

@@ -25,8 +25,8 @@ from typing import Any
 import yaml
 
 from flows.demo import ROOT, make_repository, refresh
-from flows.server import api_url, free_port
-from flows.dvc_runner import program_env
+from flows.local_server.server import api_url, free_port
+from flows.processes.dvc_runner import program_env
 
 KILLS, SEED = 20, 1
 MADE = (

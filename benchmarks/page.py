@@ -23,14 +23,14 @@ import pyarrow as pa
 from playwright.sync_api import Page, sync_playwright
 
 from pipeline import params
-from pipeline.curate import verdicts
-from pipeline.images import decode
-from pipeline.manifest import NUMBERS_SCHEMA
-from pipeline.page.facts import PageContent
-from pipeline.page.write import new_sheets, write_page
-from pipeline.rules import CurateParams
-from pipeline.sample import SampleParams, sample_files
-from pipeline.thumbs import thumbnail
+from pipeline.curation.rules import CurateParams
+from pipeline.report.facts import PageContent
+from pipeline.report.page import new_sheets, write_page
+from pipeline.stages.curate import verdicts
+from pipeline.storage.images import decode
+from pipeline.storage.manifest import NUMBERS_SCHEMA
+from pipeline.storage.thumbnails import thumbnail
+from pipeline.synthetic.layout import SampleParams, sample_files
 
 ROOT = Path(__file__).parent.parent
 _LANDMARKS = np.zeros((478, 2), "<i2").tobytes()

@@ -25,15 +25,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from models.checkpoint import DISCRIMINATORS, GENERATORS, make_networks
-from models.data import load_px, training_batch
-from models.group import Group
-from models.machine import Machine, this_machine
 from models.params import TrainParams
-from models.step import Batch, make_objectives, train_step
-from models.tracking import Row
-from models.train import fresh_state
-from pipeline import packed
+from models.training.checkpoint import DISCRIMINATORS, GENERATORS, make_networks
+from models.training.data import load_px, training_batch
+from models.training.device import TrainingDevice, training_device
+from models.training.distributed import ProcessGroup
+from models.training.loop import fresh_state
+from models.training.step import Batch, make_objectives, train_step
+from models.training.tracking import Row
+from pipeline.storage import packed_arrays as packed
 
 ROUNDS = 5
 STEPS, SEEDS = 200, (1, 2, 3)
@@ -115,16 +115,16 @@ class PaperStep:
 
 
 class OurStep:
-    def __init__(self, params: TrainParams, machine: Machine) -> None:
+    def __init__(self, params: TrainParams, machine: TrainingDevice) -> None:
         self.params, self.machine = params, machine
         self.state = fresh_state(params, machine)
-        self.objectives = make_objectives(self.state, params, machine, Group())
+        self.objectives = make_objectives(self.state, params, machine, ProcessGroup())
 
     def __call__(self, x: Batch, y: Batch) -> float:
         return self.losses(x, y)["cycle"]
 
     def losses(self, x: Batch, y: Batch) -> Row:
-        losses = train_step(self.state, self.objectives, x, y, self.params, self.machine, Group())
+        losses = train_step(self.state, self.objectives, x, y, self.params, self.machine, ProcessGroup())
         for optimiser in self.state.optimisers.values():
             optimiser.step()
         self.state.images_seen += len(x.images)
@@ -177,7 +177,7 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 def speed(faces: Path, image_px: int, batch: int) -> dict[str, object]:
     """Seconds a step of each, taken in turns so that both see the same machine."""
     params = resnet(image_px, batch)
-    machine = this_machine(params)
+    machine = training_device(params)
     x, y = (
         batch_of(packed.read_set(faces, domain, "train"), domain, 1, range(batch), image_px, machine.device)
         for domain in packed.DOMAINS
@@ -237,7 +237,7 @@ def losses(faces: Path) -> dict[str, object]:
 
     def reached(seed: int, precision: Literal["float32", "bfloat16"], compiled: bool) -> dict[str, float]:
         params = replace(resnet(64, 4, precision, compiled), width=32, discriminator_width=32, seed=seed)
-        machine = this_machine(params)
+        machine = training_device(params)
         step = OurStep(params, machine)
         rows = []
         for number in range(STEPS):

@@ -130,7 +130,7 @@ def data_uri(path: Path, max_bytes: int = MAX_IMAGE_BYTES) -> str:
 
 
 def _smaller_jpeg(data: bytes, max_bytes: int) -> bytes:
-    from pipeline.images import open_image  # rarely needed
+    from pipeline.storage.images import open_image  # rarely needed
 
     with open_image(data) as image:
         picture = image.convert("RGB")

@@ -165,19 +165,19 @@ def _port(text: str) -> int:
 
 
 def _up(options: argparse.Namespace) -> None:
-    from flows.up import up
+    from flows.local_server.up import up
 
     up(options.port)
 
 
 def _status(_options: argparse.Namespace) -> None:
-    from flows.status import status
+    from flows.local_server.status import status
 
     status()
 
 
 def _down(_options: argparse.Namespace) -> None:
-    from flows.down import down
+    from flows.local_server.down import down
 
     down()
 
@@ -192,14 +192,14 @@ def _models(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from flows.run import run_here
+    from flows.local_server.run import run_here
 
     run_here(options.stages or None)
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from pipeline.sources import load_sources
-    from pipeline.verify import verify
+    from pipeline.sources.config import load_sources
+    from pipeline.sources.verify import verify
 
     known = load_sources()
     for name in options.sources or known:
@@ -216,13 +216,13 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _review(options: argparse.Namespace) -> None:
-    from pipeline.review_server import review
+    from pipeline.report.server import review
 
     review(options.folder, options.port)
 
 
 def _apply(options: argparse.Namespace) -> None:
-    from models.apply import apply, check
+    from models.inference.apply import apply, check
 
     if options.check:
         check(options.check)
@@ -233,25 +233,25 @@ def _apply(options: argparse.Namespace) -> None:
 
 
 def _app(options: argparse.Namespace) -> None:
-    from models.app import app
+    from models.inference.app import app
 
     app(options.checkpoint, options.port)
 
 
 def _export_data(options: argparse.Namespace) -> None:
-    from pipeline.exports import export_data
+    from pipeline.tools.export_data import export_data
 
     export_data(options.out, options.format)
 
 
 def _export(options: argparse.Namespace) -> None:
-    from models.export import export
+    from models.export.onnx_export import export
 
     export(options.checkpoint, options.out, "unmask" if options.unmask else "mask")
 
 
 def _curate(options: argparse.Namespace) -> None:
-    from pipeline.folder import curate_folder
+    from pipeline.tools.curate_folder import curate_folder
 
     page = curate_folder(options.folder, options.out, options.domain, options.params)
     print(f"facemask: done; open {page.resolve()}")

@@ -18,9 +18,9 @@ from prefect.states import Completed
 
 from flows.artifacts import show_models, show_rejections, show_samples, show_training
 from flows.console import SHOWN, clock, show_stage_lines
-from flows.guard import STOPPED
-from flows.handoff import hand_over
-from flows.lock import held, run_is_going_on
+from flows.handoff.curating_side import hand_over
+from flows.processes.guard import STOPPED
+from flows.processes.workspace_lock import held, run_is_going_on
 from flows.progress import show_progress
 from flows.promotion import register_trained
 from flows.stages import StageFailed, choose, run_stage, stage_names

@@ -13,9 +13,9 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from flows.dvc_runner import program_env
-from flows.guard import STOPPED, guarded, interrupt_on_sigterm
 from flows.plots import TEMPLATE, draw_offline
+from flows.processes.dvc_runner import program_env
+from flows.processes.guard import STOPPED, guarded, interrupt_on_sigterm
 from pipeline.errors import FacemaskError, run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,7 +97,7 @@ def _run_flow(workspace: Path) -> None:
     status = STOPPED
     interrupt_on_sigterm()
     try:
-        with guarded([sys.executable, "-m", "flows.run"], cwd=workspace, env=env) as flow:
+        with guarded([sys.executable, "-m", "flows.local_server.run"], cwd=workspace, env=env) as flow:
             status = flow.wait()
     except KeyboardInterrupt:
         pass

@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows.dvc_runner import program_env
+from flows.processes.dvc_runner import program_env
 from pipeline.errors import FacemaskError, run
-from pipeline.files import replacing
+from pipeline.storage.files import replacing
 
 TEMPLATE = Path("tmp/plots.html")  # in .dvc/, where git does not look
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from flows.dvc_runner import Log, OnMessage
+from flows.processes.dvc_runner import Log, OnMessage
 from pipeline.messages import Message
 
 LONG_S = 10.0  # a stage that is done sooner gets no bar

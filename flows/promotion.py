@@ -13,14 +13,14 @@ from typing import Any
 
 import yaml
 
-from flows.dvc_runner import Log, dvc_reason, run_dvc, run_program
+from flows.processes.dvc_runner import Log, dvc_reason, run_dvc, run_program
 from models import registry
 from models.params import RetrainParams
 from models.registry import JUDGED, REGISTRY, Model
 from pipeline import params
 from pipeline.errors import FacemaskError
-from pipeline.files import digest_of, link_or_copy, replacing_folder, sha256, work_folder
 from pipeline.messages import Message
+from pipeline.storage.files import digest_of, link_or_copy, replacing_folder, sha256, work_folder
 
 CHECKPOINTS, EVALUATION = Path("checkpoints"), Path("reports/evaluation.json")
 COMPARED = (("mask", "accepted", 1), ("unmask", "still_masked", -1), ("mask", "kid", -1), ("unmask", "kid", -1))

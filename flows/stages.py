@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from flows.dvc_runner import Log, OnMessage, dvc_reason, ignore, program_env, repair, run_dvc
+from flows.processes.dvc_runner import Log, OnMessage, dvc_reason, ignore, program_env, repair, run_dvc
 from pipeline.errors import FacemaskError
 from pipeline.messages import Message
 

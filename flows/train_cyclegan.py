@@ -1,6 +1,6 @@
 """The flow `train-cyclegan`, on a GPU machine: does the stages that curate-and-train hands over, in a clone of its own.
 
-Data comes and goes through the DVC remote; the server carries only digests. flows/handoff.py starts it, and it ends
+Data comes and goes through the DVC remote; the server carries only digests. flows/handoff/curating_side.py starts it, and it ends
 with the run that it is for. Training is copied to the remote as it goes, so that a worker that is taken away costs
 `handoff.checkpoint_minutes` at most: the next one finds the copy and goes on.
 """
@@ -22,8 +22,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from flows.curate_and_train import stage_task
-from flows.dvc_runner import Log
-from flows.job import (
+from flows.handoff.job import (
     LOCK_ARTIFACT,
     Job,
     handoff_params,
@@ -33,8 +32,9 @@ from flows.job import (
     training_key,
     write_lock,
 )
-from flows.lock import held, holder, run_is_going_on
-from flows.remote import StateStore, pull, push
+from flows.handoff.state_store import StateStore, pull, push
+from flows.processes.dvc_runner import Log
+from flows.processes.workspace_lock import held, holder, run_is_going_on
 from pipeline.errors import FacemaskError
 
 NAME = "train-cyclegan"
@@ -45,7 +45,7 @@ _CANCEL_S = 30.0  # for the worker to end this run; after it, the run ends itsel
 
 @flow(name=NAME)
 def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commit: str | None = None) -> None:
-    """Do `stages` for the run that asks for it; flows/handoff.py starts this, it is not meant to be started by hand.
+    """Do `stages` for the run that asks for it; flows/handoff/curating_side.py starts this, it is not meant to be started by hand.
 
     Args:
         stages: stages of dvc.yaml, as train and evaluate.

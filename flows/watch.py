@@ -1,7 +1,7 @@
 """The flow `watch`: sees that data has landed and says so by the event `dataset.landed`, which starts curate-and-train.
 
 It looks at each source's inbox, and at the place that it is fetched from where that can be asked
-(pipeline/landing.py). A change counts once it is settled: nothing came for a minute, or two looks in a row saw the
+(pipeline/sources/change_detection.py). A change counts once it is settled: nothing came for a minute, or two looks in a row saw the
 same. Files that only went are no landing. Nothing is started in a workspace where nothing was curated yet: a first run
 may fetch 100 GB, and is a person's to start.
 
@@ -20,13 +20,13 @@ from prefect.client.schemas.objects import State
 from prefect.events import Event
 from prefect.states import Completed
 
-from flows.lock import holder
+from flows.processes.workspace_lock import holder
 from pipeline import params
 from pipeline.errors import FacemaskError
-from pipeline.fetch import FetchParams
-from pipeline.files import work_folder, write_json
-from pipeline.landing import Look, look, note
-from pipeline.sources import load_sources
+from pipeline.sources.change_detection import SourceFingerprint, record_change, source_fingerprint
+from pipeline.sources.config import load_sources
+from pipeline.stages.fetch import FetchParams
+from pipeline.storage.files import work_folder, write_json
 
 NAME = "watch"
 LANDED = "dataset.landed"
@@ -49,12 +49,12 @@ def watch() -> State[None]:
     if going := holder("run"):
         return Completed(message=f"not looked: a run is going on (pid {going['pid']})")
     known = _remembered()
-    landed: dict[str, dict[str, Look]] = {}  # source -> place -> what was seen there
+    landed: dict[str, dict[str, SourceFingerprint]] = {}  # source -> place -> what was seen there
     unanswered = []
     mirror = params.load("fetch", FetchParams).mirror
     for name, source in load_sources().items():
         try:
-            looks = look(name, source, mirror)
+            looks = source_fingerprint(name, source, mirror)
         except FacemaskError as error:
             get_run_logger().warning("%s: %s", name, error)
             unanswered.append(name)
@@ -67,7 +67,7 @@ def watch() -> State[None]:
     # All notes before the first event: the run that it starts takes in what landed at the other sources too.
     for name, places in landed.items():
         for place, seen in places.items():
-            note(name, place, seen.digest)
+            record_change(name, place, seen.digest)
     for name, places in landed.items():
         _tell(name, {place: seen.digest for place, seen in places.items()})
         known |= {f"{name}/{place}": Known(seen.digest, seen.digest, seen.changed_s) for place, seen in places.items()}
@@ -77,7 +77,7 @@ def watch() -> State[None]:
     return Completed(message=words + (f"; did not answer: {', '.join(unanswered)}" if unanswered else ""))
 
 
-def judge(seen: Look, known: Known | None, curated: bool, now_s: float) -> tuple[Known, bool]:
+def judge(seen: SourceFingerprint, known: Known | None, curated: bool, now_s: float) -> tuple[Known, bool]:
     """What to remember of a look, and whether it is to be told first that something landed.
 
     `curated`: whether this workspace has had a run, which is what takes in all that lies there so far.

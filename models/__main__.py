@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from pipeline.errors import FacemaskError, run
-from pipeline.files import work_folder
 from pipeline.params import load
+from pipeline.storage.files import work_folder
 
 PACK = Path("data/train")
 START = Path("data/start")
@@ -27,28 +27,30 @@ def main() -> None:
         case "start":
             from models.params import RetrainParams
             from models.registry import REGISTRY
-            from models.start import start
+            from models.training.warm_start import start
 
             start(load("retrain", RetrainParams), REGISTRY, START)
         case "train":
             from models.params import train_params
-            from models.train import train
+            from models.training.loop import train
 
             train(train_params(), PACK, CHECKPOINTS, TRAINING_REPORT, START)
         case "evaluate":
-            from models.evaluate import evaluate
+            from models.evaluation.evaluate import evaluate
             from models.params import EvaluateParams
 
             evaluate(load("evaluate", EvaluateParams), CHECKPOINTS, PACK, EVALUATION, SAMPLES)
         case "judge":
             from models import registry
-            from models.evaluate import judge
+            from models.evaluation.evaluate import evaluate_again
             from models.params import EvaluateParams
 
             promoted = registry.read().promoted
             if promoted is None:
                 raise FacemaskError("no model is promoted yet: 'facemask models' lists them")
-            judge(load("evaluate", EvaluateParams), registry.weights(promoted), PACK, work_folder() / registry.JUDGED)
+            evaluate_again(
+                load("evaluate", EvaluateParams), registry.weights(promoted), PACK, work_folder() / registry.JUDGED
+            )
 
 
 if __name__ == "__main__":

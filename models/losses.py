@@ -11,7 +11,7 @@ from models.params import AdversarialLoss
 _OTHER_COLOUR = 0.35  # Euclidean distance of two colours in [-1, 1]^3: a mask and the skin under it are farther apart
 
 
-def adversarial(fake_scores: Tensor, kind: AdversarialLoss = "lsgan", weights: Tensor | None = None) -> Tensor:
+def adversarial_loss(fake_scores: Tensor, kind: AdversarialLoss = "lsgan", weights: Tensor | None = None) -> Tensor:
     """The generator's part of eq. 1: fakes are to be taken for real.
 
     lsgan: the least squares of section 4, E[(D(G(x)) - 1)^2]. vanilla: E[-log D(G(x))] with D a sigmoid of the score,
@@ -21,7 +21,7 @@ def adversarial(fake_scores: Tensor, kind: AdversarialLoss = "lsgan", weights: T
     return _distance(fake_scores, 1.0, kind, weights)
 
 
-def discrimination(
+def discriminator_loss(
     real_scores: Tensor,
     fake_scores: Tensor,
     kind: AdversarialLoss = "lsgan",
@@ -36,7 +36,7 @@ def discrimination(
     return (of_real + _distance(fake_scores, 0.0, kind, fake_weights)) / 2
 
 
-def patches(region: Tensor, scores: Tensor) -> Tensor:
+def patch_weights(region: Tensor, scores: Tensor) -> Tensor:
     """How much of the lower-face region (B, 1, H, W) each score's part of the image holds, 0-1, of the scores' shape.
 
     A guided fake differs from a photo nowhere else: other patches teach the discriminator nothing but noise.
@@ -58,27 +58,27 @@ def _distance(scores: Tensor, target: float, kind: AdversarialLoss, weights: Ten
     return of_images.mean()
 
 
-def cycle(image: Tensor, back: Tensor) -> Tensor:
+def cycle_loss(image: Tensor, back: Tensor) -> Tensor:
     """One term of eq. 2: ||F(G(x)) - x||_1, a mean over all values."""
     return functional.l1_loss(back, image)
 
 
-def identity(image: Tensor, same: Tensor) -> Tensor:
+def identity_loss(image: Tensor, same: Tensor) -> Tensor:
     """One term of section 5.2's identity loss: ||G(y) - y||_1; its weight there is 0.5 lambda of eq. 3."""
     return functional.l1_loss(same, image)
 
 
-def matte(matte: Tensor, inside: Tensor, around: Tensor) -> Tensor:
+def matte_loss(matte_loss: Tensor, inside: Tensor, around: Tensor) -> Tensor:
     """How far the matte is from open where `inside` is 1 and from shut where `around` is 0 (ours, not the paper's).
 
     Outside, painting strays. Inside, a half-open matte lets the mouth show through the mask, and one that draws back
     leaves the mask's rim when it is taken off; the cycle loss rewards both. In the band between, nothing is said:
     where the mask ends there the discriminator knows better than the landmarks.
     """
-    return ((1 - matte) * inside + matte * (1 - around)).mean()  # all (B, 1, H, W) in [0, 1]
+    return ((1 - matte_loss) * inside + matte_loss * (1 - around)).mean()  # all (B, 1, H, W) in [0, 1]
 
 
-def bare(image: Tensor, fake: Tensor, inside: Tensor) -> Tensor:
+def coverage_loss(image: Tensor, fake: Tensor, inside: Tensor) -> Tensor:
     """How much of the photo still shows in its fake where `inside` is 1 (ours, not the paper's).
 
     An open matte is no mask yet: painting a nose as it was costs nothing on the way back, so the cycle loss asks for
@@ -88,7 +88,7 @@ def bare(image: Tensor, fake: Tensor, inside: Tensor) -> Tensor:
     return (functional.relu(1 - distance / _OTHER_COLOUR) * inside).mean()
 
 
-def kept(image: Tensor, fake: Tensor, visible: Tensor) -> Tensor:
+def preservation_loss(image: Tensor, fake: Tensor, visible: Tensor) -> Tensor:
     """How far a fake is from its photo where `visible` (B, 1, H, W) is 1 (ours, not the paper's).
 
     Of a real masked face this much of the answer is known: what no mask covers stays. It gives the rest its light and

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from models.face_regions import lower_face_region, matte_prior
 from models.params import Direction, GeneratorKind
-from models.zones import expected, region_of
 
 # Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 in its core, 0.02 outside, and
 # 0.5 in the band between.
@@ -70,7 +70,7 @@ class ResnetGenerator(nn.Module):
 
     def paint(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W) of ones."""
-        return self.layers(image).float(), torch.ones_like(region_of(guide))
+        return self.layers(image).float(), torch.ones_like(lower_face_region(guide))
 
     def forward(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same: the paint is the whole picture."""
@@ -124,14 +124,14 @@ class GuidedGenerator(nn.Module):
     def paint(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W).
 
-        `hint` (B, 1 or 4, H, W) is that of `models.masks.hint`, on the way back.
+        `hint` (B, 1 or 4, H, W) is that of `models.mask_appearance.hint`, on the way back.
         """
-        region = region_of(guide)
+        region = lower_face_region(guide)
         if hint is None:
             hint = torch.zeros_like(region).expand(-1, self.hints, -1, -1)
         shown = guide if self.direction == "unmask" else region
         made = self.layers(torch.cat([image, shown, hint], dim=1)).float()
-        return torch.tanh(made[:, :3]), torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * expected(region) - 1))
+        return torch.tanh(made[:, :3]), torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * matte_prior(region) - 1))
 
     def forward(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same two, with the paint laid over the image."""

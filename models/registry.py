@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import FacemaskError
-from pipeline.files import write_json
+from pipeline.storage.files import write_json
 
 REGISTRY = Path("registry")
 JUDGED = "judged.json"  # in work/: what the promoted model makes of today's test faces

@@ -17,23 +17,23 @@ def main() -> None:
     # Imported one by one: a stage that draws no landmark need not load MediaPipe.
     match args.stage:
         case "fetch":
-            from pipeline.fetch import fetch
+            from pipeline.stages.fetch import fetch
 
             fetch(args.source)
         case "measure":
-            from pipeline.measure import measure
+            from pipeline.stages.measure import measure
 
             measure(args.source)
         case "curate":
-            from pipeline.curate import curate
+            from pipeline.stages.curate import curate
 
             curate()
         case "pack":
-            from pipeline.pack import pack
+            from pipeline.stages.pack import pack
 
             pack()
         case "report":
-            from pipeline.report import report
+            from pipeline.stages.report import report
 
             report()
 

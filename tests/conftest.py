@@ -50,10 +50,10 @@ def write_params(folder: Path, values: dict) -> None:
 @pytest.fixture(scope="session")
 def sample_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the sample has gone through fetch, measure, curate and pack. Read-only by custom."""
-    from pipeline.curate import curate
-    from pipeline.fetch import fetch
-    from pipeline.measure import measure
-    from pipeline.pack import pack
+    from pipeline.stages.curate import curate
+    from pipeline.stages.fetch import fetch
+    from pipeline.stages.measure import measure
+    from pipeline.stages.pack import pack
 
     folder = tmp_path_factory.mktemp("sample")
     write_params(folder, demo_params())
@@ -69,7 +69,7 @@ def sample_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def report_workspace(sample_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, after an evaluation of no model, and with its page. A copy each file's tests may change one of."""
-    from pipeline.report import report
+    from pipeline.stages.report import report
 
     folder = tmp_path_factory.mktemp("report") / "w"
     shutil.copytree(sample_workspace, folder)
@@ -109,7 +109,7 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def portraits() -> list[Image.Image]:
     """Six plain faces of the sample, RGB, 256 px."""
-    from pipeline.sample import SampleParams, sample_files
+    from pipeline.synthetic.layout import SampleParams, sample_files
 
     files = sample_files("unmasked", SampleParams(faces=20, image_px=256, seed=3))
     plain = [file for file in files if file.kind == "plain" and not file.copy_of]

@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from pipeline.manifest import MANIFEST_SCHEMA, REASONS
+from pipeline.storage.manifest import MANIFEST_SCHEMA, REASONS
 from tests.conftest import ROOT, inside
 
 MANIFEST = (ROOT / "docs/manifest.md").read_text()

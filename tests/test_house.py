@@ -12,27 +12,34 @@ import yaml
 from tests.closure import ROOT, closure, file_of, imports
 
 STAGES = {
-    "fetch": "pipeline.fetch",
-    "measure": "pipeline.measure",
-    "curate": "pipeline.curate",
-    "pack": "pipeline.pack",
-    "start": "models.start",
-    "train": "models.train",
-    "evaluate": "models.evaluate",
-    "report": "pipeline.report",
+    "fetch": "pipeline.stages.fetch",
+    "measure": "pipeline.stages.measure",
+    "curate": "pipeline.stages.curate",
+    "pack": "pipeline.stages.pack",
+    "start": "models.training.warm_start",
+    "train": "models.training.loop",
+    "evaluate": "models.evaluation.evaluate",
+    "report": "pipeline.stages.report",
 }
 # Files that a module reads: no import tells of them.
 READ_BY = {
-    "pipeline/page/page.css": "pipeline/page/write.py",
-    "pipeline/page/page.html": "pipeline/page/write.py",
-    **{path.relative_to(ROOT).as_posix(): "pipeline/page/write.py" for path in ROOT.glob("pipeline/page/script/*.js")},
-    "pipeline/cover.onnx": "pipeline/cover.py",
-    "pipeline/addresses.yaml": "pipeline/addresses.py",
-    "pipeline/portraits.sha256": "pipeline/addresses.py",
+    "pipeline/report/page.css": "pipeline/report/page.py",
+    "pipeline/report/page.html": "pipeline/report/page.py",
+    **{
+        path.relative_to(ROOT).as_posix(): "pipeline/report/page.py"
+        for path in ROOT.glob("pipeline/report/script/*.js")
+    },
+    "pipeline/faces/mask_coverage.onnx": "pipeline/faces/mask_coverage.py",
+    "pipeline/sources/addresses.yaml": "pipeline/sources/addresses.py",
+    "pipeline/sources/portraits.sha256": "pipeline/sources/addresses.py",
 }
 # The training code runs on machines that have neither MediaPipe nor OpenCV: of pipeline/ it may import the readers of
 # manifest and pack, and what these stand on.
-OPEN_TO_TRAINING = {f"pipeline/{name}.py" for name in ("manifest", "packed", "params", "errors", "files")}
+OPEN_TO_TRAINING = {
+    "pipeline/errors.py",
+    "pipeline/params.py",
+    *(f"pipeline/storage/{name}.py" for name in ("manifest", "packed_arrays", "files")),
+}
 
 
 def dvc_stage(name):
@@ -65,7 +72,7 @@ def test_no_package_imports_across_a_wall(package, forbidden):
 
 
 def test_the_training_code_imports_of_the_pipeline_only_the_readers():
-    used = {path.as_posix() for path in closure("models.train") if path.parts[0] == "pipeline"}
+    used = {path.as_posix() for path in closure("models.training.loop") if path.parts[0] == "pipeline"}
     assert used <= OPEN_TO_TRAINING
 
 
@@ -114,7 +121,7 @@ def test_every_picture_is_opened_as_one_of_named_formats():
         for call in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(call, ast.Call) and ast.unparse(call.func).endswith("Image.open")
     ]
-    assert ("pipeline/images.py", True) in {(path, named) for path, _, named in opened}
+    assert ("pipeline/storage/images.py", True) in {(path, named) for path, _, named in opened}
     assert [(path, line) for path, line, named in opened if not named] == []
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from pipeline.folder import curate_folder
+from pipeline.tools.curate_folder import curate_folder
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
-"""Teach the segmenter on generated placements, and export it for `pipeline.cover`:
+"""Teach the segmenter on generated placements, and export it for `pipeline.faces.mask_coverage`:
 
-    python -m models.segmenter.train FACES_FOLDER... --out pipeline/cover.onnx
+    python -m models.segmenter.train FACES_FOLDER... --out pipeline/faces/mask_coverage.onnx
 
 The folders hold faces without masks. The same folders, seed and numbers give the same weights.
 """
@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from models.segmenter.augment import batch_of
 from models.segmenter.network import Segmenter
-from pipeline import cover
-from pipeline.cover import CHIN_COLUMNS, CHIN_ROWS, SIDE
-from pipeline.placements.examples import PLANES, generate
+from pipeline.faces import mask_coverage as cover
+from pipeline.faces.mask_coverage import CHIN_COLUMNS, CHIN_ROWS, SIDE
+from pipeline.synthetic.mask_examples import PLANES, generate
 
 Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
@@ -103,11 +103,11 @@ def _bare_chin(maps: Tensor) -> Tensor:
 def export(network: Segmenter, out: Path) -> None:
     """Write ONNX for any number of crops, with the planes that are read off; the regions were there to learn by."""
     network, whole = copy.deepcopy(network).eval(), network.head
-    network.head = nn.Conv2d(whole.in_channels, len(cover.PLANES), 1)
+    network.head = nn.Conv2d(whole.in_channels, len(cover.CHANNELS), 1)
     with torch.no_grad():
-        network.head.weight.copy_(whole.weight[: len(cover.PLANES)])
+        network.head.weight.copy_(whole.weight[: len(cover.CHANNELS)])
         assert whole.bias is not None and network.head.bias is not None
-        network.head.bias.copy_(whole.bias[: len(cover.PLANES)])
+        network.head.bias.copy_(whole.bias[: len(cover.CHANNELS)])
     sample = torch.zeros(1, 3, SIDE, SIDE)
     beside = out.with_name(f".{out.name}.new")
     torch.onnx.export(

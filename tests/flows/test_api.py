@@ -6,8 +6,8 @@ from threading import Thread
 
 import pytest
 
-from flows import api as api_module
-from flows.api import Api
+from flows.local_server import api as api_module
+from flows.local_server.api import Api
 from pipeline.errors import FacemaskError
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.api import Api
-from flows.server import api_url, free_port
+from flows.local_server.api import Api
+from flows.local_server.server import api_url, free_port
 from tests.flows.conftest import PROGRAMS, add_stage, clean_env, is_running, make_toy, start_up, wait_for
 
 # Counts how often it was begun, in work/, and waits with a program of its own until the file `go` is there.

@@ -81,7 +81,7 @@ def test_curate_hands_its_options_on(monkeypatch, tmp_path, capsys):
             calls.append(arguments)
             return tmp_path / "index.html"
 
-    monkeypatch.setitem(sys.modules, "pipeline.folder", Folder)
+    monkeypatch.setitem(sys.modules, "pipeline.tools.curate_folder", Folder)
     cli.main(["curate", "faces", "--out", "there", "--domain", "masked"])
     assert [str(part) for part in calls[0]] == ["faces", "there", "masked", "None"]
     assert str(tmp_path / "index.html") in capsys.readouterr().out

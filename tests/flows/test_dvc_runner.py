@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.dvc_runner import dvc_reason, repair, run_dvc
+from flows.processes.dvc_runner import dvc_reason, repair, run_dvc
 from flows.stages import run_stage
 from pipeline.errors import FacemaskError
 from tests.flows.conftest import add_stage, clean_env, make_toy, wait_for
@@ -18,7 +18,7 @@ from tests.flows.conftest import add_stage, clean_env, make_toy, wait_for
 STOPS, KILLS = 60, 40
 RUN = """
 from pathlib import Path
-from flows.guard import interrupt_on_sigterm
+from flows.processes.guard import interrupt_on_sigterm
 from flows.stages import run_stage
 interrupt_on_sigterm()
 run_stage("tick", Path.cwd(), print)

@@ -7,8 +7,8 @@ import subprocess
 import tomllib
 from pathlib import Path
 
-from flows.api import Api
-from flows.server import api_url, free_port, port_is_free
+from flows.local_server.api import Api
+from flows.local_server.server import api_url, free_port, port_is_free
 from tests.flows.conftest import PROGRAMS, ROOT, add_stage, failing, is_running, python, start_up, wait_for
 
 
@@ -28,14 +28,14 @@ def test_a_run_here_goes_through_all_stages_and_tells_what_failed_and_why(toy, p
     home = Path(prefect_env["PREFECT_HOME"])
     # The address that pyproject.toml names for the `prefect` command is not asked: nobody listens there.
     (toy / "pyproject.toml").write_text(f'[tool.prefect]\napi.url = "{api_url(free_port())}"\n')
-    good = python("-m", "flows.run", cwd=toy, env=prefect_env)
+    good = python("-m", "flows.local_server.run", cwd=toy, env=prefect_env)
     assert good.returncode == 0, good.stdout
     assert "stage 1 of 4: fetch@one" in good.stdout
     assert "facemask: done in 0:" in good.stdout
     assert "Traceback" not in good.stdout
 
     add_stage(toy, "train", failing("no faces in data/train: curate first"))
-    bad = python("-m", "flows.run", cwd=toy, env=prefect_env)
+    bad = python("-m", "flows.local_server.run", cwd=toy, env=prefect_env)
     assert bad.returncode == 1
     assert "Traceback" not in bad.stdout
     assert bad.stdout.rstrip().endswith("facemask: error: stage 'train' failed: no faces in data/train: curate first")

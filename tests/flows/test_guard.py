@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import guard
+from flows.processes import guard
 from tests.flows.conftest import is_running, wait_for
 
 # A command as dvc is one: it starts a program that sleeps, tells its pid, and waits.
@@ -50,7 +50,7 @@ def test_kill_9_of_the_parent_ends_all(tmp_path):
 import os, subprocess, sys
 from pathlib import Path
 sys.path.insert(0, {str(Path(guard.__file__).parents[1])!r})
-from flows.guard import guarded
+from flows.processes.guard import guarded
 code = {SLEEPER.format(more="")!r}
 with guarded([sys.executable, "-c", code], cwd=Path.cwd(), env=os.environ, output=subprocess.PIPE) as process:
     print(process.stdout.readline().strip(), flush=True)
@@ -76,7 +76,7 @@ def test_one_that_ignores_sigterm_is_killed_after_the_grace_time():
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(1, flush=True); time.sleep(300)"
     )
     code = (
-        "import sys; from flows.guard import run_guarded; "
+        "import sys; from flows.processes.guard import run_guarded; "
         f"sys.exit(run_guarded([sys.executable, '-c', {stubborn!r}], grace_s=0.5))"
     )
     process = subprocess.Popen(
@@ -142,7 +142,7 @@ time.sleep(2)
     nested = [sys.executable, "-I", guard.__file__, "--root-last", sys.executable, "-c", inner]
     relay = f"import subprocess; subprocess.Popen({nested!r}, stdin=subprocess.PIPE).wait()"
     outer = (
-        "import sys; from flows.guard import run_guarded; "
+        "import sys; from flows.processes.guard import run_guarded; "
         f"sys.exit(run_guarded([sys.executable, '-c', {relay!r}], grace_s=0.2))"
     )
     process = subprocess.Popen(

@@ -18,11 +18,11 @@ from typing import Any
 import fsspec
 import pytest
 
-from flows.api import Api
-from flows.handoff import hand_over
-from flows.remote import FOLDER
-from flows.server import free_port
-from models.state_files import STATE_FILES
+from flows.handoff.curating_side import hand_over
+from flows.handoff.state_store import FOLDER
+from flows.local_server.api import Api
+from flows.local_server.server import free_port
+from models.training.state_files import STATE_FILES
 from tests.flows.conftest import PROGRAMS, S3_BUCKET, S3_SETTINGS, clean_env, is_running, make_toy, start_up, wait_for
 
 STAGES = ["pack", "train", "evaluate", "report"]

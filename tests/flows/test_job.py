@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows import job
-from flows.job import HANDED_OVER, Job
+from flows.handoff import job
+from flows.handoff.job import HANDED_OVER, Job
 from pipeline.errors import FacemaskError
 from tests.flows.conftest import ROOT
 
@@ -43,7 +43,13 @@ def described(clone: Path) -> Job:
 def test_the_project_hands_over_what_train_and_evaluate_read_and_no_more():
     assert job.needed_data(HANDED_OVER, ROOT) == ["data/start", "data/train"]
     code = job.code_digests(HANDED_OVER, ROOT)
-    assert {"dvc.yaml", "params.yaml", "models/train.py", "models/evaluate.py", "pipeline/cover.onnx"} <= code.keys()
+    assert {
+        "dvc.yaml",
+        "params.yaml",
+        "models/training/loop.py",
+        "models/evaluation/evaluate.py",
+        "pipeline/faces/mask_coverage.onnx",
+    } <= code.keys()
     assert not any(path.startswith(("data/", "checkpoints", "reports", "flows/")) for path in code)
     assert all(len(digest) == 64 for digest in code.values())
 

@@ -6,8 +6,8 @@ import json
 import pytest
 from prefect.client.orchestration import PrefectClient
 
-from flows import prefect_plugin
-from flows.lock import held
+from flows.local_server import prefect_plugin
+from flows.processes.workspace_lock import held
 
 
 @pytest.fixture(autouse=True)

@@ -16,10 +16,11 @@ from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
 from prefect.utilities.importtools import import_object
 from pydantic import BaseModel
 
-from flows import handoff, watch
-from flows.job import Job
-from flows.orphans import HEARTBEAT_S
-from flows.up import deployments
+from flows import watch
+from flows.handoff import curating_side as handoff
+from flows.handoff.job import Job
+from flows.local_server.orphans import HEARTBEAT_S
+from flows.local_server.up import deployments
 from tests.flows.conftest import ROOT
 
 FILE = yaml.safe_load((ROOT / "prefect.yaml").read_text())

@@ -13,9 +13,9 @@ import yaml
 from flows.model_list import list_models, promote
 from flows.promotion import register_trained, worse_figures
 from models import registry
-from models.checkpoint import SCHEMA
+from models.training.checkpoint import SCHEMA
 from pipeline.errors import FacemaskError
-from pipeline.files import sha256
+from pipeline.storage.files import sha256
 from tests.conftest import demo_params
 from tests.flows.conftest import PROGRAMS, ROOT
 from tests.models.conftest import TINY, write_pack
@@ -55,7 +55,10 @@ def train(seed, code="code", split=None, schema=SCHEMA, **values):
     Path("reports").mkdir(exist_ok=True)
     evaluation = {"checkpoint": sha256(Path("checkpoints/checkpoint.json"))[:12], **figures(**values)}
     Path("reports/evaluation.json").write_text(json.dumps(evaluation))
-    deps = [{"path": path, "md5": md5} for path, md5 in (("checkpoints", f"{seed}" * 32), ("models/evaluate.py", code))]
+    deps = [
+        {"path": path, "md5": md5}
+        for path, md5 in (("checkpoints", f"{seed}" * 32), ("models/evaluation/evaluate.py", code))
+    ]
     Path("dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": {"evaluate": {"cmd": "x", "deps": deps}}}))
     if split:
         params = yaml.safe_load(Path("params.yaml").read_text())

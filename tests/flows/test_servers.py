@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.server import api_url, free_port, is_healthy
+from flows.local_server.server import api_url, free_port, is_healthy
 from tests.flows.conftest import PROGRAMS, python, start_up, wait_for
 
 
@@ -51,7 +51,7 @@ def postgres() -> Iterator[str]:
 
 def test_a_run_is_recorded_in_postgresql_where_its_address_is_set(toy, prefect_env, postgres):
     env = {**prefect_env, "PREFECT_SERVER_DATABASE_CONNECTION_URL": postgres}
-    done = python("-m", "flows.run", cwd=toy, env=env)
+    done = python("-m", "flows.local_server.run", cwd=toy, env=env)
     assert done.returncode == 0, done.stdout
     query = "select s.name from flow_run r join flow_run_state s on r.state_id = s.id"
     found = subprocess.run(

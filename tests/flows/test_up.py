@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.api import Api
-from flows.orphans import RULE, watch_heartbeats
-from flows.server import api_url, free_port
+from flows.local_server.api import Api
+from flows.local_server.orphans import RULE, watch_heartbeats
+from flows.local_server.server import api_url, free_port
 from tests.flows.conftest import PROGRAMS, add_stage, clean_env, is_running, make_toy, python, start_up, wait_for
 
 

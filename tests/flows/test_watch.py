@@ -10,15 +10,16 @@ import pytest
 
 from benchmarks.landing import seconds_from_seen_to_started
 from flows import watch
-from flows.api import Api
-from flows.lock import held
-from flows.server import api_url, free_port
-from flows.status import last_runs, schedule_lines
+from flows.local_server.api import Api
+from flows.local_server.server import api_url, free_port
+from flows.local_server.status import last_runs, schedule_lines
+from flows.processes.workspace_lock import held
 from flows.watch import QUIET_S, Known, judge
-from pipeline import fetch, landing
 from pipeline.errors import FacemaskError
-from pipeline.landing import Look
-from pipeline.sources import FfhqSource, FolderSource, NamedSource
+from pipeline.sources import change_detection as landing
+from pipeline.sources.change_detection import SourceFingerprint
+from pipeline.sources.config import FfhqSource, FolderSource, NamedSource
+from pipeline.stages import fetch
 from tests.flows.conftest import start_up, wait_for
 
 PHOTOS = FolderSource(kind="folder", domain="masked")
@@ -27,7 +28,7 @@ KNOWN = Known(seen="old", told="old", told_s=100.0)
 
 
 def seen(digest, changed_s=NOW, fetched_s=0.0):
-    return Look(digest, changed_s, fetched_s)
+    return SourceFingerprint(digest, changed_s, fetched_s)
 
 
 # What counts.
@@ -101,7 +102,7 @@ def put(path, text="x"):
 
 
 def test_a_new_a_larger_and_a_newer_file_change_the_inboxs_digest(here):
-    digests = [landing.look("photos", PHOTOS, None)["inbox"].digest]
+    digests = [landing.source_fingerprint("photos", PHOTOS, None)["inbox"].digest]
     for change in (
         lambda: put("data/inbox/photos/a/1.jpg"),
         lambda: put("data/inbox/photos/a/1.jpg", "xy"),
@@ -109,30 +110,30 @@ def test_a_new_a_larger_and_a_newer_file_change_the_inboxs_digest(here):
         lambda: put("data/inbox/photos/more.zip"),
     ):
         change()
-        digests.append(landing.look("photos", PHOTOS, None)["inbox"].digest)
+        digests.append(landing.source_fingerprint("photos", PHOTOS, None)["inbox"].digest)
     assert len(set(digests)) == 5
 
 
 def test_a_file_with_an_old_time_of_its_own_has_come_just_now(here):
     os.utime(put("data/inbox/photos/1.jpg"), (5, 5))
-    assert time.time() - landing.look("photos", PHOTOS, None)["inbox"].changed_s < 10
+    assert time.time() - landing.source_fingerprint("photos", PHOTOS, None)["inbox"].changed_s < 10
 
 
 def test_another_sources_inbox_and_hidden_files_are_not_looked_at(here):
-    before = landing.look("photos", PHOTOS, None)["inbox"].digest
+    before = landing.source_fingerprint("photos", PHOTOS, None)["inbox"].digest
     put("data/inbox/others/1.jpg")
     put("data/inbox/photos/.part")
-    landing.note("photos", "inbox", "d")
-    assert landing.look("photos", PHOTOS, None)["inbox"].digest == before
+    landing.record_change("photos", "inbox", "d")
+    assert landing.source_fingerprint("photos", PHOTOS, None)["inbox"].digest == before
 
 
 def test_a_listing_elsewhere_is_looked_at(here):
     put("bucket/1.jpg")
     source = FolderSource(kind="folder", domain="masked", path=f"file://{here}/bucket")
-    before = landing.look("photos", source, None)["source"].digest
-    assert landing.look("photos", source, None)["source"].digest == before
+    before = landing.source_fingerprint("photos", source, None)["source"].digest
+    assert landing.source_fingerprint("photos", source, None)["source"].digest == before
     put("bucket/2.jpg")
-    assert landing.look("photos", source, None)["source"].digest != before
+    assert landing.source_fingerprint("photos", source, None)["source"].digest != before
 
 
 def test_a_zip_elsewhere_is_asked_for_its_etag(here, tmp_path):
@@ -155,16 +156,16 @@ def test_a_zip_elsewhere_is_asked_for_its_etag(here, tmp_path):
     try:
         url = f"http://127.0.0.1:{server.server_port}/faces.zip"
         source = FolderSource(kind="folder", domain="masked", path=url)
-        before = landing.look("photos", source, None)["source"].digest
-        assert landing.look("photos", source, None)["source"].digest == before
+        before = landing.source_fingerprint("photos", source, None)["source"].digest
+        assert landing.source_fingerprint("photos", source, None)["source"].digest == before
         etag[0] = "two"
-        assert landing.look("photos", source, None)["source"].digest != before
+        assert landing.source_fingerprint("photos", source, None)["source"].digest != before
         assert set(asked) == {"/faces.zip"}
     finally:
         server.shutdown()
         server.server_close()
     with pytest.raises(FacemaskError, match="cannot be asked") as caught:
-        landing.look("photos", source, None)
+        landing.source_fingerprint("photos", source, None)
     assert "\n" not in str(caught.value)
 
 
@@ -179,7 +180,7 @@ def test_a_zip_elsewhere_is_asked_for_its_etag(here, tmp_path):
     ],
 )
 def test_google_drive_and_what_digests_fix_are_not_asked(here, source):
-    assert landing.look("any", source, None).keys() == {"inbox"}
+    assert landing.source_fingerprint("any", source, None).keys() == {"inbox"}
 
 
 def test_what_landed_makes_dvc_fetch_again_and_a_settled_zip_be_fetched_anew(here):
@@ -188,7 +189,7 @@ def test_what_landed_makes_dvc_fetch_again_and_a_settled_zip_be_fetched_anew(her
     put(state / "containers/faces.zip")
     fetch._settle("photos", state, lot, 0)
     assert fetch._settled("photos", state, lot)
-    landing.note("photos", "source", "another version")
+    landing.record_change("photos", "source", "another version")
     assert not fetch._settled("photos", state, lot)
     assert [path.name for path in Path("data/inbox").rglob("*") if path.is_file()] == ["photos.source"]
 

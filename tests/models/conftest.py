@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from models import checkpoint
-from models.machine import this_machine
 from models.params import TrainParams
-from models.train import fresh_state
-from pipeline import packed
+from models.training import checkpoint
+from models.training.device import training_device
+from models.training.loop import fresh_state
+from pipeline.storage import packed_arrays as packed
 
 LOAD_PX = 36
 BLUE = (12, 12, 243)
@@ -39,7 +39,7 @@ TINY = TrainParams(
 
 def write_checkpoint(folder, params=TINY, colour=BLUE):
     """Generators whose last layer knows one colour only, and leaves the matte to the region."""
-    state = fresh_state(params, this_machine(params))
+    state = fresh_state(params, training_device(params))
     for name in checkpoint.GENERATORS:
         last = [layer for layer in state.networks[name].modules() if isinstance(layer, torch.nn.Conv2d)][-1]
         torch.nn.init.zeros_(last.weight)

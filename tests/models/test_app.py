@@ -19,11 +19,11 @@ import pytest
 from PIL import Image
 
 from flows.cli import main
-from models.app import MAX_PHOTO_BYTES, RULES, _painted, make_page, page_app, scratch_folder
-from models.apply import Outcome, task_of
+from models.inference.app import MAX_PHOTO_BYTES, RULES, _painted, make_page, page_app, scratch_folder
+from models.inference.apply import Outcome, task_of
 from pipeline.errors import FacemaskError
-from pipeline.local_page import listening, serving
-from pipeline.marks import read_mark
+from pipeline.report.local_page import listening, serving
+from pipeline.tools.provenance import read_provenance
 from tests.models.conftest import BLUE, write_checkpoint
 from tests.pipeline.test_local_page import Opened
 
@@ -94,7 +94,7 @@ def test_a_photo_that_is_dropped_is_seen_masked_and_its_download_is_marked(opene
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
     assert picture.shape == (256, 256, 3)
     assert (np.abs(picture - BLUE).max(axis=2) <= 16).mean() > 0.02
-    assert read_mark(path).painted == "mask"
+    assert read_provenance(path).painted == "mask"
 
 
 def test_the_other_direction_is_a_click_away(opened):
@@ -102,7 +102,7 @@ def test_the_other_direction_is_a_click_away(opened):
     opened.get_by_text("1 face painted").wait_for()
     opened.get_by_label(TAKEN_OFF).check()
     opened.locator("img[src*=unmask]").wait_for()
-    assert read_mark(downloaded(opened, "1 face painted")).painted == "unmask"
+    assert read_provenance(downloaded(opened, "1 face painted")).painted == "unmask"
 
 
 def test_a_photo_without_a_face_is_told_of(opened):
@@ -350,7 +350,7 @@ def test_a_photo_that_is_painted_while_the_page_ends_is_removed_too(tmp_path, mo
         photo.painted.write_bytes(b"painted")
         return Outcome(photo, "painted", 1)
 
-    monkeypatch.setattr("models.app.paint_file", slow)
+    monkeypatch.setattr("models.inference.app.paint_file", slow)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with contextlib.ExitStack() as ending:
         scratch = ending.enter_context(scratch_folder())

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from flows.cli import main
-from models import apply as module
-from pipeline import workers
-from pipeline.marks import read_mark
+from models.inference import apply as module
+from pipeline.storage import worker_pool as workers
+from pipeline.tools.provenance import read_provenance
 from tests.models.conftest import BLUE, TINY, write_checkpoint
 from tests.pipeline.strangers import EPS
 
@@ -76,7 +76,7 @@ def test_a_turned_photo_comes_out_upright_with_its_metadata(photos, portraits):
 
 def test_a_picture_says_that_it_is_synthetic_and_what_made_it(photos, capsys):
     run("model", photos / "two", "--out", "out", "--unmask")
-    mark = read_mark(Path("out/group.png"))
+    mark = read_provenance(Path("out/group.png"))
     assert (mark.painted, mark.faces, mark.tool) == ("unmask", 2, "facemask 0.1.0")
     run("--check", "out/group.png")
     told = capsys.readouterr().out.splitlines()[-1]
@@ -109,7 +109,7 @@ def test_what_is_there_is_not_made_again(photos, capsys):
 @pytest.mark.parametrize("change", ["another checkpoint", "another photo", "another direction"])
 def test_what_another_run_made_is_made_anew_where_something_changed(photos, portraits, change):
     run("model", photos / "two", "--out", "out")
-    before = read_mark(Path("out/group.png"))
+    before = read_provenance(Path("out/group.png"))
     more = []
     if change == "another checkpoint":
         write_checkpoint(Path("model"), replace(TINY, seed=9), colour=(200, 20, 20))
@@ -118,7 +118,7 @@ def test_what_another_run_made_is_made_anew_where_something_changed(photos, port
     else:
         more = ["--unmask"]
     run("model", photos / "two", "--out", "out", *more)
-    assert read_mark(Path("out/group.png")) != before
+    assert read_provenance(Path("out/group.png")) != before
 
 
 def test_a_folder_of_many_photos_is_worked_on_by_several_processes(photos, portraits, capsys):
@@ -216,7 +216,7 @@ def test_deeply_nested_xmp_is_left_out(photos, portraits):
     deep = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{'<a>' * 20_000}{'</a>' * 20_000}</x:xmpmeta>"
     portraits[1].save(photos / "two/deep.webp", xmp=deep.encode())
     run("model", photos / "two/deep.webp", "--out", "out")
-    assert read_mark(Path("out/deep.png")).faces == 1
+    assert read_provenance(Path("out/deep.png")).faces == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no CPU timer on this platform")

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from models import checkpoint
-from models.machine import this_machine
-from models.state_files import STATE_FILES
-from models.train import fresh_state, train
+from models.training import checkpoint
+from models.training.device import training_device
+from models.training.loop import fresh_state, train
+from models.training.state_files import STATE_FILES
 from pipeline.errors import FacemaskError
-from pipeline.files import sha256
+from pipeline.storage.files import sha256
 
 MADE = Path("checkpoints")
 
@@ -21,7 +21,7 @@ def made(pack, tiny):
 
 
 def load(params, pack_sha256):
-    state = fresh_state(params, this_machine(params))
+    state = fresh_state(params, training_device(params))
     checkpoint.load(MADE, state, params, pack_sha256)
     return state
 

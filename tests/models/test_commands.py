@@ -13,9 +13,9 @@ import pytest
 import torch
 import yaml
 
-from models.stopping import STOPPED
-from models.train import train
-from pipeline.files import sha256
+from models.training.loop import train
+from models.training.preemption import STOPPED
+from pipeline.storage.files import sha256
 from tests.models.conftest import TINY
 
 HOUSE = Path(__file__).parents[2]
@@ -62,7 +62,7 @@ def test_killed_twenty_times_a_training_ends_with_the_same_weights(pack, tmp_pat
     params = replace(TINY, images=80, save_every_images=4)
     train(params, Path("data/train"), Path("whole"), Path("training"))
     server = get_context("forkserver")  # a process a kill, without importing torch each time
-    server.set_forkserver_preload(["models.train"])
+    server.set_forkserver_preload(["models.training.loop"])
     moments, kills = random.Random(4), 0
     while kills < 20 and not Path("killed/checkpoints").exists():
         process = server.Process(target=train_there, args=(tmp_path, params))
@@ -124,6 +124,6 @@ def test_an_error_is_one_line_and_a_status(tiny):
 
 
 def test_training_imports_no_landmarks_no_opencv_and_no_prefect():
-    code = "import sys, models.train; print(sorted({'cv2', 'mediapipe', 'prefect'} & sys.modules.keys()))"
+    code = "import sys, models.training.loop; print(sorted({'cv2', 'mediapipe', 'prefect'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], env=environment("work"), capture_output=True, text=True)
     assert done.stdout.strip() == "[]"

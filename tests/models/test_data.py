@@ -5,8 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
-from models.data import _resized, dyes, image_index, spread, to_pixels, training_batch, turned_alike, whole_batch
-from pipeline.packed import PackedSet, read_set
+from models.training.data import (
+    _resized,
+    balanced_by_yaw,
+    evenly_spaced,
+    image_index,
+    mask_tints,
+    to_pixels,
+    training_batch,
+    whole_batch,
+)
+from pipeline.storage.packed_arrays import PackedSet, read_set
 
 ALL = np.arange(7)  # the masked faces of the pack to train on
 
@@ -42,31 +51,35 @@ def heads(*yaws):
 
 def test_turned_heads_are_shown_as_often_as_the_other_domain_has_them():
     fronts = [0.0] * 9
-    assert turned_alike(heads(*fronts, -25.0), heads(0, 1, 2, 3, 4, 5, 6, 30, -40, 21)).tolist() == [*range(10), 9, 9]
+    assert balanced_by_yaw(heads(*fronts, -25.0), heads(0, 1, 2, 3, 4, 5, 6, 30, -40, 21)).tolist() == [
+        *range(10),
+        9,
+        9,
+    ]
 
 
 def test_turned_heads_that_are_many_already_are_shown_once():
-    assert turned_alike(heads(30, -40, 0), heads(0, 1, 25)).tolist() == [0, 1, 2]
+    assert balanced_by_yaw(heads(30, -40, 0), heads(0, 1, 25)).tolist() == [0, 1, 2]
 
 
 def test_one_turned_head_alone_is_shown_four_times_at_most():
-    assert turned_alike(heads(*[0.0] * 99, 25), heads(30, 40)).tolist() == [*range(100), 99, 99, 99]
+    assert balanced_by_yaw(heads(*[0.0] * 99, 25), heads(30, 40)).tolist() == [*range(100), 99, 99, 99]
 
 
 def test_heads_that_nobody_measured_count_as_not_turned():
-    assert turned_alike(heads(np.nan, 0), heads(30, 40)).tolist() == [0, 1]
+    assert balanced_by_yaw(heads(np.nan, 0), heads(30, 40)).tolist() == [0, 1]
 
 
 def test_two_thirds_of_the_dyes_change_nothing_and_the_others_reach_almost_black():
-    factors = dyes(1, range(400))[:, :, 0, 0]
+    factors = mask_tints(1, range(400))[:, :, 0, 0]
     plain = (factors == 1).all(dim=1)
     assert 0.57 < plain.float().mean() < 0.77
     assert 0.09 < factors.min() < 0.2 and 1.2 < factors.max() < 1.6
 
 
 def test_a_dye_is_a_pure_function_of_seed_and_position():
-    assert dyes(1, range(20))[7:9].equal(dyes(1, range(7, 9)))
-    assert not dyes(1, range(20)).equal(dyes(2, range(20)))
+    assert mask_tints(1, range(20))[7:9].equal(mask_tints(1, range(7, 9)))
+    assert not mask_tints(1, range(20)).equal(mask_tints(2, range(20)))
 
 
 def test_the_guide_is_cropped_and_mirrored_with_its_image(tmp_path, pack):
@@ -111,6 +124,6 @@ def test_pixels_survive_the_way_to_tensors_and_back(pack):
 
 
 def test_spread_takes_each_index_once_and_always_the_same():
-    assert spread(10, 5) == [0, 2, 4, 6, 8]
-    assert spread(3, 5) == [0, 1, 2]
-    assert len(set(spread(1234, 1000))) == 1000
+    assert evenly_spaced(10, 5) == [0, 2, 4, 6, 8]
+    assert evenly_spaced(3, 5) == [0, 1, 2]
+    assert len(set(evenly_spaced(1234, 1000))) == 1000

@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from models import evaluate as evaluate_module
-from models.evaluate import evaluate
-from models.measures import psnr, share
+from models.evaluation import evaluate as evaluate_module
+from models.evaluation.evaluate import evaluate
+from models.evaluation.metrics import mean_over_mask, psnr
+from models.face_regions import dilated_region
+from models.image_grids import MAX_BYTES, image_grid, write_png
 from models.params import EvaluateParams
-from models.samples import MAX_BYTES, grid, write_png
-from models.train import train
-from models.zones import dilated
-from pipeline import packed
+from models.training.loop import train
 from pipeline.errors import FacemaskError
+from pipeline.storage import packed_arrays as packed
 
 PARAMS = EvaluateParams(images=10, batch_size=2, grid_faces=2)
 REPORT, SAMPLES = Path("reports/evaluation.json"), Path("reports/samples")
@@ -22,7 +22,7 @@ REPORT, SAMPLES = Path("reports/evaluation.json"), Path("reports/samples")
 @pytest.fixture
 def trained(pack, tiny, monkeypatch):
     """A checkpoint, and a gate that needs no landmarks; gives the pictures that the gate was asked about."""
-    import pipeline.gate
+    import pipeline.curation.acceptance
 
     train(tiny, pack, Path("checkpoints"), Path("reports/training"))
     asked = []
@@ -31,7 +31,7 @@ def trained(pack, tiny, monkeypatch):
         asked.append(images)
         return 0.5
 
-    monkeypatch.setattr(pipeline.gate, "accepted_share", accepted_share)
+    monkeypatch.setattr(pipeline.curation.acceptance, "accepted_share", accepted_share)
     return asked
 
 
@@ -86,7 +86,7 @@ def test_an_earlier_model_is_judged_on_todays_test_faces_in_the_same_figures(tra
     before = judge(pack)
     path = pack / "pack.json"
     path.write_text(path.read_text() + "\n")
-    evaluate_module.judge(PARAMS, Path("checkpoints"), pack, Path("work/judged.json"))
+    evaluate_module.evaluate_again(PARAMS, Path("checkpoints"), pack, Path("work/judged.json"))
     assert json.loads(Path("work/judged.json").read_text()) == before
 
 
@@ -114,14 +114,14 @@ def test_psnr_has_its_golden_value_and_looks_only_where_it_is_told():
 def test_a_region_grows_by_a_sixteenth_of_the_side():
     region = torch.zeros(1, 1, 32, 32)
     region[..., 16, 16] = 1
-    grown = dilated(region)[0, 0]
+    grown = dilated_region(region)[0, 0]
     assert grown.sum() == 25
     assert grown[14:19, 14:19].all()
 
 
 def test_a_share_is_a_mean_over_the_chosen_pixels():
     values, where = torch.tensor([[[[1.0, 0.0, 0.5]]]]), torch.tensor([[[[1.0, 1.0, 0.0]]]])
-    assert share(values, where).tolist() == [0.5]
+    assert mean_over_mask(values, where).tolist() == [0.5]
 
 
 def test_a_picture_too_large_for_its_file_is_scaled_down(tmp_path):
@@ -132,7 +132,7 @@ def test_a_picture_too_large_for_its_file_is_scaled_down(tmp_path):
 
 def test_a_grid_puts_pictures_side_by_side_with_white_between():
     black = np.zeros((4, 4, 3), np.uint8)
-    sheet = grid([[black, black], [black, black]])
+    sheet = image_grid([[black, black], [black, black]])
     assert sheet.shape == (10, 10, 3)
     assert (sheet[4:6] == 255).all()
 

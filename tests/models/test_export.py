@@ -10,11 +10,12 @@ import torch
 import yaml
 
 from flows.cli import main
-from models import export, registry
-from models.checkpoint import load_generators
-from models.train import train
-from pipeline.files import sha256
-from pipeline.onnx_session import open_session
+from models import registry
+from models.export import onnx_export as export
+from models.training.checkpoint import load_generators
+from models.training.loop import train
+from pipeline.faces.onnx_session import open_session
+from pipeline.storage.files import sha256
 
 OUT = Path("exports/mask.onnx")
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from models import fid as module
-from models import kid
-from models.fid import FEWEST, fidelity
+from models.evaluation import fid as module
+from models.evaluation import kid
+from models.evaluation.fid import FEWEST, fidelity
 
 pytestmark = pytest.mark.skipif(kid.feature_network() is None, reason="the extra `evaluation` is not installed")
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models import identity
-from models.identity import SAME_PERSON, distances
+from models.evaluation import identity
+from models.evaluation.identity import SAME_PERSON, identity_distances
 
 pytestmark = pytest.mark.skipif(identity._recogniser() is None, reason="the extra `identity` is not installed")
 
@@ -15,14 +15,14 @@ def faces(portraits):
 
 
 def test_a_face_is_at_no_distance_from_itself(faces):
-    assert distances(faces, faces) == [0.0] * len(faces)
+    assert identity_distances(faces, faces) == [0.0] * len(faces)
 
 
 def test_a_darker_picture_shows_the_same_person(faces):
-    assert max(distances(faces, faces // 4 * 3)) < SAME_PERSON
+    assert max(identity_distances(faces, faces // 4 * 3)) < SAME_PERSON
 
 
 def test_another_face_is_farther_away_than_the_same_one_darker(faces):
-    darker = distances(faces, faces // 4 * 3)
-    others = distances(faces, np.roll(faces, 1, axis=0))
+    darker = identity_distances(faces, faces // 4 * 3)
+    others = identity_distances(faces, np.roll(faces, 1, axis=0))
     assert min(others) > max(darker)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from models import kid as module
-from models.kid import kid, squared_mmd
+from models.evaluation import kid as module
+from models.evaluation.kid import kid, squared_mmd
 
 needs_features = pytest.mark.skipif(module.feature_network() is None, reason="the extra `evaluation` is not installed")
 

@@ -6,10 +6,10 @@ import torch
 
 from models.segmenter import augment, train
 from models.segmenter.network import Segmenter
-from pipeline import cover
-from pipeline.cover import SIDE
-from pipeline.onnx_session import open_session
-from pipeline.placements.examples import PLANES
+from pipeline.faces import mask_coverage as cover
+from pipeline.faces.mask_coverage import SIDE
+from pipeline.faces.onnx_session import open_session
+from pipeline.synthetic.mask_examples import PLANES
 
 
 @pytest.fixture(scope="module")
@@ -65,5 +65,5 @@ def test_onnx_runtime_reads_the_export_and_agrees(tmp_path):
     pixels = torch.randn(3, 3, SIDE, SIDE)
     read = open_session(tmp_path / "cover.onnx").run(None, {"pixels": pixels.numpy()})[0]
     with torch.no_grad():
-        assert np.allclose(read, network(pixels)[:, : len(cover.PLANES)].numpy(), atol=1e-4)
+        assert np.allclose(read, network(pixels)[:, : len(cover.CHANNELS)].numpy(), atol=1e-4)
     assert [file.name for file in tmp_path.iterdir()] == ["cover.onnx"]

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from models.checkpoint import make_networks
-from models.step import GeneratorObjective
+from models.training.checkpoint import make_networks
+from models.training.step import GeneratorObjective
 from tests.models.conftest import TINY
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import checkpoint
-from models import train as train_module
-from models.train import learning_rate, train
-from pipeline import packed
+from models.training import checkpoint
+from models.training import loop as train_module
+from models.training.loop import learning_rate, train
 from pipeline.errors import FacemaskError
-from pipeline.files import sha256
+from pipeline.storage import packed_arrays as packed
+from pipeline.storage.files import sha256
 from tests.models.conftest import TINY
 
 PACK = Path("data/train")

@@ -1,7 +1,7 @@
 import pytest
 
-from pipeline.code_digest import closure_digest
 from pipeline.errors import FacemaskError
+from pipeline.storage.code_digest import closure_digest
 
 FILES = {
     "pipeline/a.py": "def f():\n    from pipeline import b\n\n    return b.ONE\n",
@@ -45,13 +45,13 @@ def test_a_relative_import_is_refused_by_file_and_line(tmp_path):
 
 
 def test_an_edit_of_a_module_that_measures_changes_the_key_of_the_measured_tables(tmp_path):
-    from pipeline.code_digest import ROOT, closure
+    from pipeline.storage.code_digest import ROOT, closure
 
-    for path in closure("pipeline.measure"):
+    for path in closure("pipeline.stages.measure"):
         for copy in ("one", "two"):
             (tmp_path / copy / path).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / copy / path).write_bytes((ROOT / path).read_bytes())
     hashes = tmp_path / "two/pipeline/hashes.py"
     hashes.write_text(hashes.read_text().replace("INTER_AREA", "INTER_LINEAR"))
-    assert closure_digest("pipeline.measure", tmp_path / "one") == closure_digest("pipeline.measure")
-    assert closure_digest("pipeline.measure", tmp_path / "two") != closure_digest("pipeline.measure")
+    assert closure_digest("pipeline.stages.measure", tmp_path / "one") == closure_digest("pipeline.stages.measure")
+    assert closure_digest("pipeline.stages.measure", tmp_path / "two") != closure_digest("pipeline.stages.measure")

@@ -7,18 +7,18 @@ import pytest
 import yaml
 
 from pipeline import params
-from pipeline.curate import (
+from pipeline.curation.reviews import Review, read_reviews
+from pipeline.curation.rules import CurateParams, SplitParams
+from pipeline.errors import FacemaskError
+from pipeline.stages.curate import (
     curate,
     refuse_empty_domain,
     refuse_too_many_duplicates,
     split_of,
     verdicts,
 )
-from pipeline.errors import FacemaskError
-from pipeline.manifest import read_manifest
-from pipeline.review import Entry, read_reviews
-from pipeline.rules import CurateParams, SplitParams
-from pipeline.sample import SampleParams, sample_files
+from pipeline.storage.manifest import read_manifest
+from pipeline.synthetic.layout import SampleParams, sample_files
 from tests.conftest import FACES, ROOT, inside, write_params
 from tests.pipeline.test_rules import PLAIN, UNREADABLE, WELL_MASKED
 
@@ -46,7 +46,7 @@ def hashed(seed):
 
 
 def judged(*rows, review=None):
-    reviews = {image_id: Entry(word) for image_id, word in (review or {}).items()}
+    reviews = {image_id: Review(word) for image_id, word in (review or {}).items()}
     return verdicts(images(*rows), LIMITS, reviews).set_index("path")
 
 

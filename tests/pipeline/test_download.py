@@ -17,14 +17,14 @@ import fsspec
 import gdown
 import pytest
 
-from pipeline.download import DownloadSettings, Failure, Remote, download
-from pipeline.download.downloader import THREAD_NAME, exclusive
-from pipeline.download.fsspec_source import open_fsspec
-from pipeline.download.http_errors import retry_after_s
-from pipeline.download.http_source import make_client, open_http
-from pipeline.download.progress import DownloadProgress
-from pipeline.download.response import TransientError
 from pipeline.errors import FacemaskError
+from pipeline.sources.download import DownloadSettings, Failure, Remote, download
+from pipeline.sources.download.downloader import THREAD_NAME, exclusive
+from pipeline.sources.download.fsspec_source import open_fsspec
+from pipeline.sources.download.http_errors import retry_after_s
+from pipeline.sources.download.http_source import make_client, open_http
+from pipeline.sources.download.progress import DownloadProgress
+from pipeline.sources.download.response import TransientError
 from tests.pipeline.faulty_server import (
     busy,
     busy_until,
@@ -436,7 +436,7 @@ def test_interrupt_does_not_wait_for_a_stalled_server_and_keeps_the_received_byt
 PROGRAM = """
 import json, sys
 from pathlib import Path
-from pipeline.download import DownloadSettings, Remote, download
+from pipeline.sources.download import DownloadSettings, Remote, download
 settings = DownloadSettings(back_off_s=0.01, resume_info_from_bytes=1)
 files = [Remote(*row) for row in json.loads(sys.argv[1])]
 sys.exit(bool(download(files, Path(sys.argv[2]), "killed", 3, settings)))

@@ -1,6 +1,6 @@
 import pytest
 
-from pipeline.download.error_pages import classify_page, is_html
+from pipeline.sources.download.error_pages import classify_page, is_html
 
 QUOTA = """<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head><body>
 <p class="uc-error-caption">Sorry, you can&#39;t view or download this file at this time.</p>

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import FacemaskError
-from pipeline.fetch import fetch
+from pipeline.stages.fetch import fetch
 from tests.conftest import demo_params, inside, write_params
 
 

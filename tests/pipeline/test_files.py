@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from pipeline import errors, files
+from pipeline import errors
+from pipeline.storage import files
 
 
 def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from pipeline.hashes import Hashes, fine_hashes, hashes
+from pipeline.curation.hashes import Hashes, fine_hashes, hashes
 
 # Frozen: hashes are stored in manifests, so that another version of Pillow, OpenCV or imagehash may not change them.
 GOLDEN = [

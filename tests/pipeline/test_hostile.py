@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.images import is_image_name
-from pipeline.measure import MeasureParams, measure_files, workers
 from pipeline.progress import Progress
-from pipeline.sample import SampleParams, sample_files
-from pipeline.sources import files_under
+from pipeline.sources.config import files_under
+from pipeline.stages.measure import MeasureParams, measure_files, workers
+from pipeline.storage.images import is_image_name
+from pipeline.synthetic.layout import SampleParams, sample_files
 
 COUNT = 1000
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.images import MAX_SCANS, MAX_SIDE, count_scans, decode, is_image_name, open_image
+from pipeline.storage.images import MAX_SCANS, MAX_SIDE, count_scans, decode, is_image_name, open_image
 from tests.pipeline.strangers import EPS
 
 SHADES = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from pipeline import params
-from pipeline.page.limits import LIMITS, limit_facts
-from pipeline.rules import CurateParams, judge
+from pipeline.curation.rules import CurateParams, apply_rules
+from pipeline.report.limits import LIMITS, limit_facts
 from tests.conftest import ROOT
 
 NOW = params.load("curate", CurateParams, ROOT / "params.yaml")
@@ -58,7 +58,7 @@ def test_the_table_and_the_rules_reject_the_same_images(seed):
     limits = replace(NOW, **moved)
     rows = images(seed=seed)
     limited = {limit.reason for limit in LIMITS}
-    by_rules = [{reason for reason in reasons if reason in limited} for reasons in judge(rows, limits)]
+    by_rules = [{reason for reason in reasons if reason in limited} for reasons in apply_rules(rows, limits)]
     assert by_the_table(rows, limits) == by_rules
 
 

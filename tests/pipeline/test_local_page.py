@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from pipeline import local_page
 from pipeline.errors import FacemaskError
-from pipeline.local_page import Rules, listening, serving
+from pipeline.report import local_page
+from pipeline.report.local_page import Rules, listening, serving
 from tests.conftest import ROOT
 
 MAX_BYTES = 1000
@@ -263,7 +263,7 @@ def test_an_open_stream_does_not_keep_the_server_from_ending():
 
 
 WAITING = """
-from pipeline.local_page import stop_signals
+from pipeline.report.local_page import stop_signals
 with stop_signals() as stopped:
     print("waiting", flush=True)
     stopped.wait()

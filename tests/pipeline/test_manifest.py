@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import FacemaskError
-from pipeline.manifest import DATA_LICENCE, MANIFEST_SCHEMA, read_manifest, to_frame, write_manifest
+from pipeline.storage.manifest import DATA_LICENCE, MANIFEST_SCHEMA, read_manifest, to_frame, write_manifest
 
 VALUES = {
     pa.string(): st.text(),

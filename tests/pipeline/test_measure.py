@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pipeline import face as faces
-from pipeline import measure as module
-from pipeline import workers as workers_module
-from pipeline.archives import read_members, write_archive
-from pipeline.images import MAX_SIDE
-from pipeline.landmarker import LANDMARKS, Face, open_landmarker
-from pipeline.manifest import MEASURED_SCHEMA
-from pipeline.measure import LOW_CONFIDENCE, Place, measure, measure_images, measure_places, second_try
+from pipeline.faces import metrics as faces
+from pipeline.faces.landmarker import LANDMARKS, Face, open_landmarker
 from pipeline.progress import Progress
+from pipeline.stages import measure as module
+from pipeline.stages.measure import LOW_CONFIDENCE, ImageLocation, measure, measure_images, measure_places, second_try
+from pipeline.storage import worker_pool as workers_module
+from pipeline.storage.images import MAX_SIDE
+from pipeline.storage.manifest import MEASURED_SCHEMA
+from pipeline.storage.shards import read_members, write_shard
 from tests.conftest import inside
 from tests.pipeline.strangers import EPS
 
@@ -48,7 +48,7 @@ def add_archive(raw):
     first = index.slice(0, 1).to_pylist()[0]
     (content,) = read_members(raw / first["archive"], [first["path"]])
     row = first | {"path": "grown/" + first["path"], "archive": "99999.zip"}
-    write_archive(raw / row["archive"], [(row["path"], content)])
+    write_shard(raw / row["archive"], [(row["path"], content)])
     pq.write_table(pa.concat_tables([index, pa.Table.from_pylist([row], index.schema)]), raw / "index.parquet")
     return row["path"]
 
@@ -115,7 +115,7 @@ def test_a_face_of_the_sample_is_measured_as_it_was(sample_workspace, name):
 
 
 def test_the_golden_measurements_are_of_every_number():
-    numbers = set(MEASURED_SCHEMA.names) & {field.name for field in fields(faces.FaceNumbers)}
+    numbers = set(MEASURED_SCHEMA.names) & {field.name for field in fields(faces.FaceMetrics)}
     assert numbers <= GOLDEN.keys()
 
 
@@ -160,7 +160,7 @@ def test_rows_are_the_same_whatever_images_are_measured_along(sample_workspace):
 
 
 def test_images_too_large_to_hold_together_are_measured_all_the_same(monkeypatch):
-    monkeypatch.setattr("pipeline.measure._HELD_BYTES", 20)
+    monkeypatch.setattr("pipeline.stages.measure._HELD_BYTES", 20)
     rows = measure_images([b"a" * 30, b"b", b"c" * 19, b"d"], nothing, nothing, 256)
     assert [row["bytes"] for row in rows] == [30, 1, 19, 1]
 
@@ -182,7 +182,7 @@ def test_a_second_face_counts_from_a_fifth_of_the_first_s_area(side, counted):
 
 
 def test_a_face_found_inside_the_face_is_no_second_one():
-    assert not faces.is_another(boxed(0.3, 0.3, 0.7, 0.7), boxed(0.1, 0.1, 0.9, 0.9))
+    assert not faces.is_second_face(boxed(0.3, 0.3, 0.7, 0.7), boxed(0.1, 0.1, 0.9, 0.9))
 
 
 def turn(axis, degrees):
@@ -223,8 +223,8 @@ def test_a_blurred_face_is_less_sharp(plain_face):
     import cv2
 
     pixels, face = plain_face
-    sharp, blurred = faces.numbers(
-        [faces.Seen(shown, face, 256) for shown in (pixels, cv2.GaussianBlur(pixels, (0, 0), 3))]
+    sharp, blurred = faces.measure_faces(
+        [faces.DetectedFace(shown, face, 256) for shown in (pixels, cv2.GaussianBlur(pixels, (0, 0), 3))]
     )
     assert blurred.sharpness < sharp.sharpness / 2
 
@@ -233,9 +233,9 @@ def test_a_blurred_face_is_less_sharp(plain_face):
 def test_a_picture_that_asks_for_a_program_is_unreadable(tmp_path, fake_ghostscript, container):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder/a.jpg").write_bytes(EPS)
-    write_archive(tmp_path / "zip", [("a.jpg", EPS)])
+    write_shard(tmp_path / "zip", [("a.jpg", EPS)])
     settings = module.MeasureParams(2, 128, "processes", None, None)
-    (row,) = measure_places([Place(tmp_path / container, "a.jpg")], settings).to_pylist()
+    (row,) = measure_places([ImageLocation(tmp_path / container, "a.jpg")], settings).to_pylist()
     assert (row["bytes"], row["width"], row["faces"]) == (len(EPS), None, 0)
     assert not fake_ghostscript.exists()
 

@@ -25,8 +25,6 @@ def test_an_error_is_marked_for_people_and_bare_for_a_program(monkeypatch):
     assert parse(messages.error_line("no x")) == Message("error", "no x")
 
 
-@pytest.mark.parametrize(
-    "line", ["", "an image", "@facemask", "@facemask {", '@facemask {"kind": "x"}']
-)
+@pytest.mark.parametrize("line", ["", "an image", "@facemask", "@facemask {", '@facemask {"kind": "x"}'])
 def test_other_lines_are_no_messages(line):
     assert parse(line) is None

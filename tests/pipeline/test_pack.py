@@ -7,10 +7,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline import packed
 from pipeline.errors import FacemaskError
-from pipeline.pack import pack, square
-from pipeline.packed import read_info, read_set
+from pipeline.stages.pack import pack, square
+from pipeline.storage import packed_arrays as packed
+from pipeline.storage.packed_arrays import read_info, read_set
 from tests.conftest import inside
 
 

@@ -11,11 +11,11 @@ import pytest
 import yaml
 from PIL import Image
 
-from pipeline.curate import curate
-from pipeline.folder import curate_folder
-from pipeline.manifest import REASONS
-from pipeline.page.write import script
-from pipeline.report import report
+from pipeline.report.page import script
+from pipeline.stages.curate import curate
+from pipeline.stages.report import report
+from pipeline.storage.manifest import REASONS
+from pipeline.tools.curate_folder import curate_folder
 from tests.conftest import ROOT, inside
 
 
@@ -286,7 +286,7 @@ def test_without_its_data_folder_the_page_says_what_is_missing(browser, workspac
 def test_the_scripts_work_as_es_modules_too(browser, workspace):
     """Inlined, they share one scope, where a missing import goes unseen."""
     folder = workspace / "reports"
-    shutil.copytree(ROOT / "pipeline/page/script", folder / "script")
+    shutil.copytree(ROOT / "pipeline/report/script", folder / "script")
     text = (folder / "index.html").read_text()
     assert text.count(script()) == 1
     start, end = text.index("<script>(() =>"), text.index("</script>", text.index(script()))

@@ -2,7 +2,7 @@ import pytest
 
 from pipeline import params
 from pipeline.errors import FacemaskError
-from pipeline.pack import PackParams
+from pipeline.stages.pack import PackParams
 
 
 def load(tmp_path, text):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import FacemaskError
-from pipeline.photos import list_photos
+from pipeline.tools.photos import list_photos
 
 
 @pytest.fixture(autouse=True)

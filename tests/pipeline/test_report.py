@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import FacemaskError
-from pipeline.page.sheets import COLUMNS, PER_SHEET
-from pipeline.report import report
-from pipeline.thumbs import THUMB_PX
+from pipeline.report.sprite_sheets import COLUMNS, PER_SHEET
+from pipeline.stages.report import report
+from pipeline.storage.thumbnails import THUMB_PX
 from tests.conftest import inside
 
 

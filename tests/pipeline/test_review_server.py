@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.cli import main
-from pipeline.archives import write_archive
+from pipeline.curation.reviews import Review, change_reviews, read_reviews
 from pipeline.errors import FacemaskError
-from pipeline.files import sha256
-from pipeline.folder import curate_folder
-from pipeline.local_page import listening, serving
-from pipeline.manifest import to_frame, write_manifest
-from pipeline.review import Entry, change_reviews, read_reviews
-from pipeline.review_server import RULES, open_desk, review_app
+from pipeline.report.local_page import listening, serving
+from pipeline.report.server import RULES, open_desk, review_app
+from pipeline.storage.files import sha256
+from pipeline.storage.manifest import to_frame, write_manifest
+from pipeline.storage.shards import write_shard
+from pipeline.tools.curate_folder import curate_folder
 from tests.pipeline.test_local_page import Opened
 
 
@@ -56,7 +56,7 @@ def test_a_choice_is_in_review_csv_at_once_and_told_by_its_place(opened, workspa
     image_ids = open_desk(None).image_ids
     status, content = choose(opened, (3, "drop"), (5, "keep"))
     assert status == 200
-    assert read_reviews(workspace / "data/review.csv") == {image_ids[3]: Entry("drop"), image_ids[5]: Entry("keep")}
+    assert read_reviews(workspace / "data/review.csv") == {image_ids[3]: Review("drop"), image_ids[5]: Review("keep")}
     assert {place: entry["review"] for place, entry in json.loads(content)["entries"].items()} == {
         "3": "drop",
         "5": "keep",
@@ -66,12 +66,12 @@ def test_a_choice_is_in_review_csv_at_once_and_told_by_its_place(opened, workspa
 def test_two_pages_and_an_editor_do_not_overwrite_each_other(opened, workspace):
     image_ids = open_desk(None).image_ids
     choose(opened, (1, "drop"))
-    change_reviews(workspace / "data/review.csv", {"not/here.png": Entry("keep", "by hand")})
+    change_reviews(workspace / "data/review.csv", {"not/here.png": Review("keep", "by hand")})
     choose(opened, (2, "keep"))
     choose(opened, (1, ""))
     assert read_reviews(workspace / "data/review.csv") == {
-        "not/here.png": Entry("keep", "by hand"),
-        image_ids[2]: Entry("keep"),
+        "not/here.png": Review("keep", "by hand"),
+        image_ids[2]: Review("keep"),
     }
 
 
@@ -178,7 +178,7 @@ def test_in_the_browser_a_choice_is_saved_and_another_tab_sees_it(browser, opene
     second.locator("#saved", has_text="2 in review.csv").wait_for()
     second.wait_for_selector(".badge.drop")
     image_ids = open_desk(None).image_ids
-    assert read_reviews(workspace / "data/review.csv") == {image_ids[0]: Entry("drop"), image_ids[1]: Entry("keep")}
+    assert read_reviews(workspace / "data/review.csv") == {image_ids[0]: Review("drop"), image_ids[1]: Review("keep")}
     second.locator(".cell").nth(1).dblclick()
     width = second.locator("dialog img").evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width > 96
@@ -313,7 +313,7 @@ def test_a_link_inside_the_folder_is_followed(theirs, tmp_path):
 def test_no_archive_is_read_for_a_page_of_a_folder(theirs, tmp_path):
     (tmp_path / "data/raw/photos").mkdir(parents=True)
     content = (tmp_path / "secret/me.png").read_bytes()
-    write_archive(tmp_path / "data/raw/photos/a.zip", [("me.png", content)])
+    write_shard(tmp_path / "data/raw/photos/a.zip", [("me.png", content)])
     rewrite(theirs, {}, archive="a.zip", path="me.png", **digest(tmp_path / "secret/me.png"))
     assert first_picture(theirs)[0] == 404
 

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import params
-from pipeline.manifest import REASONS
-from pipeline.rules import RULES, CurateParams, judge
+from pipeline.curation.rules import RULES, CurateParams, apply_rules
+from pipeline.storage.manifest import REASONS
 from tests.conftest import ROOT
 
 LIMITS = params.load("curate", CurateParams, ROOT / "params.yaml")
@@ -49,7 +49,7 @@ def frame(*rows):
 
 
 def reasons(row):
-    return judge(frame(row), LIMITS)[0]
+    return apply_rules(frame(row), LIMITS)[0]
 
 
 @pytest.mark.parametrize("row", [WELL_MASKED, PLAIN], ids=["masked", "plain"])
@@ -92,7 +92,7 @@ def test_a_refused_licence_gives_its_reason():
     limits = params.build(
         "curate", _block() | {"refused_licences": ["all rights reserved"]}, CurateParams, ROOT / "params.yaml"
     )
-    assert judge(frame(PLAIN | {"licence": "all rights reserved"}), limits) == [["licence"]]
+    assert apply_rules(frame(PLAIN | {"licence": "all rights reserved"}), limits) == [["licence"]]
 
 
 def _block():

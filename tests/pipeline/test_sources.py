@@ -1,6 +1,6 @@
 import os
 
-from pipeline.sources import files_under
+from pipeline.sources.config import files_under
 
 
 def test_files_are_listed_in_order_and_hidden_ones_left_out(tmp_path):

@@ -1,0 +1,167 @@
+"""DVC's command line as the flows use it: under a guard, line by line, with repair of what a killed DVC left behind."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import yaml
+
+from flows.processes.guard import guarded
+from flows.processes.workspace_lock import held_descriptors
+from pipeline import messages
+from pipeline.errors import FacemaskError
+from pipeline.storage.files import replacing
+
+Log = Callable[[str], None]
+OnMessage = Callable[[messages.Message], None]
+
+DVC_LOCK = Path("dvc.lock")
+_TMP = Path(".dvc/tmp")
+_LAST_WHOLE = _TMP / "facemask-dvc.lock"  # the last dvc.lock that was whole
+_ERROR = "ERROR: "  # before DVC's own errors
+
+
+def ignore(_message: messages.Message) -> None:
+    """An OnMessage for callers to whom the text of messages is enough."""
+
+
+def program_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment for programs of this installation: its own folder first on PATH, output unbuffered."""
+    # sys.executable is not resolved: a venv's python is a link, and its folder holds the venv's programs.
+    programs = str(Path(sys.executable).parent)
+    return {
+        **environ,
+        "PATH": f"{programs}{os.pathsep}{environ.get('PATH', os.defpath)}",
+        "PYTHONUNBUFFERED": "1",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+def run_dvc(arguments: Sequence[str], workspace: Path, on_line: Log, on_message: OnMessage = ignore) -> int:
+    """Run `dvc ARGUMENTS...` as `run_program` does. A stop ends the stage's command, and DVC records what is done.
+
+    Raises FacemaskError where dvc.lock is damaged and cannot be restored.
+    """
+    repair(workspace, on_line)
+    # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
+    command = [sys.executable, "-m", "flows.processes.dvc_process", "--wait-for-lock", *arguments]
+    status = run_program(command, workspace, on_line, on_message, root_last=True)
+    _keep_whole(workspace)
+    return status
+
+
+def run_program(
+    command: Sequence[str], workspace: Path, on_line: Log, on_message: OnMessage = ignore, root_last: bool = False
+) -> int:
+    """Run a program of this installation, each line of its output to `on_line`. Returns its exit status.
+
+    Structured lines (pipeline/messages.py) go to `on_message`, and their text to `on_line`.
+    Whatever exception leaves this function, nothing that was started here runs on.
+    """
+    with guarded(
+        command,
+        cwd=workspace,
+        env=program_env() | {messages.VARIABLE: "json"},
+        output=subprocess.PIPE,
+        root_last=root_last,
+        hold=held_descriptors(),
+    ) as process:
+        assert process.stdout is not None
+        for line in map(str.rstrip, process.stdout):
+            message = messages.parse(line)
+            if message:
+                on_message(message)
+            on_line(message.text if message else line)
+        return process.wait()
+
+
+def dvc_reason(lines: list[str]) -> str:
+    """DVC's last error, in one line; the headline where it explains bad YAML over several; "" without any."""
+    starts = [number for number, line in enumerate(lines) if line.startswith(_ERROR)]
+    if not starts:
+        return next(filter(None, lines), "")
+    first, *rest = lines[starts[-1] :]
+    reason = first.removeprefix(_ERROR)
+    if reason.endswith(":"):  # what blocks it is listed below, up to an empty line
+        listed = rest[: rest.index("")] if "" in rest else rest
+        reason = " ".join([reason, *map(str.strip, listed)])
+    return reason
+
+
+def repair(workspace: Path, log: Log) -> None:
+    """Mend what a killed DVC left half-written: restore dvc.lock from its last whole copy, remove a broken rwlock.
+
+    Raises FacemaskError where dvc.lock is damaged and there is no copy of it.
+    """
+    if not (workspace / _TMP).is_dir():
+        return
+    lock, copy = workspace / DVC_LOCK, workspace / _LAST_WHOLE
+    if not _is_whole_lock(lock):
+        with _dvc_lock(workspace / _TMP / "lock"):  # DVC holds it while it writes dvc.lock
+            if not _is_whole_lock(lock):
+                _restore(lock, copy)
+                log(f"{lock} was damaged, as by a kill while DVC wrote it: restored from the last whole one")
+    _keep_whole(workspace)
+    rwlock = workspace / _TMP / "rwlock"
+    if not _is_json(rwlock):
+        with _dvc_lock(workspace / _TMP / "rwlock.lock"):
+            if not _is_json(rwlock):
+                rwlock.unlink()
+                log(f"{rwlock} was damaged, as by a kill while DVC wrote it: removed, DVC makes it again")
+
+
+def _restore(lock: Path, copy: Path) -> None:
+    if not copy.is_file():
+        raise FacemaskError(
+            f"{lock} is damaged, as by a kill while DVC wrote it: restore it by 'git restore {lock.name}', "
+            "or delete it and run again (DVC then takes finished stages from its cache)"
+        )
+    with replacing(lock) as beside:
+        shutil.copyfile(copy, beside)
+
+
+def _keep_whole(workspace: Path) -> None:
+    """Keep a copy of dvc.lock, if it is whole and there is something to repair it for."""
+    lock, copy = workspace / DVC_LOCK, workspace / _LAST_WHOLE
+    if not lock.is_file() or not copy.parent.is_dir() or not _is_whole_lock(lock):
+        return
+    if not copy.is_file() or copy.read_bytes() != lock.read_bytes():
+        with replacing(copy) as beside:
+            shutil.copyfile(lock, beside)
+
+
+def _is_whole_lock(path: Path) -> bool:
+    """Whether a dvc.lock is missing, or written to its end: a cut one does not parse, or ends without a newline."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        data = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except FileNotFoundError:
+        return True
+    except (ValueError, yaml.YAMLError):
+        return False
+    return text.endswith("\n") and isinstance(data, dict) and "schema" in data
+
+
+def _is_json(path: Path) -> bool:
+    """Whether a JSON file is missing, or parses."""
+    try:
+        json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return True
+    except ValueError:
+        return False
+    return True
+
+
+@contextmanager
+def _dvc_lock(path: Path) -> Iterator[None]:
+    """Hold one of DVC's own lock files (zc.lockfile: flock)."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

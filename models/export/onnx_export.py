@@ -1,0 +1,106 @@
+"""`facemask export`: a generator as ONNX, checked against PyTorch, with a model card beside it."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from models.export.model_card import refuse_other_card, write_card
+from models.params import Direction
+from models.training import checkpoint
+from pipeline.errors import FacemaskError
+from pipeline.faces.onnx_session import open_session
+from pipeline.storage.files import replacing, sha256
+
+OPSET = 23  # the newest that torch writes
+TOLERANCE = 1e-3  # of values in [-1, 1]: an eighth of a level of 255
+INPUTS, OUTPUTS = ("image", "guide"), ("painted", "matte")
+
+
+def export(folder: Path, out: Path, direction: Direction) -> None:
+    """Write one generator of the checkpoint in `folder` to `out`, and its card to README.md beside it.
+
+    Inputs: image (B, 3, S, S) in [-1, 1] and guide (B, 2, S, S) in [0, 1]; outputs: painted (B, 3, S, S) and matte
+    (B, 1, S, S); B is free, S the side that it was trained at. Raises FacemaskError, and leaves what was there, where
+    ONNX Runtime does not give what PyTorch gives, or a README.md of somebody else lies there.
+    """
+    if out.suffix != ".onnx":
+        raise FacemaskError(
+            f"{out} does not end in .onnx: name the file to write, as exports/{direction}/{direction}.onnx"
+        )
+    generators, info = checkpoint.load_generators(folder)
+    refuse_other_card(out)
+    generator, side = generators[f"generator_{direction}"], int(info.params["image_px"])
+    with replacing(out) as beside:
+        _write(generator, side, beside)
+        _add_facts(beside, {"checkpoint": sha256(folder / checkpoint.JSON_NAME), "data_licence": info.data_licence})
+        apart = _difference(generator, side, beside)
+        if not apart <= TOLERANCE:
+            raise FacemaskError(
+                f"of {folder} ONNX Runtime gives other values than PyTorch (by {apart:.2g}; allowed: {TOLERANCE:g}): "
+                "nothing was written; please report this with the versions of torch, onnx and onnxruntime"
+            )
+    write_card(out, folder, info, direction)
+    print(
+        f"export: {out}, {out.stat().st_size / 1e6:.1f} MB, opset {OPSET}, its card beside it; "
+        f"ONNX Runtime agrees with PyTorch to {apart:.1g}",
+        flush=True,
+    )
+
+
+def _write(generator: nn.Module, side: int, path: Path) -> None:
+    images, guides = _example(2, side)
+    faces = torch.export.Dim("faces", min=1)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter's own workings
+            program = torch.onnx.export(
+                generator,
+                (images, guides),
+                input_names=INPUTS,
+                output_names=OUTPUTS,
+                dynamic_shapes=({0: faces}, {0: faces}),
+                opset_version=OPSET,
+                dynamo=True,
+                verbose=False,
+            )
+    except ImportError as error:
+        raise FacemaskError(
+            f"export needs the package {error.name}: pip install -c constraints.txt -e '.[export]'"
+        ) from error
+    assert program is not None
+    program.save(path)
+
+
+def _add_facts(path: Path, facts: dict[str, str]) -> None:
+    """Say in the file itself where it comes from."""
+    import onnx
+
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, facts)
+    onnx.save(model, path)
+
+
+def _difference(generator: nn.Module, side: int, path: Path) -> float:
+    """The largest, over both outputs, between PyTorch and ONNX Runtime, for one face and for three."""
+    session = open_session(path)
+    found = []
+    for faces in (1, 3):
+        images, guides = _example(faces, side)
+        with torch.inference_mode():
+            wanted = generator(images, guides)
+        given = session.run(list(OUTPUTS), {"image": images.numpy(), "guide": guides.numpy()})
+        found += [float(np.abs(one.numpy() - other).max()) for one, other in zip(wanted, given, strict=True)]
+    return max(found)
+
+
+def _example(faces: int, side: int) -> tuple[Tensor, Tensor]:
+    """Smooth random pictures, with a region in their lower half and a mouth drawn in it."""
+    rng = torch.Generator().manual_seed(faces)
+    coarse = torch.rand((faces, 3, 8, 8), generator=rng) * 2 - 1
+    guides = torch.zeros(faces, 2, side, side)
+    guides[:, 0, side // 2 : 7 * side // 8, side // 4 : 3 * side // 4] = 1
+    guides[:, 1, 5 * side // 8 : 3 * side // 4, 3 * side // 8 : 5 * side // 8] = 0.7
+    return nn.functional.interpolate(coarse, (side, side), mode="bilinear"), guides

@@ -1,1 +1,0 @@
-"""The page that shows which images were kept and why, where limits can be moved and verdicts overruled."""

@@ -1,0 +1,104 @@
+"""The manifest as scripts, which are all that a page opened from disk may load.
+
+    columns.js          the columns to filter, sort and draw by, whole: base64 of little-endian arrays
+    ids.json            the image ids, for `facemask review`
+    rows/000000.js ...  the details of PER_CHUNK images each: ids, licences, authors, landmarks
+
+Images are in the order of the thumbnail sheets; the page knows an image by its index in that order.
+"""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from pipeline.report.sprite_sheets import Sheets
+from pipeline.storage.manifest import REASONS
+
+PER_CHUNK = 200
+IDS_NAME = "ids.json"
+NUMBERS = (
+    "width", "height", "faces", "yaw", "pitch", "roll", "cover_nose", "cover_mouth", "cover_chin", "cover_eyes",
+    "cover_face", "cover_seen", "cover_balance", "sharpness", "brightness", "face_px", "dup_distance",
+)  # fmt: skip
+CATEGORIES = ("domain", "source", "claimed", "split", "review")
+_DETAILS = ("image_id", "bytes", "ffhq_id", "licence", "author", "url", "archive", "path")
+
+
+class Category(TypedDict):
+    """A column of few different words."""
+
+    values: list[str]
+    codes: str  # base64 of uint8, one for each image: 0 none, 1 the first value, ...
+
+
+class Columns(TypedDict):
+    """The argument of facemask.columns; base64 of one element for each image."""
+
+    numbers: dict[str, str]  # float32, NaN where nothing was measured
+    categories: dict[str, Category]
+    reasons: str  # uint32: bits in the order of manifest.REASONS
+    duplicateOf: str  # int32: index of the image that it duplicates, or -1
+
+
+def write_columns(folder: Path, rows: pd.DataFrame, sheets: Sheets) -> None:
+    """Write the scripts for the manifest's rows into `folder`."""
+    rows = rows.set_index("image_id", drop=False).loc[sheets.image_ids]
+    indices = {image_id: index for index, image_id in enumerate(sheets.image_ids)}
+    columns: Columns = {
+        "numbers": {name: _base64(_float32(rows[name])) for name in NUMBERS},
+        "categories": {name: _category(rows[name]) for name in CATEGORIES},
+        "reasons": _base64(_reason_bits(rows["reasons"])),
+        "duplicateOf": _base64(np.array([indices.get(kept, -1) for kept in rows["dup_of"].fillna("")], np.int32)),
+    }
+    _write_call(folder / "columns.js", "columns", columns)
+    (folder / IDS_NAME).write_text(json.dumps(sheets.image_ids, ensure_ascii=False), encoding="utf-8")
+    for number, start in enumerate(range(0, len(rows), PER_CHUNK)):
+        details = _details(rows.iloc[start : start + PER_CHUNK], sheets, start)
+        _write_call(folder / f"rows/{number:06d}.js", "details", number, details)
+
+
+def _details(rows: pd.DataFrame, sheets: Sheets, start: int) -> list[dict[str, Any]]:
+    """The details of images `start`, `start` + 1, ...: what _DETAILS names, size of the thumbnail, landmarks."""
+    details = []
+    for index, row in enumerate(rows.to_dict("records"), start):
+        detail = {name: _plain(row[name]) for name in _DETAILS if not pd.isna(row[name])}
+        detail["size"] = sheets.sizes[index]
+        if points := sheets.points[index]:
+            detail["points"] = base64.b64encode(points).decode()
+        details.append(detail)
+    return details
+
+
+def _write_call(path: Path, function: str, *arguments: Any) -> None:
+    """Write a script that calls facemask.`function`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = ",".join(json.dumps(argument, ensure_ascii=False, separators=(",", ":")) for argument in arguments)
+    path.write_text(f"facemask.{function}({text})\n", encoding="utf-8")
+
+
+def _float32(column: pd.Series) -> NDArray[np.float32]:
+    return np.asarray(column.astype("Float32").to_numpy(np.float32, na_value=np.nan), np.float32)
+
+
+def _category(column: pd.Series) -> Category:
+    values = sorted(column.dropna().astype(str).unique())
+    codes = column.astype("object").map({value: code for code, value in enumerate(values, 1)}).fillna(0)
+    return {"values": values, "codes": _base64(codes.to_numpy(np.uint8))}
+
+
+def _reason_bits(column: pd.Series) -> NDArray[np.uint32]:
+    return np.array([sum(1 << REASONS.index(reason) for reason in reasons) for reasons in column], np.uint32)
+
+
+def _base64(values: NDArray[Any]) -> str:
+    return base64.b64encode(values.tobytes()).decode()
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as Python's own, which JSON knows."""
+    return value.item() if hasattr(value, "item") else value

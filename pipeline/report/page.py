@@ -1,0 +1,96 @@
+"""Writes the page: index.html with style and script inside, and the folder index.data with thumbnails and data."""
+
+import json
+import os
+import re
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import jinja2
+
+from pipeline.report.columns import PER_CHUNK, write_columns
+from pipeline.report.facts import PageContent, PageFacts
+from pipeline.report.limits import limit_facts
+from pipeline.report.sprite_sheets import COLUMNS, Sheets, region_places
+from pipeline.report.tables import MEANINGS, claim_rows, source_rows, verdict_rows
+from pipeline.stages.curate import summary
+from pipeline.storage.files import digest_of, replace_folder, replacing
+from pipeline.storage.manifest import DATA_LICENCE, LANDMARK_SCALE, REASONS
+from pipeline.storage.thumbnails import THUMB_PX
+
+_HERE = Path(__file__).parent
+_SCRIPTS = (
+    "facts", "data", "rules", "reviews", "filters", "thumbnails", "gallery", "large_view", "charts", "start",
+)  # fmt: skip
+"""The ES modules of script/: each imports only from those before it."""
+
+
+def data_folder(page: Path) -> Path:
+    """The folder of a page's sheets and scripts."""
+    return page.with_suffix(".data")
+
+
+def new_sheets(page: Path) -> Sheets:
+    """Empty sheets for the thumbnails of a page that is to be written; removes what an interrupted run left."""
+    folder = page.with_name(f".{page.stem}.data.new")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return Sheets(folder)
+
+
+def write_page(page: Path, sheets: Sheets, content: PageContent) -> Path:
+    """Write the page, and return its path. `sheets` are new_sheets(page) with the thumbnails of content.rows."""
+    rows = content.rows
+    sheets.close()
+    write_columns(sheets.folder, rows, sheets)
+    facts = json.dumps(_facts(page, sheets, content), ensure_ascii=False)
+    template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_read("page.html"))
+    text = template.render(
+        style=_read("page.css"),
+        script=script(),
+        facts=facts.replace("<", "\\u003c"),  # so that no file name can end the script element
+        summary=summary(rows),
+        verdicts=verdict_rows(rows),
+        sources=source_rows(rows),
+        claims=claim_rows(rows),
+        training=content.training,
+        licence=DATA_LICENCE,
+    )
+    with replacing(page) as beside:
+        beside.write_text(text, encoding="utf-8")
+        # The data first: a page is next to older data for no longer than a rename takes.
+        replace_folder(sheets.folder, data_folder(page))
+    return page
+
+
+def script() -> str:
+    """The modules of script/ as one script: a browser loads no modules from disk (file://)."""
+    text = "\n".join(_read(f"script/{name}.js") for name in _SCRIPTS)
+    return re.sub(r"^(import\b[^;]*;\n|export )", "", text, flags=re.MULTILINE)
+
+
+def _facts(page: Path, sheets: Sheets, content: PageContent) -> PageFacts:
+    return {
+        "count": len(content.rows),
+        "content": digest_of(sheets.image_ids),
+        "reasons": REASONS,
+        "meanings": MEANINGS,
+        "limits": limit_facts(content.limits),
+        "minMaskCoverage": content.limits.min_cover_trace,
+        "thumbnail": {"px": THUMB_PX, "columns": COLUMNS},
+        "imagesPerChunk": PER_CHUNK,
+        "regions": region_places(),
+        "landmarkScale": LANDMARK_SCALE,
+        "reviews": {image_id: asdict(entry) for image_id, entry in content.reviews.items()},
+        "folders": {name: _relative(folder, page.parent) for name, folder in content.folders.items()},
+        "losses": content.training["losses"] if content.training else {},
+    }
+
+
+def _read(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _relative(folder: Path, start: Path) -> str:
+    return Path(os.path.relpath(folder.resolve(), start.resolve())).as_posix()

@@ -1,0 +1,64 @@
+"""Where the public data sets lie: addresses.yaml, read; and where a mirror has the same files."""
+
+from pathlib import Path
+
+from pydantic.dataclasses import dataclass
+
+from pipeline import params
+from pipeline.params import STRICT
+from pipeline.sources.download import Remote
+
+ADDRESSES = Path(__file__).with_name("addresses.yaml")
+PORTRAITS = Path(__file__).with_name("portraits.sha256")
+
+
+@dataclass(frozen=True, config=STRICT)
+class DriveFile:
+    file: str  # its name here and on a mirror
+    drive: str  # Google Drive's id
+    bytes: int | None = None
+    md5: str | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class Ffhq:
+    index: DriveFile
+
+
+@dataclass(frozen=True, config=STRICT)
+class Curated:
+    drive_folder: str  # Google Drive's id
+
+
+@dataclass(frozen=True, config=STRICT)
+class Portraits:
+    base: str
+    licence: str
+
+
+def ffhq(mirror: str | None) -> Remote:
+    """FFHQ's index."""
+    return _remote("ffhq", params.load("ffhq", Ffhq, ADDRESSES).index, mirror)
+
+
+def maskedface(mirror: str | None) -> list[Remote]:
+    """MaskedFace-Net's zips."""
+    return [_remote("maskedface", zipped, mirror) for zipped in params.load("maskedface", list[DriveFile], ADDRESSES)]
+
+
+def curated_folder() -> str:
+    """Google Drive's id of the folder picked by hand."""
+    return params.load("curated", Curated, ADDRESSES).drive_folder
+
+
+def portraits(mirror: str | None) -> tuple[list[Remote], str]:
+    """The portraits, and their licence."""
+    known = params.load("portraits", Portraits, ADDRESSES)
+    lines = [line.split() for line in PORTRAITS.read_text(encoding="utf-8").splitlines()]
+    base = f"{mirror}/portraits" if mirror else known.base
+    return [Remote(path, f"{base}/{path}", digest=f"sha256:{digest}") for digest, path in lines], known.licence
+
+
+def _remote(kind: str, known: DriveFile, mirror: str | None) -> Remote:
+    url = f"{mirror}/{kind}/{known.file}" if mirror else f"drive:{known.drive}"
+    return Remote(known.file, url, known.bytes, f"md5:{known.md5}" if known.md5 else None)

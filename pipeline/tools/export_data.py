@@ -1,0 +1,143 @@
+"""`facemask export-data`: the accepted images in the forms that others' training code reads.
+
+    folders      trainA/ trainB/ testA/ ...: A plain faces, B masked ones, as the CycleGAN authors' code reads them
+    webdataset   SPLIT-DOMAIN-000000.tar ...: a sample is KEY.jpg or .png and KEY.json (Aizman et al. 2019)
+    parquet      SPLIT-00000.parquet ...: a column `image` of {bytes, path}, as Hugging Face `datasets` decodes it
+    stylegan     SPLIT.zip: square PNGs and dataset.json with labels, 0 plain, 1 masked, as StyleGAN2-ADA's dataset tool
+
+All but `stylegan` hold the files as they are, to the byte.
+"""
+
+import io
+import json
+import tarfile
+import zipfile
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from pipeline.errors import FacemaskError
+from pipeline.progress import Progress
+from pipeline.stages.curate import MANIFEST
+from pipeline.storage.files import replacing_folder
+from pipeline.storage.manifest import DATA_LICENCE, read_manifest
+from pipeline.storage.packed_arrays import DOMAINS, SPLITS
+from pipeline.storage.shards import read_members
+
+_SIDE = 256  # px of StyleGAN's squares, which must be a power of 2
+_PER_FILE = 1000  # images of a tar or Parquet file
+_TOLD = ["image_id", "domain", "split", "licence", "author", "url", "sha256"]
+_COLUMNS = [*_TOLD, "source", "archive", "path", "accepted"]
+
+Samples = Iterator[tuple[dict[str, Any], bytes]]
+"""Rows of the manifest, each with its file's content."""
+
+
+def export_data(out: Path, form: str) -> None:
+    """Write all accepted images to the folder `out`, whole or not at all. Raises FacemaskError where `out` is there."""
+    if out.exists():
+        raise FacemaskError(f"{out} is there already: choose another --out, or move it away")
+    rows = read_manifest(MANIFEST, _COLUMNS).to_pandas()
+    rows = rows[rows["accepted"]].sort_values(["source", "archive", "path"], ignore_index=True)
+    progress = Progress("export-data", len(rows))
+    write = FORMATS[form]
+    with replacing_folder(out) as made:
+        for split in SPLITS:
+            part = rows[rows["split"] == split]
+            if len(part):
+                write(made, split, part, progress)
+        (made / "LICENCE.txt").write_text(f"{DATA_LICENCE}\n", encoding="utf-8")
+    print(f"export-data: {len(rows):,} images as {form}: {out}", flush=True)
+
+
+def _samples(rows: pd.DataFrame, progress: Progress) -> Samples:
+    """Archive by archive; a sample's keys are the manifest's, with `name` and `suffix` of a file that is its own."""
+    for (source, archive), part in rows.groupby(["source", "archive"], observed=True):
+        contents = read_members(Path("data/raw") / str(source) / str(archive), part["path"])
+        for row, content in zip(part.to_dict("records"), contents, strict=True):
+            stem, _, suffix = str(row["image_id"]).rpartition(".")
+            name = stem.replace("/", "_").replace(".", "_")
+            yield {**row, "name": name, "suffix": suffix.lower()}, content
+            progress.add(1)
+
+
+def _folders(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> None:
+    for letter, domain in zip("AB", DOMAINS, strict=True):
+        folder = out / f"{split}{letter}"
+        folder.mkdir()
+        for row, content in _samples(rows[rows["domain"] == domain], progress):
+            (folder / f"{row['name']}.{row['suffix']}").write_bytes(content)
+
+
+def _webdataset(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> None:
+    for domain in DOMAINS:
+        samples = _samples(rows[rows["domain"] == domain], progress)
+        for number, some in enumerate(_in_parts(samples)):
+            with tarfile.open(out / f"{split}-{domain}-{number:06d}.tar", "w") as tar:
+                for row, content in some:
+                    told = json.dumps(_told(row), ensure_ascii=False).encode()
+                    for suffix, data in ((row["suffix"], content), ("json", told)):
+                        member = tarfile.TarInfo(f"{row['name']}.{suffix}")
+                        member.size = len(data)
+                        tar.addfile(member, io.BytesIO(data))
+
+
+def _parquet(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> None:
+    text = {"dtype": "string", "_type": "Value"}
+    features = {"image": {"_type": "Image"}, **dict.fromkeys(_TOLD, text)}
+    schema = pa.schema(
+        [
+            ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+            *((name, pa.string()) for name in _TOLD),
+        ],
+        metadata={"huggingface": json.dumps({"info": {"features": features}}), "data_licence": DATA_LICENCE},
+    )
+    for number, some in enumerate(_in_parts(_samples(rows, progress))):
+        given = [
+            {"image": {"bytes": content, "path": f"{row['name']}.{row['suffix']}"}, **_told(row)}
+            for row, content in some
+        ]
+        pq.write_table(pa.Table.from_pylist(given, schema), out / f"{split}-{number:05d}.parquet", row_group_size=100)
+
+
+def _stylegan(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> None:
+    labels = []
+    with zipfile.ZipFile(out / f"{split}.zip", "w", zipfile.ZIP_STORED) as archive:
+        for number, (row, content) in enumerate(_samples(rows, progress)):
+            name = f"{number // 1000:05d}/img{number:08d}.png"
+            archive.writestr(name, _square(content))
+            labels.append([name, DOMAINS.index(row["domain"])])
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
+
+
+FORMATS: dict[str, Callable[[Path, str, pd.DataFrame, Progress], None]] = {
+    "folders": _folders,
+    "webdataset": _webdataset,
+    "parquet": _parquet,
+    "stylegan": _stylegan,
+}
+
+
+def _square(content: bytes) -> bytes:
+    """The central square, as `pack` cuts it, as a PNG."""
+    from pipeline.stages.pack import square  # OpenCV comes with it, which the other formats need not load
+
+    pixels, _ = square(content, None, _SIDE)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
+
+
+def _told(row: dict[str, Any]) -> dict[str, str | None]:
+    return {name: None if pd.isna(row[name]) else str(row[name]) for name in _TOLD}
+
+
+def _in_parts(samples: Samples) -> Iterator[list[tuple[dict[str, Any], bytes]]]:
+    while some := list(islice(samples, _PER_FILE)):
+        yield some

@@ -1,0 +1,133 @@
+"""What a synthetic picture says of itself, and what is believed."""
+
+import json
+import os
+import struct
+import zlib
+from xml.etree import ElementTree
+
+import pytest
+from PIL import Image
+
+from pipeline.tools import provenance as marks
+from pipeline.tools.provenance import (
+    KEY,
+    SOURCE_TYPE,
+    XMP_KEY,
+    Provenance,
+    png_info,
+    read_provenance,
+    source_type,
+    with_source_type,
+)
+from tests.pipeline.strangers import EPS
+
+MARK = Provenance("facemask 0.1.0", "0123456789ab", "mask", 2, False, "f" * 64)
+XMP = b"""<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">
+<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
+ xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+ dc:format="image/jpeg" Iptc4xmpExt:DigitalSourceType="http://cv.iptc.org/newscodes/digitalsourcetype/digitalCapture"/>
+</rdf:RDF></x:xmpmeta><?xpacket end="w"?>"""
+
+
+def saved(path, info):
+    Image.new("RGB", (4, 4)).save(path, "PNG", pnginfo=info)
+    return path
+
+
+def test_a_mark_is_read_as_it_was_written(tmp_path):
+    assert read_provenance(saved(tmp_path / "a.png", png_info(MARK, None))) == MARK
+
+
+def test_the_source_type_is_where_other_programs_look_for_it(tmp_path):
+    path = saved(tmp_path / "a.png", png_info(MARK, None))
+    with Image.open(path) as image:
+        packet = ElementTree.fromstring(image.text["XML:com.adobe.xmp"])
+    (told,) = packet.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    assert told.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType") == SOURCE_TYPE
+
+
+def test_the_photo_s_own_xmp_is_kept_but_for_what_is_no_longer_so():
+    made = with_source_type(XMP)
+    assert "image/jpeg" in made
+    assert "digitalCapture" not in made
+    assert source_type(made) == SOURCE_TYPE
+
+
+@pytest.mark.parametrize("xmp", [None, b"", b"no xml", b"<a/>", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", XMP[:200]])
+def test_whatever_the_photo_s_xmp_is_the_packet_is_well_formed_and_says_the_source_type(xmp):
+    made = with_source_type(xmp)
+    assert ElementTree.fromstring(made).tag.endswith("xmpmeta")
+    assert source_type(made) == SOURCE_TYPE
+
+
+def test_a_picture_that_says_only_half_of_it_is_not_marked(tmp_path):
+    info = png_info(MARK, None)
+    info.chunks = [chunk for chunk in info.chunks if XMP_KEY.encode() not in chunk[1]]
+    assert read_provenance(saved(tmp_path / "a.png", info)) is None
+    info = png_info(MARK, None)
+    info.chunks = [chunk for chunk in info.chunks if not chunk[1].startswith(KEY.encode())]
+    assert read_provenance(saved(tmp_path / "b.png", info)) is None
+
+
+def test_what_is_no_picture_is_not_marked(tmp_path):
+    (tmp_path / "a.png").write_text("none")
+    assert read_provenance(tmp_path / "a.png") is None
+    assert read_provenance(tmp_path / "missing.png") is None
+
+
+@pytest.mark.parametrize("depth", [20_000, 1_000_000], ids=["deep", "and long"])
+def test_xmp_that_is_nested_deeply_counts_as_none(depth):
+    deep = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{'<a>' * depth}{'</a>' * depth}</x:xmpmeta>"
+    assert source_type(deep) is None
+    assert source_type(with_source_type(deep.encode())) == SOURCE_TYPE
+
+
+def test_long_xmp_counts_as_none():
+    long = XMP.replace(b"image/jpeg", b"x" * (2 << 20))
+    assert source_type(long) is None and source_type(XMP) is not None
+
+
+def test_a_text_chunk_nested_deeply_is_no_mark(tmp_path):
+    info = png_info(MARK, None)
+    info.chunks = [chunk for chunk in info.chunks if not chunk[1].startswith(KEY.encode())]
+    info.add_text(KEY, "[" * 100_000)
+    assert read_provenance(saved(tmp_path / "a.png", info)) is None
+
+
+def png_of(width, height, mark):
+    """A PNG without pixels that says this size, and a mark."""
+
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    texts = [
+        chunk(b"iTXt", XMP_KEY.encode() + bytes(5) + with_source_type(None).encode()),
+        chunk(b"tEXt", KEY.encode() + b"\0" + json.dumps(vars(mark)).encode()),
+    ]
+    size = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + b"".join(texts) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+
+
+def test_a_mark_is_read_whatever_the_picture_s_size(tmp_path):
+    (tmp_path / "a.png").write_bytes(png_of(20_000, 20_000, MARK))
+    assert read_provenance(tmp_path / "a.png") == MARK
+
+
+def test_of_a_file_only_its_beginning_is_read(tmp_path, monkeypatch):
+    path = saved(tmp_path / "a.png", png_info(MARK, None))
+    os.truncate(path, 30_000_000_000)  # sparse
+    assert read_provenance(path) == MARK
+    monkeypatch.setattr(marks, "_HEAD_BYTES", 50)
+    assert read_provenance(path) is None
+
+
+def test_a_fifo_is_not_marked(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    assert read_provenance(tmp_path / "a.png") is None
+
+
+def test_what_asks_for_a_program_is_not_marked(tmp_path, fake_ghostscript):
+    (tmp_path / "a.jpg").write_bytes(EPS)
+    assert read_provenance(tmp_path / "a.jpg") is None
+    assert not fake_ghostscript.exists()
