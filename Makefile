@@ -1,4 +1,4 @@
-# make setup | demo | test | check: each sets up first; `make` alone tells what there is.
+# make setup | demo | test | check: each sets up first; `make` alone lists the targets.
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.ready
@@ -7,10 +7,10 @@ STAMP := .venv/.ready
 .PHONY: help setup demo test check clean
 
 help:
-	@echo "make demo    set up, then run the whole pipeline on the embedded sample (10 minutes at most)"
+	@echo "make demo    set up, then run the whole pipeline on the embedded sample (under 10 minutes on 2 cores)"
 	@echo "make test    set up, then run the whole test suite"
 	@echo "make check   ruff, mypy and the import rules"
-	@echo "make setup   only the set-up: .venv with everything that is needed"
+	@echo "make setup   only set up: .venv with everything that is needed"
 	@echo "make clean   remove .venv and the demo's scratch folder"
 
 setup: $(STAMP)
@@ -22,8 +22,8 @@ $(STAMP): pyproject.toml constraints.txt setup.sh
 demo: $(STAMP)
 	@$(BIN)/python -m flows.demo
 
-# Many tests wait, for a server or a worker: three processes keep two cores busy. One that hangs ends its process, and is
-# not tried again.
+# Many tests wait for a server or a worker, so three processes keep two cores busy. A test that hangs ends its process,
+# which is not restarted.
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 0
 
