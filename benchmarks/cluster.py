@@ -1,6 +1,6 @@
-"""How fast a Dask cluster measures against this machine's own processes: `python -m benchmarks.cluster`.
+"""How fast a Dask cluster measures, relative to worker processes: `python -m benchmarks.cluster`.
 
-Two workers of each, on the same images, in turns; starting them is not counted. Prints JSON last.
+Two workers of each kind measure the same images in turns; starting them does not count. Prints JSON last.
 """
 
 import json
@@ -10,26 +10,21 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from pyarrow import Table
-
-from benchmarks.measure import SETTINGS, faces
+from benchmarks.measure import PARAMS, measuring_rate, write_faces
 from flows.local_server.server import free_port
-from pipeline.progress import Progress
-from pipeline.stages.measure import ImageLocation, measure_files, workers
-from pipeline.storage.worker_pool import WorkerPool
+from pipeline.curation.measuring import open_workers
 
 COUNT, ROUNDS = 2, 5
 
 
 @contextmanager
 def dask(folder: Path) -> Iterator[str]:
-    """A scheduler and COUNT workers; gives the scheduler's address."""
+    """Start a scheduler and COUNT workers, and yield the scheduler's address."""
     port = str(free_port())
     address = f"tcp://127.0.0.1:{port}"
     commands = [["scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]]
@@ -48,17 +43,17 @@ def dask(folder: Path) -> Iterator[str]:
 
 
 def main() -> None:
+    """Measure in turns and print the ratio."""
     with tempfile.TemporaryDirectory() as images, tempfile.TemporaryDirectory() as local, dask(Path(local)) as address:
-        names = [path.name for path in faces(Path(images), ".jpg")] * 16
-
-        def rate(pool: WorkerPool[ImageLocation, Table]) -> float:
-            started = time.perf_counter()
-            measure_files(pool, Path(images), names, Progress("measure", len(names)))
-            return len(names) / (time.perf_counter() - started)
-
-        with workers(SETTINGS, COUNT) as here, workers(replace(SETTINGS, executor="dask", address=address)) as there:
-            rate(here), rate(there)  # to load their landmarkers
-            ratios = [rate(there) / rate(here) for _ in range(ROUNDS)]
+        folder = Path(images)
+        names = [path.name for path in write_faces(folder, ".jpg")] * 16
+        cluster_params = replace(PARAMS, executor="dask", address=address)
+        with open_workers(PARAMS, COUNT) as processes, open_workers(cluster_params) as cluster:
+            for workers in (processes, cluster):
+                measuring_rate(workers, folder, names)  # loads their landmarkers
+            ratios = [
+                measuring_rate(cluster, folder, names) / measuring_rate(processes, folder, names) for _ in range(ROUNDS)
+            ]
     print(json.dumps({"workers": COUNT, "images": len(names), "dask_against_processes": statistics.median(ratios)}))
 
 

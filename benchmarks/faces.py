@@ -1,16 +1,15 @@
-"""What the generators make of real faces in a given time, on faces that were never trained on.
+"""The results of both methods after the same training time on real faces, on test faces of other persons.
 
     python -m benchmarks.faces FOLDER [--minutes 25]
 
-FOLDER holds ffhq/ and maskedface/, laid out as those data sets are. From nothing: the pipeline's own stages curate and
-pack them, a fifth of the persons is kept for the test; then the guided generator and plain CycleGAN are trained at
-128 px for the same time each, compiling included, and evaluated by stage `evaluate`. Prints JSON last.
+FOLDER contains ffhq/ and maskedface/, with the layout of those data sets. The pipeline's stages curate and pack them,
+and a fifth of the persons is kept for testing. Then the methods guided and cyclegan are trained at 128 px for the same
+time, compiling included, and evaluated by stage `evaluate`. Prints JSON last.
 """
 
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -24,23 +23,24 @@ import yaml
 
 from flows.processes.dvc_runner import program_env
 from models.training.data import load_px
+from pipeline import messages
+from pipeline.messages import Message
 
 ROOT = Path(__file__).parent.parent
 IMAGE_PX = 128
 COMMON = {"image_px": IMAGE_PX, "batch_size": 4, "width": 32, "blocks": 6, "discriminator_width": 48, "seed": 1}
-GENERATORS: dict[str, dict[str, Any]] = {
-    # An hour is short of images: more weight on the cycle than with the defaults, the identity loss's left as it is.
-    "guided": {"generator": "guided", "learning_rate": 4e-4, "lambda_cycle": 13.0, "lambda_identity": 0.385},
-    "resnet": {"generator": "resnet", "learning_rate": 4e-4, "lambda_cycle": 10.0, "lambda_identity": 0.5},
+METHODS: dict[str, dict[str, Any]] = {
+    # An hour trains few images: more weight for the cycle loss than by default, the same weight for the identity loss.
+    "guided": {"method": "guided", "learning_rate": 4e-4, "lambda_cycle": 13.0, "lambda_identity": 0.385},
+    "cyclegan": {"method": "cyclegan", "learning_rate": 4e-4, "lambda_cycle": 10.0, "lambda_identity": 0.5},
 }
-_CALIBRATION = 96  # images, to see how fast it goes
-_LINE = re.compile(r"(\d+)/\d+ images, ")
+_CALIBRATION = 96  # images, to measure the speed
 
 
-def run(workspace: Path, *command: str) -> list[tuple[float, str]]:
-    """A stage, its lines shown as they come; gives them with their times. Its failure ends the benchmark."""
-    env = program_env() | {"PYTHONPATH": str(ROOT), "FACEMASK_WORK": str(workspace / "work")}
-    lines = []
+def run(workspace: Path, *command: str) -> list[tuple[float, Message]]:
+    """Run a stage and print its lines; returns its messages with their times. Exits if the stage fails."""
+    env = program_env() | {"PYTHONPATH": str(ROOT), "FACEMASK_WORK": str(workspace / "work"), messages.VARIABLE: "json"}
+    found = []
     with subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=workspace,
@@ -51,11 +51,13 @@ def run(workspace: Path, *command: str) -> list[tuple[float, str]]:
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
-            lines.append((time.monotonic(), line.rstrip()))
-            print(f"  {lines[-1][1]}", flush=True)
+            message = messages.parse(line)
+            if message:
+                found.append((time.monotonic(), message))
+            print(f"  {message.text if message else line.rstrip()}", flush=True)
     if process.returncode:
         sys.exit(f"{' '.join(command)} failed")
-    return lines
+    return found
 
 
 def write_params(workspace: Path, changes: dict[str, dict[str, Any]]) -> None:
@@ -66,7 +68,7 @@ def write_params(workspace: Path, changes: dict[str, dict[str, Any]]) -> None:
 
 
 def prepare(workspace: Path, faces: Path) -> dict[str, dict[str, Any]]:
-    """Up to the packed images; gives the changes to params.yaml."""
+    """Run the stages up to the packed images; returns the changes to params.yaml."""
     (workspace / "data/inbox").mkdir(parents=True)
     shutil.copy(ROOT / "data/review.csv", workspace / "data")
     (workspace / "experiments").symlink_to(ROOT / "experiments")
@@ -91,9 +93,9 @@ def prepare(workspace: Path, faces: Path) -> dict[str, dict[str, Any]]:
     return changes
 
 
-def rate(lines: list[tuple[float, str]]) -> float:
-    """Images a second, of the second half of what was trained: compiling is over by then."""
-    points = [(at, int(found[1])) for at, line in lines if (found := _LINE.match(line))]
+def rate(found: list[tuple[float, Message]]) -> float:
+    """Images a second in the second half of the training, when compiling is over."""
+    points = [(at, message.done) for at, message in found if message.kind == "progress"]
     (began, first), (ended, last) = points[len(points) // 2], points[-1]
     return (last - first) / (ended - began)
 
@@ -101,14 +103,16 @@ def rate(lines: list[tuple[float, str]]) -> float:
 def trained(
     workspace: Path, changes: dict[str, dict[str, Any]], values: dict[str, Any], minutes: float
 ) -> dict[str, Any]:
-    """Train for `minutes` in all, and evaluate; gives the evaluation's figures."""
+    """Train for `minutes`, and evaluate; returns the evaluation's metrics."""
     began = time.monotonic()
     values = COMMON | values | {"compile": True}
-    write_params(workspace, changes | {"train": values | {"images": _CALIBRATION, "save_every_images": _CALIBRATION}})
+    length = {"images_per_domain": _CALIBRATION, "save_every_images": _CALIBRATION}
+    write_params(workspace, changes | {"train": values | length})
     speed = rate(run(workspace, "models", "train"))
     left = 60 * minutes - (time.monotonic() - began)
     images = int(0.93 * left * speed) // 4 * 4  # the rest: starting, compiling from its cache, saving, sample strips
-    write_params(workspace, changes | {"train": values | {"images": images, "save_every_images": max(4, images // 8)}})
+    length = {"images_per_domain": images, "save_every_images": max(4, images // 8)}
+    write_params(workspace, changes | {"train": values | length})
     run(workspace, "models", "train")
     took = time.monotonic() - began
     run(workspace, "models", "evaluate")
@@ -117,11 +121,11 @@ def trained(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Train both generators on real faces for the same time.")
+    parser = argparse.ArgumentParser(description="Train both methods on real faces for the same time.")
     parser.add_argument("faces", type=Path, metavar="FOLDER")
-    parser.add_argument("--minutes", type=float, default=25.0, help="for each generator (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=25.0, help="for each method (default: %(default)s)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for data, checkpoints and pictures")
-    parser.add_argument("--only", choices=GENERATORS, help="only this generator")
+    parser.add_argument("--only", choices=METHODS, help="only this method")
     options = parser.parse_args()
     faces = options.faces.resolve()
     with nullcontext(options.keep) if options.keep else tempfile.TemporaryDirectory() as folder:
@@ -129,15 +133,15 @@ def main() -> None:
         workspace.mkdir(parents=True)
         changes = prepare(workspace, faces)
         found = {}
-        for name, values in GENERATORS.items():
+        for name, values in METHODS.items():
             if options.only in (None, name):
                 found[name] = trained(workspace, changes, values, options.minutes)
                 for made in ("checkpoints", "reports"):
                     shutil.copytree(workspace / made, workspace / name / made)
-    if len(found) == len(GENERATORS):
+    if len(found) == len(METHODS):
         for direction in ("mask", "unmask"):
-            ratio = found["guided"][direction]["kid"] / found["resnet"][direction]["kid"]
-            found["guided"][direction]["kid_against_resnet"] = round(ratio, 3)
+            ratio = found["guided"][direction]["kid"] / found["cyclegan"][direction]["kid"]
+            found["guided"][direction]["kid_against_cyclegan"] = round(ratio, 3)
     print(json.dumps(found))
 
 

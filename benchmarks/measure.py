@@ -1,8 +1,8 @@
-"""How fast measuring is, against the floor and against the naive way, in one run: `python -m benchmarks.measure`.
+"""How fast images are measured, against a lower bound and against naive code: `python -m benchmarks.measure`.
 
 Floor: reduced JPEG decoding to >= 256 px and FaceLandmarker.detect, nothing else. Naive: full decoding, landmarks,
-imagehash and a Laplacian, each reading the file anew. Ratios are medians over rounds that take turns, so that another
-load on the machine hits all alike. Prints JSON last.
+imagehash and a Laplacian, each of which reads the file again. Ratios are medians over rounds in turns, so that other
+load on the machine affects all alike. Prints JSON last.
 """
 
 import json
@@ -21,19 +21,20 @@ from mediapipe.tasks.python import BaseOptions, vision
 from PIL import Image
 from pyarrow import Table
 
+from pipeline.curation.measure_params import MeasureParams
+from pipeline.curation.measuring import PIECE, ImageLocation, measure_files, measure_locations, open_workers
 from pipeline.faces.landmarker import model_bytes
 from pipeline.progress import Progress
-from pipeline.stages.measure import PIECE, ImageLocation, MeasureParams, measure_files, measure_places, workers
 from pipeline.storage.images import FORMATS, open_image
 from pipeline.storage.worker_pool import WorkerPool
 from pipeline.synthetic.layout import SampleParams, sample_files
 
 IMAGES, SIDE, ROUNDS = 40, 1024, 9
-SETTINGS = MeasureParams(max_faces=4, decode_px=256, executor="processes", address=None, archives=None)
+PARAMS = MeasureParams(max_faces=4, decode_px=256, executor="processes", address=None, archives=None)
 
 
-def faces(folder: Path, suffix: str) -> list[Path]:
-    """Write IMAGES masked faces of SIDE px."""
+def write_faces(folder: Path, suffix: str) -> list[Path]:
+    """Write masked faces of SIDE px and return their paths, PIECE at most."""
     paths = []
     for file in sample_files("masked", SampleParams(faces=IMAGES, image_px=SIDE, seed=1)):
         if file.kind == "correct":
@@ -44,6 +45,7 @@ def faces(folder: Path, suffix: str) -> list[Path]:
 
 
 def floor(paths: list[Path]) -> None:
+    """The least that measuring can do."""
     for path in paths:
         with Image.open(path, formats=FORMATS) as image:
             image.draft("RGB", (256, 256))
@@ -51,10 +53,12 @@ def floor(paths: list[Path]) -> None:
 
 
 def ours(paths: list[Path]) -> None:
-    measure_places([ImageLocation(path.parent, path.name) for path in paths], SETTINGS)
+    """What a worker process does."""
+    measure_locations([ImageLocation(path.parent, path.name) for path in paths], PARAMS)
 
 
 def naive(paths: list[Path]) -> None:
+    """Each number by itself, from the whole image."""
     for path in paths:
         pixels = np.array(Image.open(path, formats=FORMATS).convert("RGB"))
         bare_landmarker().detect(mediapipe.Image(mediapipe.ImageFormat.SRGB, pixels))
@@ -64,23 +68,24 @@ def naive(paths: list[Path]) -> None:
 
 @cache
 def bare_landmarker() -> vision.FaceLandmarker:
-    """MediaPipe's own, asked for what measuring asks it for."""
+    """MediaPipe's landmarker with the options that measuring uses."""
     options = vision.FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_buffer=model_bytes()),
-        num_faces=SETTINGS.max_faces,
+        num_faces=PARAMS.max_faces,
         output_facial_transformation_matrixes=True,
     )
     return vision.FaceLandmarker.create_from_options(options)
 
 
 def seconds(work: Callable[[list[Path]], None], paths: list[Path]) -> float:
+    """Seconds per image."""
     started = time.perf_counter()
     work(paths)
     return (time.perf_counter() - started) / len(paths)
 
 
 def in_turns(paths: list[Path]) -> dict[str, float]:
-    """Rates of `ours` against the others; above 1 it is faster."""
+    """Milliseconds per image of `ours`, and its speed relative to the others; above 1 it is faster."""
     ours(paths[:1])
     floor(paths[:1])
     rounds = [{work.__name__: seconds(work, paths) for work in (floor, ours, naive)} for _ in range(ROUNDS)]
@@ -91,25 +96,31 @@ def in_turns(paths: list[Path]) -> dict[str, float]:
     }
 
 
+def measuring_rate(workers: WorkerPool[ImageLocation, Table], folder: Path, names: list[str]) -> float:
+    """Images per second."""
+    started = time.perf_counter()
+    measure_files(workers, folder, names, Progress("measure", len(names)))
+    return len(names) / (time.perf_counter() - started)
+
+
 def two_processes_against_one(folder: Path, paths: list[Path]) -> float:
+    """The speed of two processes relative to one."""
     names = [path.name for path in paths] * 8
-
-    def rate(processes: WorkerPool[ImageLocation, Table]) -> float:
-        started = time.perf_counter()
-        measure_files(processes, folder, names, Progress("processes", len(names)))
-        return len(names) / (time.perf_counter() - started)
-
-    with workers(SETTINGS, 1) as one, workers(SETTINGS, 2) as two:
-        rate(two), rate(one)  # to load their landmarkers
-        return statistics.median(rate(two) / rate(one) for _ in range(5))
+    with open_workers(PARAMS, 1) as one, open_workers(PARAMS, 2) as two:
+        for workers in (two, one):
+            measuring_rate(workers, folder, names)  # loads their landmarkers
+        return statistics.median(
+            measuring_rate(two, folder, names) / measuring_rate(one, folder, names) for _ in range(5)
+        )
 
 
 def main() -> None:
-    cv2.setNumThreads(1)  # as in the processes that measure
+    """Run all comparisons."""
+    cv2.setNumThreads(1)  # as in the measuring processes
     result = {}
     for suffix in (".jpg", ".png"):
         with tempfile.TemporaryDirectory() as name:
-            paths = faces(Path(name), suffix)
+            paths = write_faces(Path(name), suffix)
             result[suffix[1:]] = in_turns(paths)
             if suffix == ".jpg":
                 result["two_processes"] = {"against_one": two_processes_against_one(Path(name), paths)}

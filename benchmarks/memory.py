@@ -1,6 +1,6 @@
 """How much memory measuring takes, for few images and for four times as many: `python -m benchmarks.memory`.
 
-Of the process that hands out the work and of the largest that measures: the most that each ever held. Prints JSON last.
+The peak of the parent process, and that of the largest worker. Prints JSON last.
 """
 
 import json
@@ -9,18 +9,16 @@ import resource
 import subprocess
 import sys
 
-from benchmarks.grown import ROOT, land, workspace
-from pipeline.stages.fetch import fetch
-from pipeline.stages.measure import measure
+from benchmarks.grown import ROOT, add_images, fetch, measure, workspace
 
 IMAGES = (2_000, 8_000)
 
 
 def peaks_mb(images: int) -> dict[str, float]:
-    """Measure in a new process: what this one holds already does not count."""
+    """Peak memory, MB, of measuring in a new process, so that this process's memory does not count."""
     with workspace() as (_, inbox, contents):
-        land(inbox, contents, range(images))
-        fetch("grown")
+        add_images(inbox, contents, range(images))
+        fetch()
         command = [sys.executable, "-m", "benchmarks.memory", "measure"]
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         ran = subprocess.run(command, env=env, check=True, stdout=subprocess.PIPE, text=True)
@@ -29,8 +27,9 @@ def peaks_mb(images: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Print the peaks of both and their ratio; with the argument `measure`, measure the current folder."""
     if sys.argv[1:] == ["measure"]:
-        measure("grown")
+        measure()
         who = {"parent_mb": resource.RUSAGE_SELF, "largest_worker_mb": resource.RUSAGE_CHILDREN}
         print(json.dumps({name: resource.getrusage(of).ru_maxrss / 1024 for name, of in who.items()}))
         return

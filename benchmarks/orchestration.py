@@ -4,7 +4,7 @@
     python -m benchmarks.orchestration nothing    `dvc repro` with nothing to do, and `dvc status`, at 200 archives
     python -m benchmarks.orchestration overhead   the whole pipeline by `facemask run` against a bare `dvc repro`
 
-Each in a workspace of its own with a server of its own, on the embedded sample. Prints JSON last.
+Each in its own workspace with its own server, on the embedded sample. Prints JSON last.
 """
 
 import json
@@ -36,9 +36,16 @@ MADE = (
 TINY = {
     "fetch": {"sample": {"faces": 60, "image_px": 192, "seed": 7}},
     "pack": {"load_px": 72},
-    "train": {"image_px": 64, "images": 64, "width": 8, "blocks": 2, "discriminator_width": 8, "save_every_images": 8},
+    "train": {
+        "image_px": 64,
+        "images_per_domain": 64,
+        "save_every_images": 8,
+        "width": 8,
+        "blocks": 2,
+        "discriminator_width": 8,
+    },
 }
-TARGETS = {  # words of the command line of what is killed
+TARGETS = {  # parts of the command line of each target
     "flow": ("prefect.flow_engine", "prefect.engine", "flow-run execute"),
     "stage": ("-m pipeline", "-m models"),
     "worker": ("worker start",),
@@ -46,7 +53,7 @@ TARGETS = {  # words of the command line of what is killed
 
 
 def make_workspace(folder: Path, changes: Mapping[str, Mapping[str, Any]]) -> Path:
-    """A project of its own: the demo's, with other parameters."""
+    """A new workspace: the demo's, with other parameters."""
     folder.mkdir()
     refresh(ROOT, folder)
     path = folder / "params.yaml"
@@ -93,14 +100,14 @@ def forget(workspace: Path) -> None:
 
 
 def digests(workspace: Path) -> dict[str, str]:
-    """Of every output, as dvc.lock has them."""
+    """The digest of every output, from dvc.lock."""
     stages = yaml.safe_load((workspace / "dvc.lock").read_text())["stages"]
     return {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", [])}
 
 
 @contextmanager
 def up(workspace: Path, log: Path) -> Iterator[dict[str, str]]:
-    """`facemask up` there; gives the environment of who asks it."""
+    """`facemask up` there; yields the environment of its clients."""
     port = free_port()
     command = [sys.executable, "-m", "flows.cli", "up", "--port", str(port)]
     with log.open("w") as output:
@@ -124,7 +131,7 @@ def start_run(workspace: Path, env: Mapping[str, str]) -> subprocess.Popen[str]:
 
 
 def run_to_the_end(workspace: Path, env: Mapping[str, str]) -> int:
-    """Start runs until one is Completed; gives how many it took. One is dropped while the killed one has its slot."""
+    """Start runs until one is Completed. Returns how many it took: the slot of the killed one may still be taken."""
     for attempt in range(1, 11):
         if start_run(workspace, env).wait() == 0:
             return attempt
@@ -157,6 +164,7 @@ def kill_one(workspace: Path, target: str, run: subprocess.Popen[str]) -> bool:
 
 
 def kills(folder: Path) -> dict[str, object]:
+    """Kill -9 a target at 20 random moments, run again, and compare the digests of all outputs."""
     workspace = make_workspace(folder / "w", TINY)
     random_ = random.Random(SEED)
     same, killed = 0, dict.fromkeys(TARGETS, 0)
@@ -185,7 +193,7 @@ def kills(folder: Path) -> dict[str, object]:
 
 
 def nothing(folder: Path) -> dict[str, object]:
-    """Archives of two images each: DVC looks at a file by its time and size, whatever that is."""
+    """Archives of two images each: DVC compares the time and size of each file, whatever the size."""
     faces = {"faces": 240, "image_px": 128, "seed": 7}
     workspace = make_workspace(folder / "w", TINY | {"fetch": {"sample": faces, "archive_images": 2}})
     timed(workspace, "dvc", "repro")
@@ -204,9 +212,9 @@ def nothing(folder: Path) -> dict[str, object]:
 def overhead(folder: Path) -> dict[str, object]:
     """The demo, trained for longer, so that a bare `dvc repro` takes five minutes or more on two cores.
 
-    Prefect's database is there before: making it is told apart, as it happens once in a folder's life.
+    Prefect's database exists before; making it, once in a folder, is measured separately.
     """
-    workspace = make_workspace(folder / "w", {"train": {"images": 1300}})
+    workspace = make_workspace(folder / "w", {"train": {"images_per_domain": 1300}})
     bare = timed(workspace, "dvc", "repro")
     print(f"dvc repro: {bare:.1f} s", flush=True)
     first, later = (timed(workspace, "flows.cli", "run") for _ in range(2))

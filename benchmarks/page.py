@@ -1,11 +1,11 @@
-"""How the page of many images behaves in a browser: made in what time, opened in what time, with how much memory.
+"""The page with many images in a browser: time to make and to open it, and memory.
 
     python -m benchmarks.page [--images 20000]
 
-The images are the embedded sample's, measured once and then counted again and again under other names and with other
-numbers. Chromium opens the page from disk, goes through the gallery from end to end, sorted by a measurement (so that
-its thumbnails come from sheets all over), and moves a limit. Memory is what its processes hold for themselves and
-their share of what they share (PSS), less that of an empty page. Prints JSON last.
+The thumbnails are the embedded sample's, repeated under other names and with random measurements. Chromium opens the
+page from disk, scrolls through the gallery sorted by a measurement (so that each thumbnail comes from another sprite
+sheet), and moves a limit. Memory is the proportional set size (PSS) of its processes, minus that of an empty page.
+Prints JSON last.
 """
 
 import argparse
@@ -24,9 +24,9 @@ from playwright.sync_api import Page, sync_playwright
 
 from pipeline import params
 from pipeline.curation.rules import CurateParams
+from pipeline.curation.verdicts import manifest_rows
 from pipeline.report.facts import PageContent
-from pipeline.report.page import new_sheets, write_page
-from pipeline.stages.curate import verdicts
+from pipeline.report.page import new_sprite_sheets, write_page
 from pipeline.storage.images import decode
 from pipeline.storage.manifest import NUMBERS_SCHEMA
 from pipeline.storage.thumbnails import thumbnail
@@ -37,7 +37,7 @@ _LANDMARKS = np.zeros((478, 2), "<i2").tobytes()
 
 
 def rows(count: int) -> pd.DataFrame:
-    """Measurements as they are spread in FFHQ and MaskedFace-Net, roughly, of `count` images."""
+    """`count` images with random measurements, distributed roughly as in FFHQ and MaskedFace-Net."""
     rng = np.random.default_rng(0)
     numbers: dict[str, Any] = {
         name: rng.uniform(0, 1, count) for name in NUMBERS_SCHEMA.names if name.startswith("cover")
@@ -63,37 +63,37 @@ def rows(count: int) -> pd.DataFrame:
     ).assign(source=lambda table: table["domain"])  # fmt: skip
 
 
-def make(folder: Path, count: int) -> Path:
-    """The page of `count` images."""
+def make_page(folder: Path, count: int) -> Path:
+    """Write a page of `count` images, and return its path."""
     limits = params.load("curate", CurateParams, ROOT / "params.yaml")
     table = rows(count)
-    judged = verdicts(table, limits, {})
+    verdicts = manifest_rows(table, limits, {})
     files = sample_files("masked", SampleParams(faces=40, image_px=256, seed=1))
     pictures = [picture.image for file in files if (picture := decode(file.content, 256))]
     thumbs = [thumbnail(picture) for picture in pictures]
-    sheets = new_sheets(folder / "index.html")
+    sheets = new_sprite_sheets(folder / "index.html")
     for source, part in table.groupby("source"):
         for start in range(0, len(part), 1000):
             paths = part["path"].iloc[start : start + 1000].tolist()
             some = [thumbs[(start + place) % len(thumbs)] for place in range(len(paths))]
             sheets.add(str(source), pa.table({"path": paths, "thumb": some, "landmarks": [_LANDMARKS] * len(paths)}))
-    return write_page(folder / "index.html", sheets, PageContent(judged, limits, {}))
+    return write_page(folder / "index.html", sheets, PageContent(verdicts, limits, {}))
 
 
 def memory_mb() -> float:
-    """The memory (PSS) of the processes of this benchmark's Chromium, 10^6 bytes."""
+    """PSS of the processes of this benchmark's Chromium, 10^6 bytes."""
     total = 0
     for process in psutil.Process().children(recursive=True):
         try:
             if "chrom" in process.name():
                 total += process.memory_full_info().pss
         except psutil.Error:
-            continue  # it has ended meanwhile
+            continue  # the process has ended
     return total / 1e6
 
 
-def through(page: Page) -> float:
-    """The most memory while going through the gallery."""
+def peak_memory_mb(page: Page) -> float:
+    """The highest memory_mb while scrolling through the whole gallery."""
     most = 0.0
     page.locator("select[name=sort]").select_option("sharpness")
     height = page.evaluate("document.documentElement.scrollHeight")
@@ -110,10 +110,10 @@ def main() -> None:
     count = parser.parse_args().images
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         began = time.monotonic()
-        made = make(Path(folder), count)
+        made = make_page(Path(folder), count)
         making = time.monotonic() - began
         opening = []
-        for _ in range(5):  # each in a browser that has seen nothing yet
+        for _ in range(5):  # each in a fresh browser
             browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             page.goto("about:blank")
@@ -125,7 +125,7 @@ def main() -> None:
             if len(opening) < 5:
                 browser.close()
         opened = memory_mb()
-        most = through(page)
+        most = peak_memory_mb(page)
         moving = page.evaluate(
             "new Promise(done => { const began = performance.now(); facemask.setLimit('min_cover_nose', 0.5);"
             " requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began))); })"

@@ -1,12 +1,12 @@
-"""How fast a training step is, in one run against the step as the paper's pseudo-code reads.
+"""The speed of a training step against a direct implementation of the paper's step, in the same run.
 
     python -m benchmarks.train [--batch N] [--image-px N]
     python -m benchmarks.train --losses
 
-The floor: float32, eager, one forward pass for each term, plain Adam, no joined batches; the same networks and batch.
-On a GPU times are the device's own events. Then feeding: batches from the memory-mapped pack against decoding and
-resizing 1024 px JPEGs for each sample. --losses trains 200 steps in bfloat16, compiled, and in float32 by three seeds:
-whether what the faster step reaches lies within what seeds alone make of it. Prints JSON last.
+The baseline: float32, eager, one forward pass for each term, Adam without fusing, no joined batches; the same networks
+and batch. A GPU is timed by its events. Then the input: batches from the memory-mapped pack against decoding and
+resizing 1024 px JPEGs for each sample. --losses trains 200 steps in bfloat16, compiled, and in float32 with three
+seeds: are the losses of the faster step within the spread of the seeds? Prints JSON last.
 """
 
 import argparse
@@ -25,13 +25,15 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from models.params import TrainParams
-from models.training.checkpoint import DISCRIMINATORS, GENERATORS, make_networks
-from models.training.data import load_px, training_batch
+from models.methods import cyclegan
+from models.methods.method import Batch, Faces
+from models.params import CycleganParams, GuidedParams, TrainParams
+from models.training.checkpoint import DISCRIMINATORS, GENERATORS
+from models.training.data import TrainingSet, load_px, training_batch
 from models.training.device import TrainingDevice, training_device
 from models.training.distributed import ProcessGroup
-from models.training.loop import fresh_state
-from models.training.step import Batch, make_objectives, train_step
+from models.training.optimisers import fresh_state
+from models.training.step import TrainingContext, make_objectives, train_step
 from models.training.tracking import Row
 from pipeline.storage import packed_arrays as packed
 
@@ -39,7 +41,7 @@ ROUNDS = 5
 STEPS, SEEDS = 200, (1, 2, 3)
 
 
-def resnet(
+def paper_params(
     image_px: int,
     batch: int,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
@@ -47,19 +49,20 @@ def resnet(
 ) -> TrainParams:
     """The paper's networks and settings: 6 blocks at 128 px, 9 at 256 px."""
     return TrainParams(
-        preset="none", generator="resnet", loss="lsgan", image_px=image_px, images=10_000_000, batch_size=batch,
-        width=64, blocks=9 if image_px >= 256 else 6, discriminator_width=64, learning_rate=2e-4, schedule="linear",
-        lambda_cycle=10, lambda_identity=0.5, lambda_matte=0, pool_size=50, save_every_images=1_000_000, seed=1,
-        precision=precision, compile=compiled,
+        preset="none", method="cyclegan", loss="lsgan", image_px=image_px, images_per_domain=10_000_000,
+        batch_size=batch, width=64, blocks=9 if image_px >= 256 else 6, discriminator_width=64,
+        learning_rate=2e-4, schedule="linear",
+        lambda_cycle=10, lambda_identity=0.5, pool_size=50, save_every_images=1_000_000, seed=1,
+        precision=precision, compile=compiled, guided=GuidedParams(lambda_matte=0), cyclegan=CycleganParams(),
     )  # fmt: skip
 
 
 class PaperStep:
-    """The step as the paper writes it, one line a term."""
+    """The step as the paper describes it, one line for each term. x, y, G, F, D_X, D_Y are the paper's letters."""
 
     def __init__(self, params: TrainParams, device: torch.device) -> None:
         self.params = params
-        self.networks = {name: network.to(device) for name, network in make_networks(params).items()}
+        self.networks = {name: network.to(device) for name, network in cyclegan.make_networks(params).items()}
         self.optimisers = [
             torch.optim.Adam(
                 itertools.chain(*(self.networks[name].parameters() for name in names)),
@@ -71,68 +74,75 @@ class PaperStep:
 
     def __call__(self, x: Batch, y: Batch) -> float:
         params = self.params
-        g, f = (lambda image, name=name: self.networks[name](image, x.guides)[0] for name in GENERATORS)
+        guides = x.faces.guides  # which these generators ignore
+        g, f = (lambda image, name=name: self.networks[name](image, guides)[0] for name in GENERATORS)
         d_y, d_x = (self.networks[name] for name in DISCRIMINATORS)
         one = functional.mse_loss
         for_generators, for_discriminators = self.optimisers
 
         for_generators.zero_grad()
-        for judge in (d_y, d_x):
-            judge.requires_grad_(False)
-        fake_y, fake_x = g(x.images), f(y.images)
+        for discriminator in (d_y, d_x):
+            discriminator.requires_grad_(False)
+        fake_y, fake_x = g(x.faces.images), f(y.faces.images)
         back_x, back_y = f(fake_y), g(fake_x)
-        same_y, same_x = g(y.images), f(x.images)
+        same_y, same_x = g(y.faces.images), f(x.faces.images)
         score_y, score_x = d_y(fake_y), d_x(fake_x)
         gan = one(score_y, torch.ones_like(score_y)) + one(score_x, torch.ones_like(score_x))
-        cycle = functional.l1_loss(back_x, x.images) + functional.l1_loss(back_y, y.images)
-        identity = functional.l1_loss(same_y, y.images) + functional.l1_loss(same_x, x.images)
+        cycle = functional.l1_loss(back_x, x.faces.images) + functional.l1_loss(back_y, y.faces.images)
+        identity = functional.l1_loss(same_y, y.faces.images) + functional.l1_loss(same_x, x.faces.images)
         total = gan + params.lambda_cycle * (cycle + params.lambda_identity * identity)
         total.backward()
         for_generators.step()
 
         for_discriminators.zero_grad()
-        for judge, real, fake, name in ((d_y, y.images, fake_y, "masked"), (d_x, x.images, fake_x, "unmasked")):
-            judge.requires_grad_(True)
-            score, fake_score = judge(real), judge(self._from_pool(name, fake.detach()))
+        for discriminator, real, fake, name in (
+            (d_y, y.faces.images, fake_y, "masked"),
+            (d_x, x.faces.images, fake_x, "unmasked"),
+        ):
+            discriminator.requires_grad_(True)
+            score, fake_score = discriminator(real), discriminator(self._from_pool(name, fake.detach()))
             loss = (one(score, torch.ones_like(score)) + one(fake_score, torch.zeros_like(fake_score))) / 2
             loss.backward()
         for_discriminators.step()
         return float(cycle.detach())
 
     def _from_pool(self, name: str, fakes: torch.Tensor) -> torch.Tensor:
-        pool, given = self.shown[name], []
+        pool, shown = self.shown[name], []
         for fake in fakes:
             if len(pool) < self.params.pool_size:
                 pool.append(fake)
-                given.append(fake)
+                shown.append(fake)
             elif torch.rand(()) < 0.5:
                 place = int(torch.randint(len(pool), ()))
-                given.append(pool[place])
+                shown.append(pool[place])
                 pool[place] = fake
             else:
-                given.append(fake)
-        return torch.stack(given)
+                shown.append(fake)
+        return torch.stack(shown)
 
 
 class OurStep:
-    def __init__(self, params: TrainParams, machine: TrainingDevice) -> None:
-        self.params, self.machine = params, machine
-        self.state = fresh_state(params, machine)
-        self.objectives = make_objectives(self.state, params, machine, ProcessGroup())
+    """The step of models.training, with the optimisers' steps."""
+
+    def __init__(self, params: TrainParams, device: TrainingDevice) -> None:
+        self.context = TrainingContext(params, cyclegan.METHOD, device, ProcessGroup())
+        self.state = fresh_state(cyclegan.make_networks(params), params, device)
+        self.objectives = make_objectives(self.state, self.context)
 
     def __call__(self, x: Batch, y: Batch) -> float:
         return self.losses(x, y)["cycle"]
 
     def losses(self, x: Batch, y: Batch) -> Row:
-        losses = train_step(self.state, self.objectives, x, y, self.params, self.machine, ProcessGroup())
+        """All losses of one step."""
+        losses = train_step(self.state, self.objectives, x, y, self.context)
         for optimiser in self.state.optimisers.values():
             optimiser.step()
-        self.state.images_seen += len(x.images)
+        self.state.images_seen += len(x.faces.images)
         return losses
 
 
 def some_faces(folder: Path, count: int, px: int) -> Path:
-    """JPEGs of 1024 px with the frequencies of pictures, and a pack of them at `px`."""
+    """Write random, smooth JPEGs of 1024 px, and a pack of them at `px`."""
     rng = np.random.default_rng(0)
     (folder / "jpg").mkdir(parents=True)
     small = []
@@ -144,11 +154,11 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
     counts = {}
     for domain, split in itertools.product(packed.DOMAINS, packed.SPLITS):
         name = packed.set_name(domain, split)
-        images, guides, whose = packed.array_paths(folder, name)
+        images, guides, faces_path = packed.array_paths(folder, name)
         counts[name] = kept = count if split == "train" else 0
         np.save(images, np.stack(small)[:kept])
         np.save(guides, np.zeros((kept, px, px, 2), np.uint8))
-        packed.write_faces(whose, [f"{name}/{place}" for place in range(kept)], [0.0] * kept)
+        packed.write_faces(faces_path, [f"{name}/{place}" for place in range(kept)], [0.0] * kept)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, px, "0" * 64, counts, "generated"))
     return folder
 
@@ -156,12 +166,13 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
 def batch_of(
     faces: packed.PackedSet, domain: str, seed: int, positions: range, image_px: int, device: torch.device
 ) -> Batch:
-    images, guides = training_batch(faces, np.arange(len(faces)), domain, seed, positions, image_px)
-    return Batch(images.to(device), guides.to(device), positions)
+    """A batch of one domain, on the device."""
+    images, guides = training_batch(TrainingSet(domain, faces, np.arange(len(faces))), seed, positions, image_px)
+    return Batch(Faces(images.to(device), guides.to(device)), positions)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """By the device's own events where it has them."""
+    """The time that `work` takes, s: by the events of a GPU, else by the clock."""
     if device.type == "cuda":
         begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         begin.record()
@@ -175,38 +186,38 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def speed(faces: Path, image_px: int, batch: int) -> dict[str, object]:
-    """Seconds a step of each, taken in turns so that both see the same machine."""
-    params = resnet(image_px, batch)
-    machine = training_device(params)
+    """The time of each step, measured in turns so that all see the same load; and the ratios to the baseline."""
+    params = paper_params(image_px, batch)
+    device = training_device(params)
     x, y = (
-        batch_of(packed.read_set(faces, domain, "train"), domain, 1, range(batch), image_px, machine.device)
+        batch_of(packed.read_set(faces, domain, "train"), domain, 1, range(batch), image_px, device.device)
         for domain in packed.DOMAINS
     )
-    floor = PaperStep(params, machine.device)
-    variants = {"ours": machine}
-    if machine.compile:
-        variants["ours_eager"] = replace(machine, compile=False)
-    steps: dict[str, Callable[[Batch, Batch], float]] = {"floor": floor}
-    told: dict[str, object] = {"machine": machine.why, "image_px": image_px, "batch": batch}
+    baseline = PaperStep(params, device.device)
+    variants = {"ours": device}
+    if device.compile:
+        variants["ours_eager"] = replace(device, compile=False)
+    steps: dict[str, Callable[[Batch, Batch], float]] = {"baseline": baseline}
+    results: dict[str, object] = {"machine": device.description, "image_px": image_px, "batch": batch}
     for name, how in variants.items():
         started = time.perf_counter()
         steps[name] = OurStep(params, how)
         steps[name](x, y)
-        told[f"{name}_first_step_s"] = round(time.perf_counter() - started, 1)
+        results[f"{name}_first_step_s"] = round(time.perf_counter() - started, 1)
     for step in steps.values():
         step(x, y)
     took: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(ROUNDS):
         for name, step in steps.items():
-            took[name].append(seconds(lambda step=step: step(x, y), machine.device))  # type: ignore[misc]
+            took[name].append(seconds(lambda step=step: step(x, y), device.device))  # type: ignore[misc]
     median = {name: statistics.median(values) for name, values in took.items()}
-    told |= {f"{name}_ms_per_image": round(1000 * value / batch, 1) for name, value in median.items()}
-    told |= {f"{name}_against_floor": round(median["floor"] / median[name], 2) for name in variants}
-    return told
+    results |= {f"{name}_ms_per_image": round(1000 * value / batch, 1) for name, value in median.items()}
+    results |= {f"{name}_against_baseline": round(median["baseline"] / median[name], 2) for name in variants}
+    return results
 
 
 def feeding(faces: Path, image_px: int, batch: int) -> dict[str, object]:
-    """One process each: crops of the memory-mapped pack, against decoding and resizing the photos themselves."""
+    """Images a second in one process: crops of the memory-mapped pack, and decoding and resizing the photos."""
     pack = packed.read_set(faces, "masked", "train")
     photos = sorted((faces / "jpg").glob("*.jpg"))
     load_px = pack.images.shape[1]
@@ -218,7 +229,7 @@ def feeding(faces: Path, image_px: int, batch: int) -> dict[str, object]:
             torch.from_numpy(small.copy()).permute(2, 0, 1).float().div(127.5).sub(1)
 
     def mapped() -> None:
-        training_batch(pack, np.arange(len(pack)), "masked", 1, range(batch), image_px)
+        training_batch(TrainingSet("masked", pack, np.arange(len(pack))), 1, range(batch), image_px)
 
     cpu = torch.device("cpu")
     took = {
@@ -233,17 +244,17 @@ def feeding(faces: Path, image_px: int, batch: int) -> dict[str, object]:
 
 
 def losses(faces: Path) -> dict[str, object]:
-    """Each loss as a mean over the last quarter of the steps, of smaller networks at 64 px."""
+    """The mean of each loss over the last quarter of the steps, for smaller networks at 64 px."""
 
     def reached(seed: int, precision: Literal["float32", "bfloat16"], compiled: bool) -> dict[str, float]:
-        params = replace(resnet(64, 4, precision, compiled), width=32, discriminator_width=32, seed=seed)
-        machine = training_device(params)
-        step = OurStep(params, machine)
+        params = replace(paper_params(64, 4, precision, compiled), width=32, discriminator_width=32, seed=seed)
+        device = training_device(params)
+        step = OurStep(params, device)
         rows = []
         for number in range(STEPS):
             positions = range(4 * number, 4 * number + 4)
             x, y = (
-                batch_of(packed.read_set(faces, domain, "train"), domain, seed, positions, 64, machine.device)
+                batch_of(packed.read_set(faces, domain, "train"), domain, seed, positions, 64, device.device)
                 for domain in packed.DOMAINS
             )
             rows.append(step.losses(x, y))
@@ -252,20 +263,20 @@ def losses(faces: Path) -> dict[str, object]:
 
     seeds = [reached(seed, "float32", False) for seed in SEEDS]
     fast = reached(SEEDS[0], "bfloat16", True)
-    told = {}
+    results: dict[str, object] = {}
     for name, value in fast.items():
         of_seeds = [row[name] for row in seeds]
-        told[name] = {
+        results[name] = {
             "bfloat16_compiled": round(value, 4),
             "float32": [round(one, 4) for one in of_seeds],
             "within_their_spread": min(of_seeds) <= value <= max(of_seeds)
             or abs(value - of_seeds[0]) <= max(of_seeds) - min(of_seeds),
         }
-    return told
+    return results
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time a training step against the paper's, and how images are fed.")
+    parser = argparse.ArgumentParser(description="Time a training step against the paper's, and the input of images.")
     parser.add_argument("--image-px", type=int, default=128)
     parser.add_argument("--batch", type=int, default=4)
     parser.add_argument("--losses", action="store_true", help="compare the losses after 200 steps instead")

@@ -1,4 +1,4 @@
-"""The flow `curate-and-train`: every stage of dvc.yaml in order, each as a task run of its own.
+"""The flow `curate-and-train`: every stage of dvc.yaml in order, each as its own task run.
 
 DVC decides whether a stage runs, Prefect when and where. The workspace is the current folder, one run at a time.
 `python -m flows.curate_and_train [STAGE ...]` runs it in this process, as `facemask run` does.
@@ -17,18 +17,19 @@ from prefect.runtime import flow_run, task_run
 from prefect.states import Completed
 
 from flows.artifacts import show_models, show_rejections, show_samples, show_training
-from flows.console import SHOWN, clock, show_stage_lines
+from flows.console import show_stage_lines
 from flows.handoff.curating_side import hand_over
+from flows.processes.elapsed import clock
 from flows.processes.guard import STOPPED
-from flows.processes.workspace_lock import held, run_is_going_on
+from flows.processes.workspace_lock import held, run_refusal
 from flows.progress import show_progress
 from flows.promotion import register_trained
 from flows.stages import StageFailed, choose, run_stage, stage_names
-from pipeline.errors import run
+from pipeline.command import run
 
 NAME = "curate-and-train"
 
-# Seconds to wait before each further try. Every stage may be run again at any moment: half-done work lies in work/,
+# Seconds to wait before each further try. Every stage may be run again at any moment: half-done work stays in work/,
 # where the same command finds it and goes on, and an output is moved into place whole. These are the ones that gain by
 # it, being long and dependent on a network, other processes or a GPU; the others are quick and functions of files.
 RETRY_DELAYS_S: dict[str, list[float]] = {"fetch": [10, 60], "measure": [10, 60], "train": [10]}
@@ -46,23 +47,24 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
         stages: only these stages of dvc.yaml, as `train` or `measure@ffhq`; all of them by default.
     """
     workspace = Path.cwd()
-    # Taken by the run itself, however it was started: by hand, by the worker, on a schedule. DVC's files are repaired
-    # under it.
-    with held("run", run_is_going_on) as lock:
+    log = get_run_logger().info
+    # Locked by the run itself, however it was started: by hand, by the worker, on a schedule. DVC's files are repaired
+    # under the lock.
+    with held("run", run_refusal) as lock:
         chosen = choose(stage_names(workspace), stages)
         for number, stage in enumerate(chosen, start=1):
-            _log(f"stage {number} of {len(chosen)}: {stage}")
-            lock.tell(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))
+            log(f"stage {number} of {len(chosen)}: {stage}")
+            lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))
             if stage == "train":
-                hand_over(chosen, workspace, _log)  # if it is done elsewhere, DVC finds it up to date here
+                hand_over(chosen, workspace, log)  # if a worker does it, DVC finds it up to date here
             # Called directly, not by .submit(): cancellation reaches the main thread only and must end the stage.
             stage_task(stage)(stage)
             if show := SHOWN_AFTER.get(stage):
                 show(workspace)
-        became = register_trained(_log) if "evaluate" in chosen else None
-        if became:
+        outcome = register_trained(log) if "evaluate" in chosen else None
+        if outcome:
             show_models(workspace)
-    return Completed(message=became) if became else None
+    return Completed(message=outcome) if outcome else None
 
 
 def stage_task(stage: str) -> Task[[str], None]:
@@ -73,29 +75,28 @@ def stage_task(stage: str) -> Task[[str], None]:
         name=kind,
         retries=len(delays),
         retry_delay_seconds=delays,
-        retry_condition_fn=may_pass,
+        retry_condition_fn=is_retryable,
     )
 
 
 # NO_CACHE: DVC is the only cache.
 @task(task_run_name="{stage}", cache_policy=NO_CACHE)
 def bring_up_to_date(stage: str) -> None:
+    """Run one stage through DVC. Raises StageFailed."""
+    log = get_run_logger().info
     if (attempt := task_run.run_count or 1) > 1:
-        _log(f"{stage}: attempt {attempt}")
-    run_stage(stage, Path.cwd(), _log, show_progress(stage, _log))
+        log(f"{stage}: attempt {attempt}")
+    run_stage(stage, Path.cwd(), log, show_progress(stage, log))
 
 
-def may_pass(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
+def is_retryable(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
     """Whether to try again: after a crash or a kill, but not after an error that a user has to act on."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, StageFailed) and error.retryable
 
 
-def _log(line: str) -> None:
-    get_run_logger().info(line, extra={SHOWN: True})
-
-
 def main() -> None:
+    """Run the flow for the stages that the command line names."""
     started = time.monotonic()
     show_stage_lines()
     try:

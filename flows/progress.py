@@ -15,9 +15,8 @@ EVERY_S = 5.0  # each update is a row in Prefect's database
 
 def show_progress(stage: str, log: Log) -> OnMessage:
     """Returns a receiver of messages that keeps the artifact `progress-STAGE` up to date; to be used within a run."""
-    started = time.monotonic()
+    started = updated = time.monotonic()
     shown: UUID | None = None
-    updated = started
     failed = False
 
     def on_message(message: Message) -> None:
@@ -25,16 +24,16 @@ def show_progress(stage: str, log: Log) -> OnMessage:
         now = time.monotonic()
         if message.kind != "progress" or not message.total or failed or now - started < LONG_S:
             return
-        share = min(1.0, message.done / message.total)
-        if now - updated < EVERY_S and share < 1:
+        percent = min(100.0, 100 * message.done / message.total)
+        if now - updated < EVERY_S and percent < 100:
             return
         updated = now
         try:
             if shown is None:
-                made = create_progress_artifact(progress=100 * share, key=key_of(stage), description=message.text)
+                made = create_progress_artifact(progress=percent, key=key_of(stage), description=message.text)
                 shown = made if isinstance(made, UUID) else None
             else:
-                update_progress_artifact(shown, 100 * share, description=message.text)
+                update_progress_artifact(shown, percent, description=message.text)
         except Exception as error:  # noqa: BLE001  a training of days must not end because its bar cannot be drawn
             failed = True
             log(f"the progress of {stage} cannot be shown in Prefect's UI any more: {type(error).__name__}: {error}")
@@ -43,5 +42,5 @@ def show_progress(stage: str, log: Log) -> OnMessage:
 
 
 def key_of(stage: str) -> str:
-    """A key of the kind that Prefect takes: small letters, digits and dashes."""
+    """An artifact key as Prefect allows it: small letters, digits and dashes."""
     return "progress-" + re.sub(r"[^a-z0-9]+", "-", stage.lower()).strip("-")

@@ -1,7 +1,7 @@
-"""What becomes of a newly trained model: it is registered, held against the promoted one, and promoted or only kept.
+"""Promotion: register a newly trained model, compare it with the promoted one, and promote it or only keep it.
 
-Both are compared on the same test faces, with the same gate and the same code: where anything of that has changed since
-the promoted model was evaluated, it is evaluated again. Not a stage of DVC's, since it changes what it reads.
+Both are evaluated on the same test faces, with the same limits and the same code: where any of that has changed since
+the promoted model was evaluated, it is evaluated again. This is no stage of DVC, since it changes what it reads.
 """
 
 import json
@@ -11,37 +11,41 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from flows.processes.dvc_runner import Log, dvc_reason, run_dvc, run_program
-from models import registry
-from models.params import RetrainParams
-from models.registry import JUDGED, REGISTRY, Model
+from flows.processes.dvc_runner import DVC_LOCK, Log, dvc_reason, run_dvc, run_program
+from models import evaluation_report, registry
+from models.evaluation_report import Evaluation
+from models.params import Direction, RetrainParams
+from models.registry import PROMOTED_EVALUATION, REGISTRY, Model
 from pipeline import params
 from pipeline.errors import FacemaskError
-from pipeline.messages import Message
-from pipeline.storage.files import digest_of, link_or_copy, replacing_folder, sha256, work_folder
+from pipeline.paths import CHECKPOINT_JSON, Paths
+from pipeline.storage.files import digest_of, link_or_copy, replacing_folder, sha256
 
-CHECKPOINTS, EVALUATION = Path("checkpoints"), Path("reports/evaluation.json")
-COMPARED = (("mask", "accepted", 1), ("unmask", "still_masked", -1), ("mask", "kid", -1), ("unmask", "kid", -1))
-"""The figures that decide, where both models have them: direction, name, and 1 where more is better."""
+COMPARED: tuple[tuple[Direction, str, int], ...] = (
+    ("mask", "accepted", 1),
+    ("unmask", "still_masked", -1),
+    ("mask", "kid", -1),
+    ("unmask", "kid", -1),
+)
+"""The metrics that decide, where both models have them: direction, name, and 1 if more is better, else -1."""
 
-# Of finished training nothing is gone on with: its optimisers' state, twice the weights' size, is not kept.
-_NOT_KEPT = ("state.pt",)
-_ITS_OWN = ("checkpoints", "data/train")  # inputs of `evaluate`; the test faces among them have a digest of their own
+_NOT_KEPT = ("state.pt",)  # optimizer state, twice the size of the weights: a registered model is not trained further
+_OWN_INPUTS = ("checkpoints", "data/train")  # of `evaluate`: the model, and the test faces, which have their own digest
 
 
 def register_trained(log: Log) -> str | None:
-    """Register the model in checkpoints/ with its evaluation; gives what became of it, None if that was known already.
+    """Register the model in checkpoints/ with its evaluation. Returns the outcome; None if it was registered before.
 
     Raises FacemaskError where the promoted model has to be evaluated again and cannot be; the next run tries it again.
     """
-    if not (CHECKPOINTS / "checkpoint.json").is_file() or not EVALUATION.is_file():
+    paths = Paths()
+    checkpoint = paths.checkpoints / CHECKPOINT_JSON
+    if not checkpoint.is_file() or not paths.evaluation.is_file():
         return None
-    trained, figures = _read(CHECKPOINTS / "checkpoint.json"), _read(EVALUATION)
-    digest = sha256(CHECKPOINTS / "checkpoint.json")
+    trained, metrics = _read(checkpoint), evaluation_report.read(paths.evaluation)
+    digest = sha256(checkpoint)
     known = registry.read()
-    if figures["checkpoint"] != digest[:12] or any(model.checkpoint == digest for model in known.models):
+    if metrics.checkpoint != digest[:12] or any(model.checkpoint == digest for model in known.models):
         return None
     new = Model(
         name=known.next_name(),
@@ -51,102 +55,85 @@ def register_trained(log: Log) -> str | None:
         images_seen=trained["images_seen"],
         data=trained["pack_sha256"],
         split=params.read(params.PARAMS_FILE, "curate")["split"],
-        basis=_basis(figures),
-        figures=figures,
+        evaluation_id=_evaluation_id(metrics),
+        metrics=metrics,
         verdict="",
     )
-    promoted, verdict = known.promoted is None, "the first one"
+    promoted, verdict = True, "the first one"
     if known.promoted:
-        old = known.find(known.promoted)
-        if old.split != new.split:
-            verdict = (
-                f"cannot be compared with {old.name}: curate.split has changed since, so that {old.name} may have been "
-                "trained on today's test faces"
-            )
-        elif old.basis != new.basis and _schema(old) != trained.get("schema"):
-            verdict = f"cannot be compared with {old.name}, which an earlier facemask made and this one cannot read"
-        else:
-            old = _on_the_same_faces(old, new, log)
-            known = registry.read().with_model(old)
-            tolerance = params.load("retrain", RetrainParams).tolerance
-            worse = worse_figures(new.figures, old.figures, tolerance)
-            promoted = not worse
-            verdict = (
-                f"worse than {old.name} by more than {tolerance}: {', '.join(worse)}"
-                if worse
-                else f"not worse than {old.name}: {', '.join(_held_against(new.figures, old.figures))}"
-            )
+        promoted, verdict = _compare(new, known.find(known.promoted), trained.get("schema"), log)
+        known = registry.read()  # the promoted model may have been evaluated again
     _keep(new.name)
     known = known.with_model(replace(new, verdict=verdict))
     registry.write(replace(known, promoted=new.name) if promoted else known)
-    if promoted:
-        message = f"model {new.name} promoted: {verdict}"
-    else:
-        message = f"model {new.name} kept, not promoted: {verdict}; 'facemask models --promote {new.name}' does it"
-    log(message)
+    outcome = f"model {new.name} promoted: {verdict}"
+    if not promoted:
+        outcome = f"model {new.name} kept, not promoted: {verdict}; 'facemask models --promote {new.name}' does it"
+    log(outcome)
     log(f"it is in {REGISTRY / new.name}/; to keep it beyond this folder: dvc push, and git add {REGISTRY}")
-    return message
+    return outcome
 
 
-def worse_figures(new: dict[str, Any], old: dict[str, Any], tolerance: float) -> list[str]:
-    """The figures in which `new` is worse than `old` by more than `tolerance`, with both values."""
+def worse_metrics(new: Evaluation, old: Evaluation, tolerance: float) -> list[str]:
+    """The metrics in which `new` is worse than `old` by more than `tolerance`, with both values."""
     return [
-        f"{direction}.{name} {new[direction][name]} against {old[direction][name]}"
-        for direction, name, sign in COMPARED
-        # Figures have four digits: 0.78 against 0.8 is a difference of 0.02, whatever binary fractions make of it.
-        if _have(new, old, direction, name)
-        and round(sign * (old[direction][name] - new[direction][name]), 6) > tolerance
+        f"{name} {of_new} against {of_old}"
+        for name, of_new, of_old, sign in _pairs(new, old)
+        # Metrics have four digits: 0.78 against 0.8 is a difference of 0.02, whatever binary fractions make of it.
+        if round(sign * (of_old - of_new), 6) > tolerance
     ]
 
 
-def bring_weights(name: str) -> None:
-    """Have the weights of a model in registry/NAME/, out of DVC's cache if they are not there."""
+def bring_weights(name: str) -> Path:
+    """The folder of a model's weights, registry/NAME, checked out of DVC's cache if it is not there."""
     pointer = REGISTRY / f"{name}.dvc"
     if not (REGISTRY / name).is_dir() and pointer.is_file():
         _dvc("checkout", str(pointer))
-    registry.weights(name)
+    return registry.weights(name)
 
 
-def _held_against(new: dict[str, Any], old: dict[str, Any]) -> list[str]:
-    return [
-        f"{direction}.{name} {new[direction][name]} against {old[direction][name]}"
-        for direction, name, _ in COMPARED
-        if _have(new, old, direction, name)
-    ]
+def _compare(new: Model, old: Model, schema: object, log: Log) -> tuple[bool, str]:
+    """Whether `new` is to be promoted in place of `old`, and why. `schema`: of the new model's checkpoint.json."""
+    if old.split != new.split:
+        return False, (
+            f"cannot be compared with {old.name}: curate.split has changed since, so that {old.name} may have been "
+            "trained on today's test faces"
+        )
+    if old.evaluation_id != new.evaluation_id:
+        if _read(bring_weights(old.name) / CHECKPOINT_JSON).get("schema") != schema:
+            return False, f"cannot be compared with {old.name}, which an earlier facemask made and this one cannot read"
+        log(f"the test faces, the limits or the code have changed since {old.name} was evaluated: evaluating it again")
+        metrics = _evaluate_promoted(log)
+        old = replace(old, metrics=metrics, evaluation_id=_evaluation_id(metrics))
+        registry.write(registry.read().with_model(old))
+    tolerance = params.load("retrain", RetrainParams).tolerance
+    if worse := worse_metrics(new.metrics, old.metrics, tolerance):
+        return False, f"worse than {old.name} by more than {tolerance}: {', '.join(worse)}"
+    compared = [f"{name} {of_new} against {of_old}" for name, of_new, of_old, _ in _pairs(new.metrics, old.metrics)]
+    return True, f"not worse than {old.name}: {', '.join(compared)}"
 
 
-def _have(new: dict[str, Any], old: dict[str, Any], direction: str, name: str) -> bool:
-    return all(figures.get(direction, {}).get(name) is not None for figures in (new, old))
+def _pairs(new: Evaluation, old: Evaluation) -> list[tuple[str, float, float, int]]:
+    """Name, both values and the sign of every metric of COMPARED that both have."""
+    found = []
+    for direction, name, sign in COMPARED:
+        of_new, of_old = getattr(new.of(direction), name), getattr(old.of(direction), name)
+        if of_new is not None and of_old is not None:
+            found.append((f"{direction}.{name}", of_new, of_old, sign))
+    return found
 
 
-def _on_the_same_faces(old: Model, new: Model, log: Log) -> Model:
-    """`old` with figures that can be held against those of `new`: evaluated again, unless they can be already."""
-    if old.basis == new.basis:
-        return old
-    bring_weights(old.name)
-    log(f"test faces, or how they are judged, have changed since {old.name} was evaluated: evaluating it once more")
-    _judge_again(log)
-    figures = _read(work_folder() / JUDGED)
-    return replace(old, figures=figures, basis=_basis(figures))
-
-
-def _schema(model: Model) -> object:
-    """Of its checkpoint.json."""
-    bring_weights(model.name)
-    return _read(registry.weights(model.name) / "checkpoint.json").get("schema")
-
-
-def _basis(figures: dict[str, Any]) -> str:
-    """Digest of everything beside the model that its figures depend on, by what DVC noted when it ran `evaluate`."""
-    lock = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))["stages"]["evaluate"]
-    inputs = {dep["path"]: dep["md5"] for dep in lock["deps"] if dep["path"] not in _ITS_OWN}
-    return digest_of(inputs, lock.get("params"), figures.get("test_set"))
+def _evaluation_id(metrics: Evaluation) -> str:
+    """Digest of everything but the model that the metrics depend on, from what dvc.lock records of `evaluate`."""
+    lock = params.parse(DVC_LOCK)["stages"]["evaluate"]
+    inputs = {dep["path"]: dep["md5"] for dep in lock["deps"] if dep["path"] not in _OWN_INPUTS}
+    return digest_of(inputs, lock.get("params"), metrics.test_set)
 
 
 def _keep(name: str) -> None:
-    """Have DVC hold on to the weights in checkpoints/ as registry/NAME, without a second copy in its cache."""
+    """Add the weights in checkpoints/ to DVC as registry/NAME, without a second copy in its cache."""
     with replacing_folder(REGISTRY / name) as made:
-        for file in sorted(CHECKPOINTS.iterdir()):
+        for file in sorted(Paths().checkpoints.iterdir()):
             if file.name not in _NOT_KEPT:
                 link_or_copy(file, made / file.name)
     _dvc("add", str(REGISTRY / name))
@@ -159,17 +146,18 @@ def _dvc(*arguments: str) -> None:
         raise FacemaskError(f"'dvc {' '.join(arguments)}' failed ({dvc_reason(lines)}){hint}")
 
 
-def _judge_again(log: Log) -> None:
+def _evaluate_promoted(log: Log) -> Evaluation:
     """Evaluate the promoted model on today's test faces, each line of it to `log`."""
-    errors: list[str] = []
+    lines: list[str] = []
 
-    def on_message(message: Message) -> None:
-        if message.kind == "error":
-            errors.append(message.text)
+    def on_line(line: str) -> None:
+        lines.append(line)
+        log(line)
 
-    if status := run_program([sys.executable, "-m", "models", "judge"], Path.cwd(), log, on_message):
-        reason = errors[-1] if errors else f"exit status {status}"
+    if status := run_program([sys.executable, "-m", "models", "evaluate-promoted"], Path.cwd(), on_line):
+        reason = lines[-1] if lines else f"exit status {status}"  # the error's line, or a traceback's last
         raise FacemaskError(f"the promoted model cannot be evaluated again: {reason}")
+    return evaluation_report.read(Paths().work() / PROMOTED_EVALUATION)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""DVC's stages as the flow sees them: which there are, in what order, and how one is run."""
+"""DVC's stages as the flow runs them: which there are, in what order, and why one failed."""
 
 import re
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
-from flows.processes.dvc_runner import Log, OnMessage, dvc_reason, ignore, program_env, repair, run_dvc
+from flows.processes.dvc_runner import Log, OnMessage, dvc_reason, read_stages, run_dvc
 from pipeline.errors import FacemaskError
 from pipeline.messages import Message
 
@@ -22,7 +20,7 @@ _ADVICE = re.compile(
 
 
 class StageFailed(FacemaskError):
-    """A stage ended with an error. `retryable`: running it again as it is may end otherwise."""
+    """A stage ended with an error. `retryable`: running the same again may end otherwise."""
 
     def __init__(self, stage: str, reason: str, retryable: bool) -> None:
         super().__init__(f"stage '{stage}' failed: {reason}")
@@ -31,27 +29,12 @@ class StageFailed(FacemaskError):
 
 
 def stage_names(workspace: Path) -> list[str]:
-    """All stages of dvc.yaml in its order, `foreach` ones as NAME@ITEM; a test holds it against `dvc dag`."""
-    if not (workspace / "dvc.yaml").is_file():
-        raise FacemaskError(f"no dvc.yaml in {workspace}: run this in the project's folder")
-    repair(workspace, print)
-    listed = subprocess.run(
-        [sys.executable, "-m", "dvc", "stage", "list", "--name-only"],
-        cwd=workspace,
-        env=program_env(),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    if listed.returncode:
-        reason = dvc_reason(listed.stderr.splitlines())
-        raise FacemaskError(f"DVC cannot read {workspace / 'dvc.yaml'}: {reason} ('dvc stage list' tells more)")
-    return listed.stdout.split()
+    """All stages of dvc.yaml in its order, `foreach` ones as NAME@ITEM. Raises FacemaskError if DVC cannot read it."""
+    return list(read_stages(workspace))
 
 
 def choose(names: list[str], wanted: list[str] | None) -> list[str]:
-    """The stages among `names` that `wanted` asks for, in order; `measure` means every measure@SOURCE."""
+    """The stages among `names` that `wanted` names, in order; `measure` means every measure@SOURCE."""
     if wanted is None:
         return names
     for want in wanted:
@@ -60,7 +43,7 @@ def choose(names: list[str], wanted: list[str] | None) -> list[str]:
     return [name for name in names if name in wanted or name.partition("@")[0] in wanted]
 
 
-def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage = ignore) -> bool:
+def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage | None = None) -> bool:
     """Let DVC bring one stage up to date, each line of output to `log`. Returns whether its command was run.
 
     `on_message` gets the stage's structured lines, such as progress. Raises StageFailed with the stage's own error.
@@ -73,7 +56,8 @@ def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage = ign
     def receive(message: Message) -> None:
         nonlocal last
         last = message
-        on_message(message)
+        if on_message:
+            on_message(message)
 
     def on_line(line: str) -> None:
         nonlocal ran
@@ -82,8 +66,7 @@ def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage = ign
             lines.append(line)
             log(line)
 
-    status = run_dvc(["repro", "--single-item", stage], workspace, on_line, receive)
-    if status:
+    if status := run_dvc(["repro", "--single-item", stage], workspace, on_line, receive):
         raise _failure(stage, lines, last, status)
     return ran
 
@@ -93,7 +76,7 @@ def _failure(stage: str, lines: list[str], last: Message | None, status: int) ->
         return StageFailed(stage, last.text, retryable=last.kind == "stopped")
     for number, line in reversed(list(enumerate(lines))):
         if exited := _EXITED.match(line):
-            # The stage gave no reason: it was killed, or has a bug. The line above, a traceback's last, says most.
+            # The stage gave no reason: it was killed, or has a bug. The line above, a traceback's last, names it.
             ending, from_shell = _ending(int(exited[1]))
             noise = ("> ", "ERROR: ", *from_shell)
             before = [text for text in lines[:number] if not text.startswith(noise)]
@@ -103,7 +86,7 @@ def _failure(stage: str, lines: list[str], last: Message | None, status: int) ->
 
 
 def _ending(code: int) -> tuple[str, list[str]]:
-    """Words for the status that DVC prints of a command, and what the shell itself may have printed about it.
+    """Words for the exit status of a command that DVC prints, and what the shell itself may have printed about it.
 
     DVC gives the command to the user's shell. One that becomes the command (bash) passes a signal on, as -9; one
     that waits for it (dash) prints the signal's name and itself ends with 128 + 9.

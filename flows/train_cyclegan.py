@@ -1,8 +1,8 @@
-"""The flow `train-cyclegan`, on a GPU machine: does the stages that curate-and-train hands over, in a clone of its own.
+"""The flow `train-cyclegan`, on a GPU machine: does the stages that curate-and-train hands over, in its own clone.
 
-Data comes and goes through the DVC remote; the server carries only digests. flows/handoff/curating_side.py starts it, and it ends
-with the run that it is for. Training is copied to the remote as it goes, so that a worker that is taken away costs
-`handoff.checkpoint_minutes` at most: the next one finds the copy and goes on.
+Data is moved through the DVC remote; the server carries only digests. flows/handoff/curating_side.py starts it, and it
+ends when the run that it trains for ends. Training is copied to the remote as it goes, so that a worker that is taken
+away costs `handoff.checkpoint_minutes` at most: the next one finds the copy and goes on.
 """
 
 import os
@@ -22,6 +22,7 @@ from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from flows.curate_and_train import stage_task
+from flows.handoff.curating_side import NOT_DELETED
 from flows.handoff.job import (
     LOCK_ARTIFACT,
     Job,
@@ -29,12 +30,13 @@ from flows.handoff.job import (
     lock_entries,
     needed_data,
     refuse_other_code,
+    refuse_unknown_stages,
     training_key,
     write_lock,
 )
 from flows.handoff.state_store import StateStore, pull, push
 from flows.processes.dvc_runner import Log
-from flows.processes.workspace_lock import held, holder, run_is_going_on
+from flows.processes.workspace_lock import held, holder, run_refusal
 from pipeline.errors import FacemaskError
 
 NAME = "train-cyclegan"
@@ -45,20 +47,21 @@ _CANCEL_S = 30.0  # for the worker to end this run; after it, the run ends itsel
 
 @flow(name=NAME)
 def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commit: str | None = None) -> None:
-    """Do `stages` for the run that asks for it; flows/handoff/curating_side.py starts this, it is not meant to be started by hand.
+    """Do `stages` for another run. flows/handoff/curating_side.py starts this; it is not meant to be started by hand.
 
     Args:
-        stages: stages of dvc.yaml, as train and evaluate.
-        dvc_lock: text of dvc.lock: the digests of their data, which lie in the DVC remote.
-        code: path -> sha256 of the files that they stand on; a clone with others is refused.
-        commit: the commit that those files are of, for the refusal's words.
+        stages: stages of dvc.yaml: train, evaluate or both.
+        dvc_lock: text of dvc.lock: the digests of their data, which is in the DVC remote.
+        code: path -> sha256 of the other files that they read; a clone with others is refused.
+        commit: the commit that those files are of, for the error message.
     """
+    refuse_unknown_stages(stages)
     workspace = Path.cwd()
     log = get_run_logger().info
     job = Job(stages=stages, dvc_lock=dvc_lock, code=code, commit=commit)
     parent = flow_run.parent_flow_run_id
     refuse_same_folder(parent, workspace)
-    with held("run", run_is_going_on) as lock, ends_with(parent, log):
+    with held("run", run_refusal) as lock, ends_with(parent, log):
         refuse_other_code(job, workspace)
         params = handoff_params(workspace)
         assert params is not None  # params.yaml is the curating side's, by its digest
@@ -68,7 +71,7 @@ def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commi
         store.resume(log)
         with store.pushing(params.checkpoint_minutes, log):
             for number, stage in enumerate(stages, start=1):
-                lock.tell(run_id=flow_run.id, stage=stage, number=number, of=len(stages))
+                lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(stages))
                 stage_task(stage)(stage)
         transfer("push", stages)
         create_table_artifact(
@@ -77,12 +80,12 @@ def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commi
                 {"stage": stage, "entry": yaml.safe_dump(entry, sort_keys=False)}
                 for stage, entry in lock_entries(stages, workspace).items()
             ],
-            description=f"What dvc.lock says of {' and '.join(stages)}: `dvc pull` brings it, given these lines.",
+            description=f"The entries of {' and '.join(stages)} in dvc.lock: with them, `dvc pull` brings the result.",
         )
         try:
             store.remove()
         except Exception as error:  # noqa: BLE001 - of the network; the result is there, and must not be lost by it
-            log(f"training states could not be deleted from the DVC remote, where nothing needs them any more: {error}")
+            log(f"{NOT_DELETED}{error}")
 
 
 # The retries are for a network that fails for a moment.
@@ -97,13 +100,13 @@ def refuse_same_folder(parent: str | None, workspace: Path) -> None:
     if parent and (holder("run") or {}).get("run_id") == parent:
         raise FacemaskError(
             f"the GPU worker was started in {workspace}, the folder of the run that it is to train for: "
-            "start it in a clone of its own, or set handoff.enabled: false to train in this one"
+            "start it in another clone, or set handoff.enabled: false to train in this one"
         )
 
 
 @contextmanager
 def ends_with(parent: str | None, log: Log) -> Iterator[None]:
-    """In the block, cancel this run once the run `parent` is no more.
+    """In the block, cancel this run once the run `parent` has ended.
 
     Prefect cancels the child of a cancelled run, but not that of a killed one.
     """
@@ -119,10 +122,10 @@ def ends_with(parent: str | None, log: Log) -> Iterator[None]:
                 state = client.read_flow_run(UUID(parent)).state
                 if state is None or not state.is_final():
                     continue
-                log(f"the run that this one is for is {state.name}: this one ends too")
-                client.set_flow_run_state(own, Cancelling(message=f"The run that it was for is {state.name}."))
+                log(f"the run that this one trains for is {state.name}: this one ends too")
+                client.set_flow_run_state(UUID(own), Cancelling(message=f"The run that it was for is {state.name}."))
                 time.sleep(_CANCEL_S)
-                os.kill(os.getpid(), signal.SIGTERM)  # nobody has: the worker is gone
+                os.kill(os.getpid(), signal.SIGTERM)  # nothing else has: the worker is gone
 
     threading.Thread(target=watch, daemon=True).start()
     try:

@@ -1,56 +1,55 @@
-"""`python -m models STAGE`: one stage, as dvc.yaml calls it, from the project's folder."""
+"""`python -m models STAGE`: run one stage in the current folder, as dvc.yaml does."""
 
 import argparse
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.errors import FacemaskError, run
+from pipeline.command import run
 from pipeline.params import load
-from pipeline.storage.files import work_folder
+from pipeline.paths import Paths
 
-PACK = Path("data/train")
-START = Path("data/start")
-CHECKPOINTS = Path("checkpoints")
-TRAINING_REPORT = Path("reports/training")
-EVALUATION = Path("reports/evaluation.json")
-SAMPLES = Path("reports/samples")
+if TYPE_CHECKING:
+    from models.params import EvaluateParams
+    from pipeline.curation.measure_params import MeasureParams
+    from pipeline.curation.rules import CurateParams
 
 
 def main() -> None:
+    """Run the stage that the command line names, with its blocks of params.yaml."""
     parser = argparse.ArgumentParser(prog="python -m models", description="Run one stage.")
-    parser.add_argument("stage", choices=("start", "train", "evaluate", "judge"))
-    # Threads that wait spin by default, and beside any other busy process that slows a step tenfold. Read by torch's
-    # OpenMP as it is loaded, hence before the imports below.
+    parser.add_argument("stage", choices=("start", "train", "evaluate", "evaluate-promoted"))
+    # Waiting threads spin by default, which slows a step tenfold beside any other busy process. torch's OpenMP reads
+    # this variable when it is loaded, hence before the imports below.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Imported as they are needed: each stage depends on its own modules only.
+    # Imported where needed, so that a stage loads its own modules only.
     match parser.parse_args().stage:
         case "start":
             from models.params import RetrainParams
-            from models.registry import REGISTRY
             from models.training.warm_start import start
 
-            start(load("retrain", RetrainParams), REGISTRY, START)
+            start(load("retrain", RetrainParams), Paths())
         case "train":
             from models.params import train_params
             from models.training.loop import train
 
-            train(train_params(), PACK, CHECKPOINTS, TRAINING_REPORT, START)
+            train(train_params(), Paths())
         case "evaluate":
             from models.evaluation.evaluate import evaluate
-            from models.params import EvaluateParams
 
-            evaluate(load("evaluate", EvaluateParams), CHECKPOINTS, PACK, EVALUATION, SAMPLES)
-        case "judge":
-            from models import registry
-            from models.evaluation.evaluate import evaluate_again
-            from models.params import EvaluateParams
+            evaluate(*_evaluation_params(), Paths())
+        case "evaluate-promoted":
+            from models.evaluation.evaluate_promoted import evaluate_promoted
 
-            promoted = registry.read().promoted
-            if promoted is None:
-                raise FacemaskError("no model is promoted yet: 'facemask models' lists them")
-            evaluate_again(
-                load("evaluate", EvaluateParams), registry.weights(promoted), PACK, work_folder() / registry.JUDGED
-            )
+            evaluate_promoted(*_evaluation_params(), Paths())
+
+
+def _evaluation_params() -> "tuple[EvaluateParams, CurateParams, MeasureParams]":
+    """The blocks that evaluation reads: its own, and those of curation, which decide what is accepted."""
+    from models.params import EvaluateParams
+    from pipeline.curation.measure_params import MeasureParams
+    from pipeline.curation.rules import CurateParams
+
+    return load("evaluate", EvaluateParams), load("curate", CurateParams), load("measure", MeasureParams)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Images of what the generators do, as grids of faces in a PNG file of limited size."""
+"""Grids of faces as one image, and PNG files of limited size."""
 
 import io
 from pathlib import Path
@@ -15,7 +15,7 @@ _GAP = 2  # px of white between faces
 
 
 def image_grid(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
-    """Rows of equally many, equally large (H, W, 3) images -> one image with white lines between them."""
+    """Rows of images (H, W, 3), equally many and of equal size -> one image, with white lines between them."""
     from torchvision.transforms.v2.functional import center_crop  # slow to load
     from torchvision.utils import make_grid
 
@@ -28,9 +28,9 @@ def image_grid(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     return sheet
 
 
-def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:
     """Write an image (H, W, 3) as PNG, scaled down until the file has at most MAX_BYTES."""
-    image = Image.fromarray(picture)
+    image = Image.fromarray(pixels)
     data = _png(image)
     while len(data) > MAX_BYTES:
         scale = 0.97 * (MAX_BYTES / len(data)) ** 0.5

@@ -1,6 +1,6 @@
-"""The objective of Zhu et al. 2017 (arXiv 1703.10593), with the matte penalty of the guided generator.
+"""The losses of the CycleGAN paper (Zhu et al. 2017, arXiv 1703.10593) and those of the guided method.
 
-X are plain faces, Y masked ones; G: X -> Y puts a mask on, F: Y -> X takes it off; D_Y and D_X judge.
+All are means over the batch, as scalars. The files of models/methods combine and weight them.
 """
 
 from torch import Tensor
@@ -12,11 +12,11 @@ _OTHER_COLOUR = 0.35  # Euclidean distance of two colours in [-1, 1]^3: a mask a
 
 
 def adversarial_loss(fake_scores: Tensor, kind: AdversarialLoss = "lsgan", weights: Tensor | None = None) -> Tensor:
-    """The generator's part of eq. 1: fakes are to be taken for real.
+    """The generator's part of eq. 1: the discriminator should score its fakes as real.
 
     lsgan: the least squares of section 4, E[(D(G(x)) - 1)^2]. vanilla: E[-log D(G(x))] with D a sigmoid of the score,
-    the form of eq. 1 that has gradients while D is sure (Goodfellow et al. 2014, section 3). With `weights`, of the
-    scores' shape (B, 1, H, W), a weighted mean over each image's patches; else all count alike, as in the paper.
+    the non-saturating form of eq. 1 (Goodfellow et al. 2014, section 3). `weights` (B, 1, H, W), of the scores' shape,
+    gives a weighted mean over each image's patches; without them all patches count alike, as in the paper.
     """
     return _distance(fake_scores, 1.0, kind, weights)
 
@@ -28,24 +28,25 @@ def discriminator_loss(
     real_weights: Tensor | None = None,
     fake_weights: Tensor | None = None,
 ) -> Tensor:
-    """The discriminator's part of eq. 1. lsgan: (E[(D(y) - 1)^2] + E[D(G(x))^2]) / 2; vanilla: the like with -log.
+    """The discriminator's part of eq. 1. lsgan: (E[(D(y) - 1)^2] + E[D(G(x))^2]) / 2; vanilla: the same with -log.
 
-    Halved, as section 4 does, to slow D down relative to G.
+    Halved, as in section 4, to slow D down relative to G. Weights as in `adversarial_loss`.
     """
     of_real = _distance(real_scores, 1.0, kind, real_weights)
     return (of_real + _distance(fake_scores, 0.0, kind, fake_weights)) / 2
 
 
 def patch_weights(region: Tensor, scores: Tensor) -> Tensor:
-    """How much of the lower-face region (B, 1, H, W) each score's part of the image holds, 0-1, of the scores' shape.
+    """The share of each score's patch that lies in the lower-face region (B, 1, H, W): 0-1, of the scores' shape.
 
-    A guided fake differs from a photo nowhere else: other patches teach the discriminator nothing but noise.
+    A guided fake differs from its photo only there, so other patches add noise to the discriminator's loss.
     """
     height, width = scores.shape[-2:]
     return functional.adaptive_avg_pool2d(region, (height, width))
 
 
 def _distance(scores: Tensor, target: float, kind: AdversarialLoss, weights: Tensor | None) -> Tensor:
+    """The mean distance of scores from `target`, 1 or 0."""
     match kind:
         case "lsgan":
             distances = (scores - target).square()
@@ -53,45 +54,45 @@ def _distance(scores: Tensor, target: float, kind: AdversarialLoss, weights: Ten
             distances = functional.softplus(-scores if target else scores)
     if weights is None:
         return distances.mean()
-    # Each image for itself: so the mean over processes that share a batch is the batch's.
+    # Normalised for each image: so the mean over processes that share a batch is the mean over the batch.
     of_images = (weights * distances).sum(dim=(1, 2, 3)) / weights.sum(dim=(1, 2, 3)).clamp(min=1e-6)
     return of_images.mean()
 
 
-def cycle_loss(image: Tensor, back: Tensor) -> Tensor:
-    """One term of eq. 2: ||F(G(x)) - x||_1, a mean over all values."""
-    return functional.l1_loss(back, image)
+def cycle_loss(image: Tensor, reconstructed: Tensor) -> Tensor:
+    """One term of eq. 2: ||F(G(x)) - x||_1, as a mean over all values."""
+    return functional.l1_loss(reconstructed, image)
 
 
-def identity_loss(image: Tensor, same: Tensor) -> Tensor:
-    """One term of section 5.2's identity loss: ||G(y) - y||_1; its weight there is 0.5 lambda of eq. 3."""
-    return functional.l1_loss(same, image)
+def identity_loss(image: Tensor, output: Tensor) -> Tensor:
+    """One term of the identity loss of section 5.2: ||G(y) - y||_1; its weight there is 0.5 lambda of eq. 3."""
+    return functional.l1_loss(output, image)
 
 
-def matte_loss(matte_loss: Tensor, inside: Tensor, around: Tensor) -> Tensor:
-    """How far the matte is from open where `inside` is 1 and from shut where `around` is 0 (ours, not the paper's).
+def matte_loss(matte: Tensor, inside: Tensor, around: Tensor) -> Tensor:
+    """How far the matte is from 1 where `inside` is 1, and from 0 where `around` is 0; all (B, 1, H, W) in [0, 1].
 
-    Outside, painting strays. Inside, a half-open matte lets the mouth show through the mask, and one that draws back
-    leaves the mask's rim when it is taken off; the cycle loss rewards both. In the band between, nothing is said:
-    where the mask ends there the discriminator knows better than the landmarks.
+    Ours, not the paper's. Without it the cycle loss rewards half-open mattes, through which the mouth shows, and mattes
+    that shrink, which leave the mask's rim. In the band between, the matte is free: the discriminator knows better than
+    the landmarks where a mask ends.
     """
-    return ((1 - matte_loss) * inside + matte_loss * (1 - around)).mean()  # all (B, 1, H, W) in [0, 1]
+    return ((1 - matte) * inside + matte * (1 - around)).mean()
 
 
 def coverage_loss(image: Tensor, fake: Tensor, inside: Tensor) -> Tensor:
-    """How much of the photo still shows in its fake where `inside` is 1 (ours, not the paper's).
+    """How much of the photo (B, 3, H, W) still shows in its fake where `inside` (B, 1, H, W) is 1.
 
-    An open matte is no mask yet: painting a nose as it was costs nothing on the way back, so the cycle loss asks for
-    it, and on turned heads the discriminator lets it pass.
+    Ours, not the paper's. An open matte does not make a mask: the cycle loss rewards a generator that repaints the nose
+    unchanged, and on turned heads the discriminator accepts it.
     """
     distance = (fake - image).square().sum(dim=1, keepdim=True).add(1e-6).sqrt()  # Euclidean, of colours in [-1, 1]
     return (functional.relu(1 - distance / _OTHER_COLOUR) * inside).mean()
 
 
 def preservation_loss(image: Tensor, fake: Tensor, visible: Tensor) -> Tensor:
-    """How far a fake is from its photo where `visible` (B, 1, H, W) is 1 (ours, not the paper's).
+    """How far a fake is from its photo (B, 3, H, W) where `visible` (B, 1, H, W) is 1.
 
-    Of a real masked face this much of the answer is known: what no mask covers stays. It gives the rest its light and
-    its skin's colour, where nothing else holds them.
+    Ours, not the paper's. What no mask covers must stay as it is: it is the only ground truth of a real masked face,
+    and it fixes the light and the skin's colour of the rest.
     """
     return functional.l1_loss(fake * visible, image * visible)

@@ -1,4 +1,4 @@
-"""The mask that a picture shows: where it is, how far its edges reach, and what it looks like from afar."""
+"""Estimates of the mask in a photo: its area, its area with edges, and its appearance code."""
 
 import torch
 from torch import Tensor
@@ -7,44 +7,44 @@ from torch.nn import functional
 from models.face_regions import dilate, dilated_region, eroded_region
 from models.params import Direction
 
-_ALIKE = 0.6  # Euclidean distance of two colours, each channel from -1 to 1: folds and shades of one cloth
+_SIMILAR = 0.6  # Euclidean distance of two colours in [-1, 1]^3: folds and shades of one fabric are closer
 
 
 def estimate_mask(image: Tensor, region: Tensor) -> Tensor:
-    """Where a picture (B, 3, H, W) in [-1, 1] most likely shows a mask: (B, 1, H, W) of 0 and 1.
+    """The area in which images (B, 3, H, W) in [-1, 1] most likely show a mask: (B, 1, H, W) of 0 and 1.
 
-    The region knows the face and not the mask: so its core, and around it what has the core's colour. That is the tip
-    which hangs over, and not the bare nose above.
+    The lower-face region follows the face and not the mask. The estimate is the eroded region, and around it the
+    pixels of similar colour: it includes a tip that hangs below the chin, and excludes a bare nose.
     """
     inside = eroded_region(region)
     colour = (image * inside).sum(dim=(2, 3), keepdim=True) / inside.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    alike = ((image - colour).square().sum(dim=1, keepdim=True).sqrt() < _ALIKE).float()
-    filled = (functional.avg_pool2d(alike, 7, stride=1, padding=3) > 0.4).float()  # folds, and no lone pixels
+    similar = ((image - colour).square().sum(dim=1, keepdim=True).sqrt() < _SIMILAR).float()
+    filled = (functional.avg_pool2d(similar, 7, stride=1, padding=3) > 0.4).float()  # closes folds, drops lone pixels
     return torch.maximum(inside, dilated_region(region) * filled)
 
 
-def covered(there: Tensor, region: Tensor) -> Tensor:
-    """`mask_in`, grown by 1/32 of the image's side, for its seams and edges of another colour: (B, 1, H, W)."""
-    return dilate(there, max(1, there.shape[-1] // 32)) * dilated_region(region)
+def covered_area(estimated_mask: Tensor, region: Tensor) -> Tensor:
+    """The estimated mask dilated by 1/32 of the image's side, for seams and edges of other colours: (B, 1, H, W)."""
+    return dilate(estimated_mask, max(1, estimated_mask.shape[-1] // 32)) * dilated_region(region)
 
 
-def appearance_code(image: Tensor, there: Tensor) -> Tensor:
-    """What the mask in a picture is like, blurred over an eighth of the side: (B, 4, H, W).
+def appearance_code(image: Tensor, estimated_mask: Tensor) -> Tensor:
+    """The mask's colours and outline, blurred over an eighth of the side: (B, 4, H, W) in [0, 1].
 
-    Its colours in [0, 1] times how much of it is there, and how much, 0-1; `there` is `mask_in`'s (B, 1, H, W).
-    What one needs to know to put such a mask on a face: its colour, its light, its outline; no folds.
+    Three channels are the colours times the mask's area, the fourth is the area; `estimated_mask` is (B, 1, H, W).
+    The blur keeps colour, light and outline, and removes folds: what a generator needs to paint a mask like it.
     """
     reach = max(1, image.shape[-1] // 32)
-    blurred = torch.cat([(image + 1) / 2 * there, there], dim=1)
+    blurred = torch.cat([(image + 1) / 2 * estimated_mask, estimated_mask], dim=1)
     for _ in range(2):
         blurred = functional.avg_pool2d(blurred, 2 * reach + 1, stride=1, padding=reach)
     return blurred
 
 
-def cycle_condition(way_back: Direction, image: Tensor, region: Tensor) -> Tensor:
-    """What the guided generator of the way back is told of the way there, which began with `image` (B, 3, H, W).
+def cycle_condition(second: Direction, image: Tensor, region: Tensor) -> Tensor:
+    """The condition of the guided generator `second` that closes a cycle begun with `image` (B, 3, H, W).
 
-    Putting the mask on again: its `cloth`, (B, 4, H, W). Taking it off again: where it was painted, (B, 1, H, W),
-    which says no more than that it is no real one.
+    mask: the appearance code (B, 4, H, W) of the mask in `image`. unmask: `region` (B, 1, H, W), which says only that
+    the mask was painted there, and is not real.
     """
-    return region if way_back == "unmask" else appearance_code(image, estimate_mask(image, region))
+    return region if second == "unmask" else appearance_code(image, estimate_mask(image, region))

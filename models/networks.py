@@ -1,11 +1,11 @@
-"""Generators and discriminator (Zhu et al. 2017, arXiv 1703.10593, appendix 7.2; Johnson et al. 2016).
+"""Generators and discriminators (Zhu et al. 2017, arXiv 1703.10593, appendix 7.2; Johnson et al. 2016).
 
-In the paper's letters: c7s1-k is a 7x7 convolution of k filters, dk a 3x3 one of stride 2, Rk a residual
-block, uk an upsampling by 2, Ck a 4x4 convolution of stride 2. Each is followed by instance norm and ReLU.
+In the paper's letters: c7s1-k is a 7x7 convolution with k filters, dk a 3x3 one with stride 2, Rk a residual block, uk
+an upsampling by 2, Ck a 4x4 convolution with stride 2. Each is followed by instance norm and ReLU.
 
-Every generator has the same call: (image, guide) -> (painted image, matte), so that training, evaluation and
-export know no kinds; on the way back it may get a third argument, a hint of the way there. `paint` gives the paint
-before it is laid over the image. The plain one ignores guide and hint and repaints everything: its matte is 1.
+All generators have the same call, (image, guide, condition) -> (output, matte), so that training, evaluation and export
+treat them alike. `condition` is only for the second generator of a cycle. `paint` returns the paint before it is
+blended into the image. The paper's generator ignores guide and condition and repaints everything: its matte is 1.
 """
 
 from typing import Literal
@@ -17,15 +17,15 @@ from torch.nn.utils.parametrizations import spectral_norm
 from models.face_regions import lower_face_region, matte_prior
 from models.params import Direction, GeneratorKind
 
-# Matte logit that the region alone gives: before anything is learned sigmoid(+-4), 0.98 in its core, 0.02 outside, and
-# 0.5 in the band between.
-_MATTE_PRIOR = 4.0
-_HINTS: dict[Direction, int] = {"mask": 4, "unmask": 1}  # channels of what is told on the way back
-_COARSE_PX = 64  # side of the image that the coarse discriminator sees
+# Matte logit from the region alone: before training, sigmoid(+-4) is 0.98 in the eroded region and 0.02 outside the
+# dilated one; in the band between it is 0.5.
+_MATTE_PRIOR_LOGIT = 4.0
+_CONDITION_CHANNELS: dict[Direction, int] = {"mask": 4, "unmask": 1}
+_COARSE_PX = 64  # side of the images that the coarse discriminator sees
 
 
 class ResidualBlock(nn.Module):
-    """Rk: two 3x3 convolutions whose result is added to the input; no ReLU after the sum."""
+    """Rk: input plus two 3x3 convolutions of it; no ReLU after the sum."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -38,10 +38,12 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        return features + self.layers(features)  # type: ignore[no-any-return]  # (B, C, H, W)
+        """(B, C, H, W) -> the same shape."""
+        return features + self.layers(features)  # type: ignore[no-any-return]
 
 
 def _normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
+    """A convolution with `channels` outputs, followed by instance norm and ReLU."""
     return [convolution, nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
 
 
@@ -56,7 +58,7 @@ def _encoder(in_channels: int, width: int, blocks: int) -> list[nn.Module]:
 
 
 class ResnetGenerator(nn.Module):
-    """The paper's generator; 6 blocks at 128 px, 9 at 256 px and above."""
+    """The paper's generator: 6 blocks at 128 px, 9 at 256 px and above."""
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
@@ -68,22 +70,23 @@ class ResnetGenerator(nn.Module):
             nn.Tanh(),
         )
 
-    def paint(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def paint(self, image: Tensor, guide: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W) of ones."""
         return self.layers(image).float(), torch.ones_like(lower_face_region(guide))
 
-    def forward(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The same: the paint is the whole picture."""
+    def forward(self, image: Tensor, guide: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The same as `paint`: the paint is the whole output."""
         return self.paint(image, guide)
 
 
-class Doubled(nn.Module):
-    """Bilinear upsampling by 2, (B, C, H, W) -> (B, C, 2H, 2W), as sums of shifted copies.
+class UpsampleBy2(nn.Module):
+    """Bilinear upsampling by 2, as sums of shifted copies.
 
-    The same as nn.Upsample, whose backward pass torch.compile turns into scattered additions.
+    It replaces nn.Upsample, whose backward pass torch.compile turns into slow scattered additions.
     """
 
     def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, 2H, 2W)."""
         for dim in (2, 3):
             size = features.shape[dim]
             first, last = features.narrow(dim, 0, 1), features.narrow(dim, size - 1, 1)
@@ -97,45 +100,46 @@ class Doubled(nn.Module):
 class GuidedGenerator(nn.Module):
     """Paints through a matte: output = matte * RGB + (1 - matte) * input.
 
-    The landmarks' lower-face region comes in as a fourth channel and tilts the matte towards itself, so that
-    painting starts in the right place. A resize and a convolution upsample without a checkerboard.
+    The lower-face region is an input channel and raises the matte's logits, so that painting starts in the right place.
+    Resizing followed by a convolution upsamples without a checkerboard pattern.
 
-    What the image cannot tell comes in beside it. Taking off: the drawing of nose, mouth and jaw, which a mask hides;
-    and on the way back, that the mask is painted, so that what was hidden in it for that way is not sought in real
-    ones. Putting on: on the way back, colour and outline of the mask that was there; else zeros, and the generator
-    chooses. So the mask need not be written into the bare face to come back, as Almahairi et al. 2018 (arXiv
-    1802.10151) have a latent code for what one domain has and the other has not.
+    Further inputs give what the image cannot show. unmask: the landmark sketch of nose, mouth and jaw, which a mask
+    hides. In the second half of a cycle, `condition` (models.mask_appearance.cycle_condition) gives mask the appearance
+    code of the original mask, and unmask the area of the painted one; otherwise it is 0, and the generator chooses. So
+    nothing about the mask needs to be hidden in the unmasked face, as in Almahairi et al. 2018 (arXiv 1802.10151),
+    where a latent code holds what one domain has and the other lacks.
     """
 
     def __init__(self, direction: Direction, width: int, blocks: int) -> None:
         super().__init__()
         self.direction = direction
-        self.hints = _HINTS[direction]
-        drawn = 1 if direction == "unmask" else 0
+        self.condition_channels = _CONDITION_CHANNELS[direction]
+        guide_channels = 2 if direction == "unmask" else 1
         self.layers = nn.Sequential(
-            *_encoder(4 + drawn + self.hints, width, blocks),
-            Doubled(),
+            *_encoder(3 + guide_channels + self.condition_channels, width, blocks),
+            UpsampleBy2(),
             *_normed(nn.Conv2d(4 * width, 2 * width, 3, padding=1, padding_mode="reflect"), 2 * width),
-            Doubled(),
+            UpsampleBy2(),
             *_normed(nn.Conv2d(2 * width, width, 3, padding=1, padding_mode="reflect"), width),
             nn.Conv2d(width, 4, 7, padding=3, padding_mode="reflect"),
         )
 
-    def paint(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W).
+    def paint(self, image: Tensor, guide: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W) in [0, 1].
 
-        `hint` (B, 1 or 4, H, W) is that of `models.mask_appearance.hint`, on the way back.
+        `condition`, in the second half of a cycle, is (B, 4, H, W) for mask and (B, 1, H, W) for unmask.
         """
         region = lower_face_region(guide)
-        if hint is None:
-            hint = torch.zeros_like(region).expand(-1, self.hints, -1, -1)
-        shown = guide if self.direction == "unmask" else region
-        made = self.layers(torch.cat([image, shown, hint], dim=1)).float()
-        return torch.tanh(made[:, :3]), torch.sigmoid(made[:, 3:] + _MATTE_PRIOR * (2 * matte_prior(region) - 1))
+        if condition is None:
+            condition = torch.zeros_like(region).expand(-1, self.condition_channels, -1, -1)
+        maps = guide if self.direction == "unmask" else region
+        made = self.layers(torch.cat([image, maps, condition], dim=1)).float()
+        matte_logits = made[:, 3:] + _MATTE_PRIOR_LOGIT * (2 * matte_prior(region) - 1)
+        return torch.tanh(made[:, :3]), torch.sigmoid(matte_logits)
 
-    def forward(self, image: Tensor, guide: Tensor, hint: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """The same two, with the paint laid over the image."""
-        paint, matte = self.paint(image, guide, hint)
+    def forward(self, image: Tensor, guide: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The same as `paint`, with the paint blended into the image."""
+        paint, matte = self.paint(image, guide, condition)
         return blend(paint, image, matte), matte
 
 
@@ -165,35 +169,37 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.layers(image).float()  # type: ignore[no-any-return]  # (B, 3, H, W) -> (B, 1, H/8 - 2, W/8 - 2)
+        """image (B, 3, H, W) -> scores (B, 1, H/8 - 2, W/8 - 2)."""
+        return self.layers(image).float()  # type: ignore[no-any-return]
 
 
 class CoarseDiscriminator(nn.Module):
-    """That without instance norm, which sees images at 64 px, where its 70x70 patch is the whole face.
+    """A PatchGAN without instance norm on images scaled to 64 px, where its 70x70 patch is the whole face.
 
-    As the coarse one of pix2pixHD (Wang et al. 2018, arXiv 1711.11585, section 3.2): it asks for mouths and noses in
-    their places, and sees no fine strokes. Each layer has spectral norm (Miyato et al. 2018, arXiv 1802.05957, eq. 8).
+    As the coarse one of pix2pixHD (Wang et al. 2018, arXiv 1711.11585, section 3.2): it checks that mouth and nose are
+    in place, and sees no fine strokes. Each layer has spectral norm (Miyato et al. 2018, arXiv 1802.05957, eq. 8).
     """
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.judge = initialised(PatchDiscriminator(width, instance_norm=False))
-        for layer in list(self.judge.modules()):
+        self.patches = initialised(PatchDiscriminator(width, instance_norm=False))
+        for layer in list(self.patches.modules()):
             if isinstance(layer, nn.Conv2d):
                 spectral_norm(layer)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image (B, 3, H, W) -> scores (B, 1, h, w); below 128 px the image is seen as it is."""
-        times = max(1, image.shape[-1] // _COARSE_PX)
-        return self.judge(nn.functional.avg_pool2d(image, times))  # type: ignore[no-any-return]
+        """image (B, 3, H, W) -> scores (B, 1, h, w); images below 128 px are not scaled."""
+        factor = max(1, image.shape[-1] // _COARSE_PX)
+        return self.patches(nn.functional.avg_pool2d(image, factor))  # type: ignore[no-any-return]
 
 
 def _fractional(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
-    """uk: a 3x3 fractional-strided convolution of stride 1/2."""
+    """uk: a 3x3 fractional-strided convolution with stride 1/2."""
     return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
 
 
 def make_generator(kind: GeneratorKind, direction: Direction, width: int, blocks: int) -> nn.Module:
+    """A generator with new weights: `guided`, or `resnet`, the paper's."""
     match kind:
         case "guided":
             return initialised(GuidedGenerator(direction, width, blocks))
@@ -201,17 +207,17 @@ def make_generator(kind: GeneratorKind, direction: Direction, width: int, blocks
             return initialised(ResnetGenerator(width, blocks))
 
 
-def make_discriminator(kind: GeneratorKind, domain: Literal["masked", "unmasked"], width: int) -> nn.Module:
-    """The judge of that generator's fakes of that domain: the paper's, but a coarse one of guided plain faces."""
-    match kind, domain:
-        case "guided", "unmasked":
-            return CoarseDiscriminator(width)
-        case _:
+def make_discriminator(kind: Literal["patch", "coarse"], width: int) -> nn.Module:
+    """A discriminator with new weights: `patch`, the paper's, or `coarse`."""
+    match kind:
+        case "patch":
             return initialised(PatchDiscriminator(width, instance_norm=True))
+        case "coarse":
+            return CoarseDiscriminator(width)
 
 
 def initialised(network: nn.Module) -> nn.Module:
-    """Weights from normal(0, 0.02), biases 0 (appendix 7.1); drawn from torch's global generator."""
+    """The network, with weights from normal(0, 0.02) and biases 0 (appendix 7.1); uses torch's global generator."""
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0.0, 0.02)

@@ -1,7 +1,8 @@
-"""The params.yaml blocks `train`, `evaluate` and `retrain`; comments there give each key's unit and reason."""
+"""The blocks `train`, `evaluate` and `retrain` of params.yaml; the comments there give each key's unit and reason."""
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -10,23 +11,39 @@ from pipeline.errors import FacemaskError
 from pipeline.params import PARAMS_FILE, STRICT, build, parse, read
 
 START_NAME = "start.json"
-"""The file in data/start by which stage `start` tells stage `train` what it put there."""
-
+"""The file in data/start in which stage `start` names the model whose weights training starts from."""
 
 PRESETS = Path("experiments")
 
 Direction = Literal["mask", "unmask"]
+MethodName = Literal["guided", "cyclegan"]
+"""The training methods; models/methods/ has one file for each."""
 GeneratorKind = Literal["guided", "resnet"]
+"""The generators' architectures (models.networks)."""
 AdversarialLoss = Literal["lsgan", "vanilla"]
 
 
 @dataclass(frozen=True, config=STRICT)
+class GuidedParams:
+    """The block `train.guided`: keys of this method only."""
+
+    lambda_matte: Annotated[float, Field(ge=0, le=100)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class CycleganParams:
+    """The block `train.cyclegan`: this method has only the common keys."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainParams:
-    preset: str  # a file of experiments/, whose values have taken the place of the block's
-    generator: GeneratorKind
+    """The block `train`, with the values of its preset. Keys of one method only are in a block of its name."""
+
+    preset: str  # a file of experiments/
+    method: MethodName
     loss: AdversarialLoss
     image_px: Annotated[int, Field(ge=32, le=1024, multiple_of=4)]
-    images: Annotated[int, Field(ge=1)]  # a domain
+    images_per_domain: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1, le=256)]
     width: Annotated[int, Field(ge=4, le=256)]
     blocks: Annotated[int, Field(ge=1, le=20)]
@@ -35,36 +52,55 @@ class TrainParams:
     schedule: Literal["linear", "plateau"]
     lambda_cycle: Annotated[float, Field(ge=0, le=100)]
     lambda_identity: Annotated[float, Field(ge=0, le=10)]
-    lambda_matte: Annotated[float, Field(ge=0, le=100)]
     pool_size: Annotated[int, Field(ge=0, le=1000)]
     save_every_images: Annotated[int, Field(ge=1)]
     seed: Annotated[int, Field(ge=0)]
     precision: Literal["auto", "float32", "bfloat16"]
     compile: Literal["auto"] | bool
+    guided: GuidedParams
+    cyclegan: CycleganParams
 
 
 @dataclass(frozen=True, config=STRICT)
 class EvaluateParams:
-    images: Annotated[int, Field(ge=1)]  # a domain
+    """The block `evaluate`."""
+
+    images: Annotated[int, Field(ge=1)]  # test faces of each domain
     batch_size: Annotated[int, Field(ge=1, le=256)]
     grid_faces: Annotated[int, Field(ge=1, le=32)]
 
 
 @dataclass(frozen=True, config=STRICT)
 class RetrainParams:
+    """The block `retrain`."""
+
     warm_start: bool
     tolerance: Annotated[float, Field(ge=0, le=1)]
 
 
-def train_params() -> TrainParams:
-    """The block `train` of params.yaml, under the preset that it names.
+def values_used(params: TrainParams) -> dict[str, Any]:
+    """The values that a training depends on: the block `train` without the blocks of other methods."""
+    others = set(get_args(MethodName)) - {params.method}
+    return {key: value for key, value in asdict(params).items() if key not in others}
 
-    Raises FacemaskError, naming file and key, for a preset that is not there, and for values of either that do not fit.
+
+def train_params(path: Path = PARAMS_FILE, presets: Path = PRESETS) -> TrainParams:
+    """Read the block `train` of params.yaml, with the values of the preset that it names.
+
+    Raises FacemaskError, naming file and key, for an unknown preset, a preset of another method, and invalid values.
     """
-    values = build("train", read(PARAMS_FILE, "train"), dict[str, Any], PARAMS_FILE)
-    path = PRESETS / f"{values.get('preset')}.yaml"
-    if "preset" in values and not path.is_file():
-        known = ", ".join(sorted(file.stem for file in PRESETS.glob("*.yaml")))
-        raise FacemaskError(f"there is no preset {path}: set train.preset in {PARAMS_FILE} to one of {known or 'none'}")
-    preset = build("train", parse(path), dict[str, Any], path) if "preset" in values else {}
-    return build("train", values | preset, TrainParams, path if preset else PARAMS_FILE)
+    values = build("train", read(path, "train"), dict[str, Any], path)
+    if "preset" not in values:
+        return build("train", values, TrainParams, path)
+    preset_path = presets / f"{values['preset']}.yaml"
+    if not preset_path.is_file():
+        known = ", ".join(sorted(file.stem for file in presets.glob("*.yaml")))
+        raise FacemaskError(f"there is no preset {preset_path}: set train.preset in {path} to one of {known or 'none'}")
+    preset = build("train", parse(preset_path), dict[str, Any], preset_path)
+    # DVC reads train.method from params.yaml only: by it dvc.yaml names the method's file as a dependency.
+    if "method" in preset and preset["method"] != values.get("method"):
+        raise FacemaskError(
+            f"{preset_path} is for method {preset['method']}, but train.method in {path} is {values.get('method')}: "
+            f"set it to {preset['method']}"
+        )
+    return build("train", values | preset, TrainParams, preset_path if preset else path)

@@ -2,7 +2,8 @@
 
 import argparse
 
-from pipeline import errors
+from pipeline import command, params
+from pipeline.paths import Paths
 
 
 def main() -> None:
@@ -17,26 +18,31 @@ def main() -> None:
     # Imported one by one: a stage that draws no landmark need not load MediaPipe.
     match args.stage:
         case "fetch":
+            from pipeline.sources.config import FetchParams, load_source
             from pipeline.stages.fetch import fetch
 
-            fetch(args.source)
+            fetch(args.source, load_source(args.source), params.load("fetch", FetchParams), Paths())
         case "measure":
+            from pipeline.curation.measure_params import MeasureParams
             from pipeline.stages.measure import measure
 
-            measure(args.source)
+            measure(args.source, params.load("measure", MeasureParams), Paths())
         case "curate":
+            from pipeline.curation.rules import CurateParams
+            from pipeline.sources.config import load_sources
             from pipeline.stages.curate import curate
 
-            curate()
+            curate(params.load("curate", CurateParams), load_sources(), Paths())
         case "pack":
-            from pipeline.stages.pack import pack
+            from pipeline.stages.pack import PackParams, pack
 
-            pack()
+            pack(params.load("pack", PackParams), Paths())
         case "report":
+            from pipeline.curation.rules import CurateParams
             from pipeline.stages.report import report
 
-            report()
+            report(params.load("curate", CurateParams), Paths())
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command.run(main)

@@ -1,47 +1,10 @@
-"""The one kind of error that a user is meant to see: a line that says what, where and what to do next."""
-
-import errno
-import signal
-import sys
-import threading
-from collections.abc import Callable
-from types import FrameType
-
-from pipeline import messages
-
-_STOPPED = "facemask: stopped: the same command goes on from here"
-_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The error that a user can act on, and exceptions in one line."""
 
 
 class FacemaskError(Exception):
-    """Something the user can act on. Its text is one line: what is wrong, where, and what to do next."""
+    """An error that the user can act on. Its text is one line: what is wrong, where, and what to do next."""
 
 
-class _Terminated(KeyboardInterrupt):
-    """SIGTERM came."""
-
-
-def run(main: Callable[[], None]) -> None:
-    """Run a command's `main`; a FacemaskError or a full disk ends it with one line on stderr and status 1.
-
-    SIGTERM ends it as Ctrl-C does, in order, and with the status that a shell gives for SIGTERM.
-    """
-    try:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, _terminate)
-        main()
-    except FacemaskError as error:
-        sys.exit(messages.error_line(str(error)))
-    except KeyboardInterrupt as stopped:
-        print(_STOPPED, file=sys.stderr)
-        sys.exit(128 + signal.SIGTERM if isinstance(stopped, _Terminated) else 1)
-    except OSError as error:
-        if error.errno not in _DISK_IS_FULL:
-            raise
-        where = f" for {error.filename}" if error.filename else ""
-        sys.exit(messages.error_line(f"no space left on disk{where}: free some, then run the same command again"))
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleaning up
-    raise _Terminated
+def one_line(error: BaseException) -> str:
+    """Return an exception's message as one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200] or type(error).__name__

@@ -1,7 +1,7 @@
-"""Messages from a program to whoever started it: lines of text for a person, lines of JSON for a program.
+"""Messages of a program on stdout and stderr: text for people, lines of JSON for a parent process.
 
-A parent that sets FACEMASK_MESSAGES=json in the environment gets each message as one line, MARK and a JSON object;
-without it the same message is printed as its text. So no code has to parse another part's English.
+With FACEMASK_MESSAGES=json in the environment, each message is one line, MARK and a JSON object; otherwise its text.
+No code has to parse text.
 """
 
 import json
@@ -17,36 +17,36 @@ Kind = Literal["progress", "error", "stopped"]
 
 @dataclass(frozen=True)
 class Message:
-    """One message. `text` is one line for people, which says all of it."""
+    """A message; `text` is the whole message in one line for people."""
 
-    kind: Kind  # error: what a user can act on; stopped: the state is saved, and the same command goes on from there
+    kind: Kind  # error: the user can act on it; stopped: the state is saved, the same command continues
     text: str
     done: int = 0  # of `total`, for progress
     total: int = 0
 
 
 def progress(text: str, done: int, total: int) -> None:
-    """Print how much of a piece of work is done."""
+    """Print how much of the work is done."""
     _print(Message("progress", text, done, total))
 
 
 def stopped(text: str) -> None:
-    """Print that the work was stopped, and that its state is saved."""
+    """Print that the work was stopped and its state is saved."""
     _print(Message("stopped", text))
 
 
 def error_line(text: str) -> str:
-    """The line, for stderr, of an error that a user can act on; for people it begins with `facemask: error: `."""
+    """Return the line for stderr of an error that the user can act on; as text it is `facemask: error: TEXT`."""
     return _json(Message("error", text)) if _as_json() else f"facemask: error: {text}"
 
 
 def parse(line: str) -> Message | None:
-    """The message in a line of a program's output; None for other lines."""
+    """Return the message in a line of output, None for any other line."""
     if not line.startswith(MARK):
         return None
     try:
         return Message(**json.loads(line.removeprefix(MARK)))
-    except (ValueError, TypeError):  # another program's line that looks alike
+    except (ValueError, TypeError):  # a similar line of another program
         return None
 
 

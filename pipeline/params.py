@@ -1,4 +1,4 @@
-"""params.yaml: one block a stage, read into that stage's frozen dataclass; what does not fit is refused by name."""
+"""params.yaml: one block for each stage, validated as that stage's frozen dataclass."""
 
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,15 +17,16 @@ T = TypeVar("T")
 
 
 def load(block: str, shape: type[T], path: Path = PARAMS_FILE) -> T:
-    """Read one block of `path` as `shape`.
+    """Return one block of `path` as `shape`.
 
-    Raises FacemaskError, naming file and key, for a missing file or block, an unknown or missing key,
-    or a value of the wrong type or out of range.
+    Raises FacemaskError, naming file and key, for a missing file or block, an unknown or missing key, and a value of
+    the wrong type or out of range.
     """
     return build(block, read(path, block), shape, path)
 
 
 def read(path: Path, block: str) -> Any:
+    """Return one block of a YAML file, not validated. Raises FacemaskError for a missing file or block."""
     blocks = parse(path)
     if not isinstance(blocks, dict) or block not in blocks:
         raise FacemaskError(f"{path} has no block '{block}': add it (the project's own params.yaml shows one)")
@@ -33,7 +34,7 @@ def read(path: Path, block: str) -> Any:
 
 
 def parse(path: Path) -> Any:
-    """What a YAML file holds."""
+    """Return the content of a YAML file. Raises FacemaskError for a file that is missing or not YAML."""
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -42,18 +43,19 @@ def parse(path: Path) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
-        raise FacemaskError(f"{path} is no valid YAML near line {line}: correct it, then run again") from error
+        raise FacemaskError(f"{path} is not valid YAML near line {line}: correct it, then run again") from error
 
 
 def build(block: str, value: Any, shape: type[T], path: Path) -> T:
+    """Return `value` as `shape`. Raises FacemaskError, naming the keys of `block` that do not fit."""
     try:
         return TypeAdapter(shape).validate_python(value)
     except ValidationError as error:
-        problems = [_tell(block, problem) for problem in error.errors()]
+        problems = [_describe(block, problem) for problem in error.errors()]
         raise FacemaskError(f"{path}: {'; '.join(problems)}: correct it, then run again") from error
 
 
-def _tell(block: str, problem: Any) -> str:
+def _describe(block: str, problem: Any) -> str:
     key = ".".join([block, *(str(part) for part in problem["loc"])])
     match problem["type"]:
         case "missing" | "missing_argument":

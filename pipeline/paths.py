@@ -1,6 +1,6 @@
-"""Where everything is in a workspace: the one definition of each path that more than one module uses.
+"""The paths of a workspace: each path that more than one module uses is defined here and nowhere else.
 
-A workspace is a folder with dvc.yaml and params.yaml. Every path of an output is listed in dvc.yaml too.
+A workspace is a folder with dvc.yaml and params.yaml. dvc.yaml repeats the paths of the stages' outputs.
 """
 
 import os
@@ -19,27 +19,37 @@ class Paths:
 
     @property
     def params(self) -> Path:
+        """The parameters of every stage."""
         return self.root / "params.yaml"
 
     @property
     def inbox(self) -> Path:
-        """Files that the user puts there, a folder a source."""
+        """Files that the user provides, one folder for each source."""
         return self.root / "data/inbox"
 
     @property
+    def arrivals(self) -> Path:
+        """Records of detected changes (pipeline/sources/change_detection.py); hidden, so it holds no images."""
+        return self.inbox / ".landed"
+
+    @property
     def raw(self) -> Path:
+        """Fetched shards, one folder for each source."""
         return self.root / "data/raw"
 
     @property
     def measured(self) -> Path:
+        """Measurements, one folder for each source."""
         return self.root / "data/measured"
 
     @property
     def review(self) -> Path:
+        """The decisions of human reviewers."""
         return self.root / "data/review.csv"
 
     @property
     def manifest(self) -> Path:
+        """One row for every image."""
         return self.root / "data/manifest.parquet"
 
     @property
@@ -54,27 +64,32 @@ class Paths:
 
     @property
     def checkpoints(self) -> Path:
+        """The trained model."""
         return self.root / "checkpoints"
 
     @property
     def registry(self) -> Path:
+        """Promoted models."""
         return self.root / "registry"
 
     @property
     def reports(self) -> Path:
+        """Reports and the page."""
         return self.root / "reports"
 
     @property
     def curation_report(self) -> Path:
+        """Counts of kept and rejected images."""
         return self.reports / "curation.json"
 
     @property
     def training_report(self) -> Path:
-        """What DVCLive writes: metrics.json, plots/metrics/ and progress.png."""
+        """DVCLive's folder: metrics.json, plots/metrics/ and progress.png."""
         return self.reports / "training"
 
     @property
     def evaluation(self) -> Path:
+        """Metrics of the trained model."""
         return self.reports / "evaluation.json"
 
     @property
@@ -84,10 +99,11 @@ class Paths:
 
     @property
     def page(self) -> Path:
+        """The page that shows the manifest."""
         return self.reports / "index.html"
 
     def work(self, *parts: str) -> Path:
-        """A folder for half-done work, in `work/` or where FACEMASK_WORK says; made if it is not there."""
+        """Return a folder for half-done work, in `work/` or FACEMASK_WORK; it is created."""
         folder = (self.root / os.environ.get("FACEMASK_WORK", "work")).joinpath(*parts)
         folder.mkdir(parents=True, exist_ok=True)
         return folder

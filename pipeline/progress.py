@@ -1,4 +1,4 @@
-"""Progress on stdout: a line every few seconds, and one at the end, for terminals, logs and the flow alike."""
+"""Progress messages: a line every few seconds and one at the end, for terminals, logs and flows."""
 
 import time
 
@@ -6,7 +6,7 @@ from pipeline import messages
 
 
 class Progress:
-    """Counts `unit`s done of `total`; prints `NAME: DONE of TOTAL UNITs, RATE/s, N s left`."""
+    """Counts the finished units of `total`; prints `NAME: DONE of TOTAL UNITs, RATE/s, N s left`."""
 
     def __init__(self, name: str, total: int, unit: str = "image", every_s: float = 2.0) -> None:
         self.name, self.total, self.unit, self.every_s = name, total, unit, every_s
@@ -15,11 +15,11 @@ class Progress:
         self.printed: float | None = None
 
     def add(self, count: int) -> None:
-        """Count `count` more units; print a line if one is due."""
+        """Count `count` more units; print a line if the last one is `every_s` seconds old."""
         self.done += count
         now = time.monotonic()
         if self.printed is None and self.done < self.total:
-            self.printed = now  # the first piece waits for workers to start: its rate would mislead
+            self.printed = now  # not yet: until the workers have started the rate is too low
             return
         if self.done < self.total and now - (self.printed or now) < self.every_s:
             return

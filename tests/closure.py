@@ -1,4 +1,4 @@
-"""Which local modules a module imports, under the name by which the tests know it."""
+"""Re-exports for the tests: which local modules a module imports, read from the sources."""
 
 from pipeline.storage.code_digest import ROOT, closure, file_of, imports
 

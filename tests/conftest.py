@@ -47,30 +47,73 @@ def write_params(folder: Path, values: dict) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
 
 
+def fetch_here(name: str) -> None:
+    """Run stage `fetch` for one source in the current folder."""
+    from pipeline import params
+    from pipeline.paths import Paths
+    from pipeline.sources.config import FetchParams, load_source
+    from pipeline.stages.fetch import fetch
+
+    fetch(name, load_source(name), params.load("fetch", FetchParams), Paths())
+
+
+def measure_here(name: str) -> None:
+    """Run stage `measure` for one source in the current folder."""
+    from pipeline import params
+    from pipeline.curation.measure_params import MeasureParams
+    from pipeline.paths import Paths
+    from pipeline.stages.measure import measure
+
+    measure(name, params.load("measure", MeasureParams), Paths())
+
+
+def pack_here() -> None:
+    """Run stage `pack` in the current folder."""
+    from pipeline import params
+    from pipeline.paths import Paths
+    from pipeline.stages.pack import PackParams, pack
+
+    pack(params.load("pack", PackParams), Paths())
+
+
+def curate_here() -> None:
+    """Run stage `curate` in the current folder."""
+    from pipeline import params
+    from pipeline.curation.rules import CurateParams
+    from pipeline.paths import Paths
+    from pipeline.sources.config import load_sources
+    from pipeline.stages.curate import curate
+
+    curate(params.load("curate", CurateParams), load_sources(), Paths())
+
+
+def report_here() -> None:
+    """Run stage `report` in the current folder."""
+    from pipeline import params
+    from pipeline.curation.rules import CurateParams
+    from pipeline.paths import Paths
+    from pipeline.stages.report import report
+
+    report(params.load("curate", CurateParams), Paths())
+
+
 @pytest.fixture(scope="session")
 def sample_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the sample has gone through fetch, measure, curate and pack. Read-only by custom."""
-    from pipeline.stages.curate import curate
-    from pipeline.stages.fetch import fetch
-    from pipeline.stages.measure import measure
-    from pipeline.stages.pack import pack
-
     folder = tmp_path_factory.mktemp("sample")
     write_params(folder, demo_params())
     with inside(folder):
         for name in ("ffhq", "maskedface"):
-            fetch(name)
-            measure(name)
-        curate()
-        pack()
+            fetch_here(name)
+            measure_here(name)
+        curate_here()
+        pack_here()
     return folder
 
 
 @pytest.fixture(scope="session")
 def report_workspace(sample_workspace: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same, after an evaluation of no model, and with its page. A copy each file's tests may change one of."""
-    from pipeline.stages.report import report
-
     folder = tmp_path_factory.mktemp("report") / "w"
     shutil.copytree(sample_workspace, folder)
     (folder / "data/review.csv").write_text("image_id,review,note\n")
@@ -87,7 +130,7 @@ def report_workspace(sample_workspace: Path, tmp_path_factory: pytest.TempPathFa
     curves.mkdir(parents=True)
     (curves / "cycle.tsv").write_text("step\tcycle\n4\t0.5\n8\t0.25\n")
     with inside(folder):
-        report()
+        report_here()
     return folder
 
 
@@ -112,7 +155,7 @@ def portraits() -> list[Image.Image]:
     from pipeline.synthetic.layout import SampleParams, sample_files
 
     files = sample_files("unmasked", SampleParams(faces=20, image_px=256, seed=3))
-    plain = [file for file in files if file.kind == "plain" and not file.copy_of]
+    plain = [file for file in files if file.kind == "unmasked" and not file.copy_of]
     return [Image.open(io.BytesIO(file.content)).convert("RGB") for file in plain[:6]]
 
 

@@ -1,4 +1,4 @@
-"""The house's own rules: who may import whom, and that dvc.yaml says what the stages stand on."""
+"""Rules of the whole tree: which imports are allowed, how long a function may be, and what dvc.yaml must list."""
 
 import ast
 import re
@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from models.methods.method import METHODS
+from models.params import TrainParams
 from tests.closure import ROOT, closure, file_of, imports
+from tests.rooms import LAYERS, layer_of, room_of
 
 STAGES = {
     "fetch": "pipeline.stages.fetch",
@@ -21,7 +24,7 @@ STAGES = {
     "evaluate": "models.evaluation.evaluate",
     "report": "pipeline.stages.report",
 }
-# Files that a module reads: no import tells of them.
+# Files that a module reads: no import shows them.
 READ_BY = {
     "pipeline/report/page.css": "pipeline/report/page.py",
     "pipeline/report/page.html": "pipeline/report/page.py",
@@ -33,13 +36,27 @@ READ_BY = {
     "pipeline/sources/addresses.yaml": "pipeline/sources/addresses.py",
     "pipeline/sources/portraits.sha256": "pipeline/sources/addresses.py",
 }
-# The training code runs on machines that have neither MediaPipe nor OpenCV: of pipeline/ it may import the readers of
-# manifest and pack, and what these stand on.
+# Training runs on machines without MediaPipe and OpenCV: of pipeline/ it may import the readers of manifest and packed
+# arrays, and what these need.
 OPEN_TO_TRAINING = {
-    "pipeline/errors.py",
-    "pipeline/params.py",
+    *(f"pipeline/{name}.py" for name in ("errors", "messages", "params", "paths")),
     *(f"pipeline/storage/{name}.py" for name in ("manifest", "packed_arrays", "files")),
 }
+MAX_LINES, MAX_PARAMETERS = 60, 5  # of a function
+# function -> why it may be larger
+LARGER: dict[str, str] = {}
+
+
+METHOD_FILE = "models/methods/${train.method}.py"  # in dvc.yaml: the file of the method that params.yaml names
+
+
+def code_of(stage):
+    """The files of code that a stage must list in dvc.yaml, relative to the root, as text."""
+    files = {path.as_posix() for path in closure(STAGES[stage])}
+    if "models/methods/method.py" in files:  # which imports the method's file by its name
+        methods = {file_of(module) for module in METHODS.values()}
+        files |= {path.as_posix() for path in closure(*METHODS.values()) - methods} | {METHOD_FILE}
+    return files | {file for file, module in READ_BY.items() if module in files}
 
 
 def dvc_stage(name):
@@ -49,6 +66,28 @@ def dvc_stage(name):
 
 def modules_of(package):
     return sorted((ROOT / package).rglob("*.py"))
+
+
+def files_below(folder):
+    """Files of a folder that count as code, relative to the root: all but empty and compiled ones."""
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.read_bytes().strip()
+    }
+
+
+def functions(package):
+    """(name, definition) for every function and method of a package, nested ones too; name as file:function."""
+    for path in modules_of(package):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{path.relative_to(ROOT).as_posix()}:{node.name}", node
+
+
+def local_imports(file):
+    """Files of this project that a file imports, both relative to the root."""
+    return {found for module in imports(ROOT / file) if (found := file_of(module))}
 
 
 def outside_imports(package):
@@ -71,20 +110,85 @@ def test_no_package_imports_across_a_wall(package, forbidden):
     assert {(path, name) for path, name in outside_imports(package) if name in forbidden} == set()
 
 
-def test_the_training_code_imports_of_the_pipeline_only_the_readers():
-    used = {path.as_posix() for path in closure("models.training.loop") if path.parts[0] == "pipeline"}
+@pytest.mark.parametrize("package", LAYERS)
+def test_no_import_within_a_package_runs_upward(package):
+    upward = [
+        (file.as_posix(), imported.as_posix())
+        for file in (path.relative_to(ROOT) for path in modules_of(package))
+        for imported in sorted(local_imports(file))
+        if imported.parts[0] == package and imported.name != "__init__.py" and layer_of(imported) > layer_of(file)
+    ]
+    assert upward == []
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_every_room_and_module_has_a_layer(package):
+    named = {room for rooms in LAYERS[package] for room in rooms}
+    present = {room_of(path.relative_to(ROOT)) for path in modules_of(package)}
+    assert named <= present
+    if package != "flows":  # whose own modules are the top layer
+        assert present - named == {"__init__", "__main__"}
+
+
+def test_only_the_command_imports_the_stages():
+    importing = {
+        path.relative_to(ROOT).as_posix()
+        for package in LAYERS
+        for path in modules_of(package)
+        if any(module.startswith("pipeline.stages.") for module in imports(path))
+    }
+    assert importing == {"pipeline/__main__.py"}
+
+
+@pytest.mark.parametrize("package", LAYERS)
+def test_no_function_is_too_long_or_has_too_many_parameters(package):
+    def parameters(node):
+        return len([*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs])
+
+    large = {
+        name: (node.end_lineno - node.lineno + 1, parameters(node))
+        for name, node in functions(package)
+        if node.end_lineno - node.lineno >= MAX_LINES or parameters(node) > MAX_PARAMETERS
+    }
+    assert large.keys() == {name for name in LARGER if name.startswith(f"{package}/")}, large
+
+
+def test_training_imports_of_the_pipeline_only_the_readers():
+    files = closure("models.training.loop", *METHODS.values())
+    used = {path.as_posix() for path in files if path.parts[0] == "pipeline"}
     assert used <= OPEN_TO_TRAINING
 
 
-def test_dvc_yaml_has_exactly_the_stages_of_the_design():
+def test_evaluation_does_not_import_what_only_stage_measure_needs():
+    """Otherwise an edit of the worker pool would evaluate a model again."""
+    used = {path.stem for path in closure("models.evaluation.evaluate")}
+    assert used & {"thumbnails", "dask_cluster", "worker_pool", "measurements", "measuring"} == set()
+
+
+def test_dvc_yaml_has_exactly_these_stages():
     assert set(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]) == set(STAGES)
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_depends_on_every_local_module_that_it_imports(stage):
-    listed = {dep for dep in dvc_stage(stage)["deps"] if dep.split("/")[0] in ("pipeline", "models", "flows")}
-    needed = {path.as_posix() for path in closure(STAGES[stage])}
-    assert listed == needed | {file for file, module in READ_BY.items() if module in needed}
+def test_a_stage_depends_on_exactly_the_code_that_it_imports(stage):
+    """A folder under deps stands for all files in it, so the stage must import all of them."""
+    listed = [dep for dep in dvc_stage(stage)["deps"] if dep.split("/")[0] in LAYERS]
+    files = {file for dep in listed for file in (files_below(dep) if (ROOT / dep).is_dir() else {dep})}
+    assert files == code_of(stage)
+
+
+def test_each_method_is_one_file_that_imports_no_other_method():
+    files = {name: file_of(module) for name, module in METHODS.items()}
+    assert {path.as_posix() for path in files.values()} == {
+        METHOD_FILE.replace("${train.method}", name) for name in files
+    }
+    for module in METHODS.values():
+        assert closure(module) & set(files.values()) == {file_of(module)}
+
+
+def test_training_depends_on_all_keys_of_its_block_but_those_of_other_methods():
+    keys = TrainParams.__dataclass_fields__.keys() - METHODS.keys()
+    assert set(dvc_stage("train")["params"]) == {*(f"train.{key}" for key in keys), "train.${train.method}"}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -1,4 +1,4 @@
-"""The labelled real faces of ../shared, where they are at hand: the rules must not get worse."""
+"""The labelled real faces of ../shared, where present: curation must not become worse."""
 
 import json
 import subprocess
@@ -21,7 +21,7 @@ def score(shared_faces, tmp_path_factory):
     return json.loads(scored.stdout.splitlines()[-1])
 
 
-def test_every_real_image_has_its_row_and_every_reject_its_reason(score):
+def test_every_real_image_has_a_row_and_every_rejected_row_a_reason(score):
     assert (score["rows_missing_from_manifest"], score["rejected_without_reason"]) == (0, 0)
 
 
@@ -29,5 +29,5 @@ def test_every_real_image_has_its_row_and_every_reject_its_reason(score):
     ("figure", "floor"),
     [("precision", 0.99), ("recall", 0.97), ("recall_real_maskedface_net", 0.98), ("unmasked_kept", 0.95)],
 )
-def test_real_faces_are_judged_no_worse_than_before(score, figure, floor):
+def test_curation_of_real_faces_is_as_good_as_before(score, figure, floor):
     assert score[figure] >= floor

@@ -1,7 +1,7 @@
 """The curating side of the GPU hand-off: give training to a worker of the pool `gpu`, and take the result back.
 
-Data goes through the DVC remote, and what dvc.lock says of it through the server; flows/train_cyclegan.py is the other
-side. Whatever comes of it, the flow then runs the same stages here: DVC finds them up to date, or they are done in
+Data goes through the DVC remote, and its entries of dvc.lock through the server; flows/train_cyclegan.py is the other
+side. Afterwards the flow runs the same stages here in any case: either DVC finds them up to date, or they train in this
 process. The log says which, and why.
 """
 
@@ -46,19 +46,20 @@ from pipeline.errors import FacemaskError
 
 POOL = "gpu"
 DEPLOYMENT = "train-cyclegan/train-cyclegan"
+NOT_DELETED = "training states could not be deleted from the DVC remote, where nothing needs them any more: "
 
 _PREFIX = re.compile(r"^Flow run encountered an exception: (\w+: )?")  # Prefect's, before an exception's own text
 _POLL_S = 2.0
-_DEAF_S = 600.0  # how long a server may not answer before its run is given up
+SERVER_TIMEOUT_S = 600.0  # how long the server may not answer before the run is given up
 _CANCEL_S = 60.0  # for a worker to end a cancelled run
-_FRUITLESS = 3  # so many runs that crashed before they had copied anything are no accident
+MAX_CRASHES = 3  # so many runs in a row that crashed before they copied any training are no accident
 
 
 def hand_over(chosen: list[str], workspace: Path, log: Log) -> None:
-    """Have a GPU worker do what is to be done of `train` and `evaluate`, and bring its results here.
+    """Have a GPU worker do those of `train` and `evaluate` that are not up to date, and bring its results here.
 
-    Nothing is done where params.yaml does not ask for it, `train` is not among `chosen`, or is up to date. Where nobody
-    takes it, the log says so, and the caller trains. Raises FacemaskError where somebody took it and failed.
+    Nothing is done where params.yaml does not switch it on, `train` is not in `chosen`, or is up to date. Where no
+    worker takes it, the log says so, and the caller trains. Raises FacemaskError where a worker took it and failed.
     """
     params = handoff_params(workspace)
     stages = [stage for stage in HANDED_OVER if stage in chosen]
@@ -72,61 +73,60 @@ def hand_over(chosen: list[str], workspace: Path, log: Log) -> None:
             log(f"{error}; training again")
     job = describe_job(stages, workspace)
     store = StateStore(workspace, training_key(job, workspace))
-    if nobody := _why_nobody():
-        _train_here(nobody, store, log)
+    if reason := _why_no_worker():
+        _train_here(reason, store, log)
         return
     push(needed_data(stages, workspace), workspace, log)
-    if _done_by_worker(job, params, store, workspace, log):
-        pull(stages, workspace, log)
-        if left := changes(stages, workspace):
-            raise FacemaskError(
-                f"the GPU worker's result does not fit this folder ({', '.join(sorted(left))}): "
-                f"see 'dvc status {' '.join(stages)}', then run again"
-            )
+    if (outcome := _run_until_done(job, params, log)) is None:
+        _train_here(f"nobody started it within {params.wait_minutes:g} minutes", store, log)
+        return
+    merge_lock(outcome, workspace)
+    pull(stages, workspace, log)
+    if left := changes(stages, workspace):
+        raise FacemaskError(
+            f"the GPU worker's result does not fit this folder ({', '.join(sorted(left))}): "
+            f"see 'dvc status {' '.join(stages)}', then run again"
+        )
 
 
-def _done_by_worker(job: Job, params: HandoffParams, store: StateStore, workspace: Path, log: Log) -> bool:
-    """Hand `job` over, again where a worker crashes under it. Returns whether dvc.lock has its result now."""
-    fruitless = 0
+def _run_until_done(job: Job, params: HandoffParams, log: Log) -> dict[str, object] | None:
+    """Hand `job` over, again after a crash. Returns its stages' entries of dvc.lock; None if nobody started it."""
+    crashes = 0
     with get_client(sync_client=True) as client:
-        while True:
-            run = _run_to_its_end(client, job, params, log)
-            if run is None:
-                _train_here(f"nobody started it within {params.wait_minutes:g} minutes", store, log)
-                return False
+        while (run := _run_to_its_end(client, job, params, log)) is not None:
             state = run.state
             assert state is not None
             if state.is_completed():
-                merge_lock(_entries(client, run), workspace)
-                return True
+                return _lock_entries(client, run)
             if not state.is_crashed():
-                said = _PREFIX.sub("", state.message or "see its log")
-                raise FacemaskError(f"{DEPLOYMENT} run '{run.name}' ended as {state.name}: {said}")
+                reason = _PREFIX.sub("", state.message or "see its log")
+                raise FacemaskError(f"{DEPLOYMENT} run '{run.name}' ended as {state.name}: {reason}")
             ran_s = run.total_run_time.total_seconds()
-            fruitless = fruitless + 1 if ran_s < 60 * params.checkpoint_minutes else 0
-            if fruitless == _FRUITLESS:
+            crashes = crashes + 1 if ran_s < 60 * params.checkpoint_minutes else 0
+            if crashes == MAX_CRASHES:
                 raise FacemaskError(
-                    f"{fruitless} GPU runs in a row crashed before they had copied any training to the DVC remote, "
+                    f"{crashes} GPU runs in a row crashed before they had copied any training to the DVC remote, "
                     f"the last one, '{run.name}', after {ran_s:.0f} s: see its log, then run again"
                 )
             log(f"the worker of '{run.name}' is gone ({state.message or state.name}): handing over to the next one")
+    return None
 
 
 def _run_to_its_end(client: SyncPrefectClient, job: Job, params: HandoffParams, log: Log) -> FlowRun | None:
-    """The run's final state; None where nobody had started it in `wait_minutes`: it is cancelled then.
+    """The run's final state; None where no worker started it in `wait_minutes`: it is cancelled then.
 
     Whatever exception leaves this function, cancellation included, the run is cancelled.
     """
-    run = run_deployment(DEPLOYMENT, parameters=dict(job), timeout=0)
+    run: FlowRun = run_deployment(DEPLOYMENT, parameters=dict(job), timeout=0)  # type: ignore[assignment]  # no await here
     log(f"handed over to pool '{POOL}': {DEPLOYMENT} run '{run.name}', which has its own log")
-    since = heard = time.monotonic()
+    since = answered = time.monotonic()
     started = False
     try:
         while True:
             try:
-                run, heard = client.read_flow_run(run.id), time.monotonic()
+                run, answered = client.read_flow_run(run.id), time.monotonic()
             except httpx.HTTPError:  # the server is busy or restarts, or the network is away: the worker goes on
-                if time.monotonic() - heard > _DEAF_S:
+                if time.monotonic() - answered > SERVER_TIMEOUT_S:
                     raise
             assert run.state is not None
             if run.state.is_final():
@@ -135,19 +135,21 @@ def _run_to_its_end(client: SyncPrefectClient, job: Job, params: HandoffParams, 
                 started = True
                 log(f"worker {(run.labels or {}).get('prefect.worker.name', 'unknown')} has started '{run.name}'")
             if not started and time.monotonic() - since > 60 * params.wait_minutes:
-                run = _cancelled(client, run.id)
+                run = _cancel(client, run.id)
                 if run.state and run.state.is_completed():
                     return run
                 log(f"nobody has started '{run.name}': it is {run.state.name if run.state else 'lost'} now")
                 return None
             time.sleep(_POLL_S)
     except BaseException:
-        with suppress(Exception):  # what ended this run says more; and the other side looks for it by itself
+        with suppress(
+            Exception
+        ):  # the exception that ended this run matters more; and the other side checks for it too
             client.set_flow_run_state(run.id, Cancelling(message="The run that it was for has ended."))
         raise
 
 
-def _cancelled(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
+def _cancel(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
     """Cancel a run and wait until it has ended, so that two trainings do not run side by side."""
     client.set_flow_run_state(run_id, Cancelling(message="No worker started it within handoff.wait_minutes."))
     deadline = time.monotonic() + _CANCEL_S
@@ -167,13 +169,13 @@ def _train_here(why: str, store: StateStore, log: Log) -> None:
         log(f"{error}; this run trains without them")
         return
     try:
-        store.remove_superseded()  # what this machine has now
+        store.remove_superseded()  # those that this machine has now
     except Exception as error:  # noqa: BLE001 - of the network; a state that stays there does no harm
-        log(f"training states could not be deleted from the DVC remote, where nothing needs them any more: {error}")
+        log(f"{NOT_DELETED}{error}")
 
 
-def _why_nobody() -> str | None:
-    """Why there is no use in waiting for a GPU worker; None where one is online."""
+def _why_no_worker() -> str | None:
+    """Why waiting for a GPU worker is useless; None where one is online."""
     online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
     with get_client(sync_client=True) as client:
         try:
@@ -184,14 +186,13 @@ def _why_nobody() -> str | None:
     return None if workers else f"no worker of pool '{POOL}' is online"
 
 
-def _entries(client: SyncPrefectClient, run: FlowRun) -> dict[str, object]:
-    """The stages' entries of dvc.lock that a completed run gave back."""
+def _lock_entries(client: SyncPrefectClient, run: FlowRun) -> dict[str, object]:
+    """The stages' entries of dvc.lock that a completed run returned."""
     found = client.read_artifacts(
         artifact_filter=ArtifactFilter(
             flow_run_id=ArtifactFilterFlowRunId(any_=[run.id]), key=ArtifactFilterKey(any_=[LOCK_ARTIFACT])
         )
     )
     if not found:
-        raise FacemaskError(f"{DEPLOYMENT} run '{run.name}' gave no result back: see its log, then run again")
-    rows = json.loads(str(found[0].data))
-    return {row["stage"]: yaml.safe_load(row["entry"]) for row in rows}
+        raise FacemaskError(f"{DEPLOYMENT} run '{run.name}' returned no result: see its log, then run again")
+    return {row["stage"]: yaml.safe_load(row["entry"]) for row in json.loads(str(found[0].data))}

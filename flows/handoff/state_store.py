@@ -20,11 +20,11 @@ from flows.processes.dvc_runner import Log, dvc_reason, run_dvc, run_program
 from models.training.state_files import STATE_FILES
 from pipeline.errors import FacemaskError
 from pipeline.messages import Message
-from pipeline.storage.files import link_or_copy, sha256, work_folder
+from pipeline.paths import Paths
+from pipeline.storage.files import fresh_folder, link_or_copy, sha256
 
 FOLDER = "facemask-training"  # in the remote; all of it may be deleted at any time, at the cost of repeated training
 
-_STATE_GLOB = "state-*"  # the whole states in work/train/DIGEST/, as models/training/loop.py names them
 _STATE = re.compile(r"[0-9a-f]{1,64}/state-[0-9]{1,20}")  # DIGEST/state-IMAGES; by name, the last is the newest
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MAX_STATES = 20  # a push deletes older ones: a key has one or two
@@ -51,17 +51,11 @@ def pull(targets: Sequence[str], workspace: Path, log: Log) -> None:
     Raises FacemaskError with the reason, for objects that are not what dvc.lock names too.
     """
     lines: list[str] = []
-    errors: list[str] = []
-
-    def on_message(message: Message) -> None:
-        if message.kind == "error":
-            errors.append(message.text)
-
+    messages: list[Message] = []
     log(f"dvc pull {' '.join(targets)}")
     command = [sys.executable, "-m", "flows.handoff.verified_pull", *targets]
-    status = run_program(command, workspace, _logging(lines, log), on_message)
-    if status:
-        if errors:
+    if status := run_program(command, workspace, _logging(lines, log), messages.append):
+        if errors := [message.text for message in messages if message.kind == "error"]:
             raise FacemaskError(errors[-1])
         raise _failure("pull", workspace, lines[-1] if lines else f"exit status {status}")
 
@@ -85,7 +79,7 @@ def _failure(command: str, workspace: Path, reason: str) -> FacemaskError:
 
 
 class StateStore:
-    """Training states in the DVC remote, under the key of what is trained (flows/handoff/job.py: training_key).
+    """Training states in the DVC remote, under the key of the training (flows/handoff/job.py: training_key).
 
     A state NAME is DIGEST/state-IMAGES, as in work/train/. REMOTE/facemask-training/KEY/NAME.json, written last, lists
     the files of REMOTE/facemask-training/KEY/NAME/ with their sha256. A state without its list, or with a file that
@@ -95,14 +89,15 @@ class StateStore:
     def __init__(self, workspace: Path, key: str) -> None:
         self._fs, remote = _open_remote(workspace)
         self._folder = self._fs.join(remote, FOLDER, key)
-        self._work = work_folder("train")
+        self._work = Paths(workspace).work("train")
+        self._scratch = Paths(workspace).work("handoff")
 
     def push(self, name: str) -> None:
         """Upload the state work/train/NAME, then delete the older ones of its training from the remote."""
-        snapshot = work_folder("handoff") / "state"
+        snapshot = self._scratch / "state"
         shutil.rmtree(snapshot, ignore_errors=True)
         # Links: the trainer deletes a state when it has a newer one.
-        shutil.copytree(self._work / name, snapshot, copy_function=_link)
+        shutil.copytree(self._work / name, snapshot, copy_function=lambda a, b: link_or_copy(Path(a), Path(b)))
         digests = {file.name: sha256(file) for file in sorted(snapshot.iterdir())}
         if digests.keys() != STATE_FILES:
             raise FacemaskError(
@@ -150,7 +145,7 @@ class StateStore:
         for wait_s in (*_RETRY_WAITS_S, None):
             try:
                 names = self.pull(log)
-            except Exception as error:  # of the network: each kind of remote has exceptions of its own
+            except Exception as error:  # of the network: each kind of remote has its own exceptions
                 reason = " ".join(str(error).split()) or type(error).__name__
                 if wait_s is None:
                     raise FacemaskError(
@@ -175,32 +170,25 @@ class StateStore:
             if name <= self._newest_here(name.partition("/")[0]):
                 self._delete(name)
 
-    def here(self) -> set[str]:
-        """The states in work/train/, the newest of each training."""
-        names = (self._newest_here(folder.name) for folder in self._work.iterdir())
-        return set(filter(None, names))
-
     @contextmanager
     def pushing(self, minutes: float, log: Log) -> Iterator[None]:
         """In the block, upload new states every `minutes`; failures are logged, and retried."""
         done = threading.Event()
-        pushed = self.here()
+        pushed = self._states_here()
 
-        def keep() -> None:
+        def push_new() -> None:
             while not done.wait(minutes * 60):
-                for name in sorted(self.here() - pushed):
+                for name in sorted(self._states_here() - pushed):
                     try:
                         self.push(name)
                     except Exception as error:  # noqa: BLE001 - of the network; training must not end by it
-                        log(
-                            f"{name} could not be copied to the DVC remote, tried again in {minutes:g} minutes: {error}"
-                        )
+                        log(f"{name} could not be copied to the DVC remote, next try in {minutes:g} minutes: {error}")
                     else:
                         pushed.add(name)
                         log(f"{name} is in the DVC remote: another worker could go on from it")
 
         # A daemon: a cancelled run does not wait for an upload, since half a state is never used.
-        thread = threading.Thread(target=keep, daemon=True)
+        thread = threading.Thread(target=push_new, daemon=True)
         thread.start()
         try:
             yield
@@ -209,6 +197,13 @@ class StateStore:
             raise
         done.set()
         thread.join()
+
+    def _states_here(self) -> set[str]:
+        """The states in work/train/, the newest of each training."""
+        return set(filter(None, (self._newest_here(folder.name) for folder in self._work.iterdir())))
+
+    def _newest_here(self, training: str) -> str:
+        return max((f"{training}/{state.name}" for state in (self._work / training).glob("state-*")), default="")
 
     def _names(self) -> tuple[list[str], list[str]]:
         """The names of the states in the remote, in order: the trainer's own, and those that must not be used."""
@@ -229,17 +224,14 @@ class StateStore:
             return False
         return True
 
-    def _newest_here(self, training: str) -> str:
-        return max((f"{training}/{state.name}" for state in (self._work / training).glob(_STATE_GLOB)), default="")
-
     def _fetch(self, name: str) -> None:
         """Bring one state into work/train/, whole or not at all. Raises _BadState for one that cannot be used."""
-        scratch = work_folder("handoff") / "fetched"
-        shutil.rmtree(scratch, ignore_errors=True)
-        scratch.mkdir()
+        scratch = fresh_folder(self._scratch / "fetched")
         try:
             for file, digest in self._digests(name).items():
-                self._download(self._fs.join(self._folder, name, file), scratch / file)
+                path = self._fs.join(self._folder, name, file)
+                self._refuse_odd_file(path, _MAX_FILE_BYTES)
+                self._fs.get_file(path, str(scratch / file))
                 if sha256(scratch / file) != digest:
                     raise _BadState(f"{file} does not have the sha256 that its list names")
             target = self._work / name
@@ -270,22 +262,17 @@ class StateStore:
             raise _BadState("its list names other things than sha256 digests")
         return digests
 
-    def _download(self, path: str, target: Path) -> None:
-        self._refuse_odd_file(path, _MAX_FILE_BYTES)
-        self._fs.get_file(path, str(target))
-
     def _refuse_odd_file(self, path: str, max_bytes: int) -> None:
         """Raise _BadState for a file in the remote that is missing, empty, too large, or none (a FIFO hangs)."""
+        name = self._fs.name(path)
         try:
             info = self._fs.info(path)
         except FileNotFoundError as error:
-            raise _BadState(f"{self._fs.name(path)} is missing") from error
+            raise _BadState(f"{name} is missing") from error
         if info["type"] != "file":
-            raise _BadState(f"{self._fs.name(path)} is no plain file")
-        if info["size"] == 0:
-            raise _BadState(f"{self._fs.name(path)} is empty")
-        if info["size"] > max_bytes:
-            raise _BadState(f"{self._fs.name(path)} has {info['size']} bytes, more than the {max_bytes} of any state")
+            raise _BadState(f"{name} is no plain file")
+        if not 0 < info["size"] <= max_bytes:
+            raise _BadState(f"{name} has {info['size']} bytes, not 1 to {max_bytes} as any state's")
 
     def _delete(self, name: str) -> None:
         """Delete one state from the remote, its list first: half of it is then no state."""
@@ -296,7 +283,7 @@ class StateStore:
 
 
 def _shown(name: str) -> str:
-    """A name from the remote for a line of a log: quoted, without control characters, not endless."""
+    """A name from the remote for a line of a log: quoted, without control characters, of limited length."""
     return ascii(name if len(name) <= 100 else f"{name[:100]}...")
 
 
@@ -324,7 +311,3 @@ def _open_remote(workspace: Path) -> tuple[Any, str]:
             f"no DVC remote to hand over through in {workspace} ({' '.join(str(error).split())}): set one, as by "
             "'dvc remote add --default NAME URL', the same on both machines, or set handoff.enabled: false"
         ) from error
-
-
-def _link(source: str, target: str) -> None:
-    link_or_copy(Path(source), Path(target))

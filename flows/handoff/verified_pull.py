@@ -1,4 +1,4 @@
-"""`python -m flows.handoff.verified_pull [TARGET...]`: `dvc pull --force` that uses nothing of the DVC remote unverified.
+"""`python -m flows.handoff.verified_pull [TARGET...]`: `dvc pull --force` that verifies all it takes from the remote.
 
 DVC (3.67) hashes what it downloads only where the remote has `verify = true`. Even then it does not hash the list of a
 folder's files (an object HASH.dir), but writes to whatever paths that list names, `../` included. So this switches
@@ -18,7 +18,8 @@ from dvc.exceptions import CheckoutError
 from dvc.repo import Repo
 from dvc.repo.index import index_from_targets
 
-from pipeline.errors import FacemaskError, run
+from pipeline.command import run
+from pipeline.errors import FacemaskError
 from pipeline.storage.files import replacing
 
 _MAX_LIST_BYTES = 256 << 20  # 100,000 archives are 7 MB
@@ -46,7 +47,7 @@ def pull(targets: Sequence[str]) -> None:
             "missing, or are not what dvc.lock names: delete it there and run 'dvc push' where it was made; "
             "docs/security.md says who could have changed it"
         ) from error
-    except Exception as error:  # each kind of remote has exceptions of its own
+    except Exception as error:  # each kind of remote has its own exceptions
         raise FacemaskError(
             f"'dvc pull' failed in {Path.cwd()}: {' '.join(str(error).split())}; "
             "'dvc remote list' shows the remote: can it be reached from here?"

@@ -14,7 +14,7 @@ _POLL_S = 0.1
 
 
 def down() -> None:
-    """Tell it to stop, as Ctrl-C would, and wait until it has. Nothing to stop is no error."""
+    """Send SIGTERM to `facemask up`, and wait until it has ended. Nothing to stop is no error."""
     running = holder("up")
     if running is None:
         print(f"facemask: not up in {Path.cwd()}: nothing to stop")
@@ -24,12 +24,12 @@ def down() -> None:
         os.kill(pid, signal.SIGTERM)
     except (ProcessLookupError, PermissionError) as error:
         raise FacemaskError(
-            f"'facemask up' of {Path.cwd()} has pid {pid}, which cannot be told to stop from here ({error.strerror}): "
+            f"'facemask up' of {Path.cwd()} has pid {pid}, which cannot be stopped from here ({error.strerror}): "
             "stop it as the user, or in the container, that started it"
         ) from error
     started = time.monotonic()
     while (now := holder("up")) and now["pid"] == pid:
         if time.monotonic() - started > _PATIENCE_S:
-            raise FacemaskError(f"'facemask up' (pid {pid}) has not ended {_PATIENCE_S:.0f} s after it was told to")
+            raise FacemaskError(f"'facemask up' (pid {pid}) has not ended within {_PATIENCE_S:.0f} s: 'kill -9 {pid}'")
         time.sleep(_POLL_S)
     print(f"facemask: stopped (pid {pid}), in {time.monotonic() - started:.0f} s")

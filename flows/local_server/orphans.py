@@ -1,53 +1,47 @@
-"""Runs whose process is gone though the server thinks they go on: mark them Crashed, which frees their slot."""
+"""Runs without a process that the server still counts as running: mark them Crashed, which frees their slot."""
 
 from typing import Any
 
 from flows.local_server.api import Api
 from flows.processes.workspace_lock import holder
 
-HEARTBEAT_S = 30  # how often a run says that it lives; Prefect allows no less
+HEARTBEAT_S = 30  # how often a run sends a heartbeat; Prefect allows no less
 _SILENT_S = 3 * HEARTBEAT_S
 RULE = "facemask: crash runs that fell silent"
-_ENDED = ["Completed", "Failed", "Cancelled", "Crashed"]
+_HEARTBEAT = "prefect.flow-run.heartbeat"
+_ENDS = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
 
 
 def crash_orphans(api: Api, flows: list[str], workers: list[str | None]) -> list[str]:
-    """Mark as Crashed the runs of `flows` that had one of `workers`, none of which runs now; None is no worker.
+    """Mark as Crashed the runs of `flows` that had one of `workers`, none of which runs now. Returns the runs' names.
 
-    Whatever they had started ended with them, kill -9 included, since it is guarded. Runs of other workers, perhaps on
-    another machine, are left to `watch_heartbeats`. Gives the runs' names.
+    A worker None means that the run had no worker. All processes of these runs ended with their guards, kill -9
+    included. Runs of other workers, perhaps on another machine, are left to `watch_heartbeats`.
     """
-    going: list[dict[str, Any]] = api.post(
-        "/flow_runs/filter",
-        {
-            "flows": {"name": {"any_": flows}},
-            "flow_runs": {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}},
-        },
-    )
+    unfinished = {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
+    runs = api.post("/flow_runs/filter", {"flows": {"name": {"any_": flows}}, "flow_runs": unfinished})
     # `facemask run` has no worker, and neither has, for a moment, a run that a worker has just taken.
-    working = (holder("run") or {}).get("run_id")
-    gone = [
-        run for run in going if (run.get("labels") or {}).get("prefect.worker.name") in workers and run["id"] != working
-    ]
-    for run in gone:
-        state = {"type": "CRASHED", "name": "Crashed", "message": "Its process is gone: it was killed, or its machine."}
-        api.post(f"/flow_runs/{run['id']}/set_state", {"state": state, "force": False})
-    return [run["name"] for run in gone]
+    running_here = (holder("run") or {}).get("run_id")
+    state = {"type": "CRASHED", "name": "Crashed", "message": "Its process is gone: it was killed, or its machine."}
+    crashed = []
+    for run in runs:
+        if (run.get("labels") or {}).get("prefect.worker.name") in workers and run["id"] != running_here:
+            api.post(f"/flow_runs/{run['id']}/set_state", {"state": state, "force": False})
+            crashed.append(run["name"])
+    return crashed
 
 
 def watch_heartbeats(api: Api) -> None:
-    """Let the server itself mark as Crashed a run of which it has heard nothing for a while; done once a database.
+    """Make the server mark as Crashed each run that sends no heartbeat for a while; done once a database.
 
-    It is what finds runs that ended with another machine. A rule of this name that is there is left as it is.
+    It finds runs that ended with another machine. An automation of this name that exists already is left unchanged.
     """
-    found = api.post("/automations/filter", {"automations": {"name": {"any_": [RULE]}}})
-    if not found:
+    if not api.post("/automations/filter", {"automations": {"name": {"any_": [RULE]}}}):
         api.post("/automations/", heartbeat_rule())
 
 
 def heartbeat_rule() -> dict[str, Any]:
     """The automation: after a heartbeat, neither another nor an end within `_SILENT_S`."""
-    heartbeat = "prefect.flow-run.heartbeat"
     return {
         "name": RULE,
         "description": f"A run that has not sent a heartbeat for {_SILENT_S} s has crashed; its slot is freed.",
@@ -57,8 +51,8 @@ def heartbeat_rule() -> dict[str, Any]:
             "posture": "Proactive",
             "match": {"prefect.resource.id": "prefect.flow-run.*"},
             "for_each": ["prefect.resource.id"],
-            "after": [heartbeat],
-            "expect": [heartbeat, *(f"prefect.flow-run.{state}" for state in _ENDED)],
+            "after": [_HEARTBEAT],
+            "expect": [_HEARTBEAT, *_ENDS],
             "threshold": 1,
             "within": _SILENT_S,
         },

@@ -1,8 +1,8 @@
-"""What the `prefect` command learns in this folder: the short deployment name, and where `facemask up` answers.
+"""Prefect's plugin of this folder: the `prefect` command finds `facemask up`, and takes short deployment names.
 
-Prefect calls it through its plugin hook where `plugins.enabled` is set, as in pyproject.toml. `curate-and-train` then
-means `curate-and-train/curate-and-train` (Prefect itself demands FLOW/DEPLOYMENT), and address and password of the
-`facemask up` that runs in this folder need not be typed. Whatever Prefect changes, its command works as without this.
+Prefect loads it where `plugins.enabled` is set, as in pyproject.toml. `curate-and-train` then means
+`curate-and-train/curate-and-train` (Prefect requires FLOW/DEPLOYMENT), and address and password of the `facemask up`
+that runs in this folder need not be typed. If Prefect changes inside, its command works as without this plugin.
 """
 
 import os
@@ -28,17 +28,17 @@ def setup_environment(*, ctx: Any) -> None:
 
 
 def find_server() -> None:
-    """Name this folder's running server to this process, unless the environment names one."""
-    # No work/ is made by a look at it.
-    if not Path(os.environ.get("FACEMASK_WORK", "work")).is_dir() or not (running := holder("up")):
+    """Set Prefect's address and password in the environment to this folder's server, unless an address is set."""
+    # `holder` would make work/.
+    if not Path(os.environ.get("FACEMASK_WORK", "work")).is_dir() or not (up := holder("up")):
         return
-    named = os.environ.setdefault("PREFECT_API_URL", running["url"])
-    if named == running["url"] and (file := running["password_file"]):  # none: the environment has a far server's
+    address = os.environ.setdefault("PREFECT_API_URL", up["url"])
+    if address == up["url"] and (file := up["password_file"]):  # none: the environment has a far server's password
         os.environ.setdefault("PREFECT_API_AUTH_STRING", Path(file).read_text(encoding="utf-8").strip())
 
 
 def allow_short_names() -> None:
-    """Let Prefect's client read `NAME` as `NAME/NAME`; a name with a slash goes through untouched."""
+    """Make Prefect's client read `NAME` as `NAME/NAME`; a name with a slash is passed on unchanged."""
     from prefect.client.orchestration import PrefectClient
 
     read = PrefectClient.read_deployment_by_name
@@ -46,4 +46,4 @@ def allow_short_names() -> None:
     async def read_deployment_by_name(self: PrefectClient, name: str) -> Any:
         return await read(self, name if "/" in name else f"{name}/{name}")
 
-    PrefectClient.read_deployment_by_name = read_deployment_by_name  # type: ignore[method-assign]
+    PrefectClient.read_deployment_by_name = read_deployment_by_name  # type: ignore[assignment, method-assign]

@@ -8,25 +8,26 @@ from pathlib import Path
 
 from flows.local_server.server import client_env, is_healthy, server_env, temporary_server
 from flows.processes.guard import STOPPED, guarded, interrupt_on_sigterm
-from flows.processes.workspace_lock import holder, run_is_going_on
-from pipeline.errors import FacemaskError, run
+from flows.processes.workspace_lock import holder, run_refusal
+from pipeline.command import run
+from pipeline.errors import FacemaskError
 
 
 def run_here(stages: list[str] | None = None) -> None:
-    """Run the flow to its end, each stage's lines shown as they come; a status other than 0 ends this process.
+    """Run the flow to its end and show the stages' lines; a status other than 0 ends this process.
 
     Where PREFECT_API_URL is set, that server records the run; else this folder's `facemask up`, if there is one; else a
-    server that lives as long as the run.
+    server that runs as long as the flow.
     """
     if not Path("dvc.yaml").is_file():
         raise FacemaskError(f"no dvc.yaml in {Path.cwd()}: run this in the project's folder")
-    if running := holder("run"):  # the flow looks too; here it is told at once, without a server
-        raise FacemaskError(run_is_going_on(running))
+    if running := holder("run"):  # the flow checks it too; here the refusal needs no server
+        raise FacemaskError(run_refusal(running))
     command = [sys.executable, "-m", "flows.curate_and_train", *(stages or [])]
     interrupt_on_sigterm()
     try:
-        # In a process of its own, which has sent all its logs to the server when it ends; the server ends after it.
-        with _server() as env, guarded(command, cwd=Path.cwd(), env=env) as flow:
+        # In its own process, which has sent all its logs to the server when it ends; the server ends after it.
+        with _server() as env, guarded(command, Path.cwd(), env) as flow:
             status = flow.wait()
     except KeyboardInterrupt:
         status = STOPPED
@@ -39,14 +40,13 @@ def run_here(stages: list[str] | None = None) -> None:
 @contextmanager
 def _server() -> Iterator[dict[str, str]]:
     if os.environ.get("PREFECT_API_URL"):
-        yield client_env()  # with heartbeats as often as that server's rule expects them
-        return
-    if (up := holder("up")) and up.get("port") and is_healthy(up["url"]):
+        yield client_env()  # with heartbeats as often as that server's automation expects them
+    elif (up := holder("up")) and "port" in up and is_healthy(up["url"]):
         yield server_env(up["port"])
-        return
-    print("facemask: starting Prefect (10 s the first time)", flush=True)
-    with temporary_server() as env:
-        yield env
+    else:
+        print("facemask: starting Prefect (10 s the first time)", flush=True)
+        with temporary_server() as env:
+            yield env
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""A Prefect server of our own on 127.0.0.1: its settings, its start, and when it is ready."""
+"""A Prefect server on 127.0.0.1: its settings, its password, its start, and when it is ready."""
 
 import contextlib
+import fcntl
 import os
 import secrets
 import socket
 import sys
+import tempfile
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+import httpx
 
 from flows.local_server.orphans import HEARTBEAT_S
 from flows.processes.dvc_runner import program_env
 from flows.processes.guard import guarded
 from pipeline.errors import FacemaskError
-from pipeline.storage.files import work_folder
+from pipeline.paths import Paths
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4200  # Prefect's own; pyproject.toml names it too, for the `prefect` command
@@ -23,35 +26,42 @@ _POLL_S = 0.2
 
 
 def api_url(port: int) -> str:
+    """The address of the API of a server on this machine."""
     return f"http://{HOST}:{port}/api"
 
 
 def server_env(port: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of a server on `port` and of everything that talks to it.
+    """The environment of a server on `port` and of all its clients.
 
-    pyproject.toml says some of this too, but Prefect reads it in the current folder only and these must hold anywhere.
+    pyproject.toml has some of these settings too, but Prefect reads it in the current folder only, and these must hold
+    anywhere.
     """
     word = password(environ)
+    no_proxy = ",".join(filter(None, [environ.get("no_proxy") or environ.get("NO_PROXY"), HOST, "localhost"]))
     return {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         **client_env(environ),
         "PREFECT_API_URL": api_url(port),
-        # 127.0.0.1 is open to every user of this machine, and a run is a command of their choice.
+        # Every user of this machine can reach 127.0.0.1, and a run executes a command of the caller's choice.
         "PREFECT_SERVER_API_AUTH_STRING": word,
         "PREFECT_API_AUTH_STRING": word,
         # Prefect's default is any origin: every page in the user's browser could then start shell commands here.
         "PREFECT_SERVER_API_CORS_ALLOWED_ORIGINS": f"http://{HOST}:{port},http://localhost:{port}",
-        **_without_proxy(environ),
+        # A proxy cannot reach this machine's own address.
+        "no_proxy": no_proxy,
+        "NO_PROXY": no_proxy,
     }
 
 
 def client_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment of what talks to the server that PREFECT_API_URL names, on whatever machine."""
+    """The environment of a client of the server that PREFECT_API_URL names, on whatever machine."""
+    home = Paths().work().resolve() / "prefect"  # each folder has its own database, unless PREFECT_HOME is set
+    home.mkdir(mode=0o700, exist_ok=True)
     return {
-        "PREFECT_HOME": str(_own_home()),
+        "PREFECT_HOME": str(home),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S),
         "DO_NOT_TRACK": "1",
-        # All is named here; and where Prefect imports itself in a running event loop, its plugins end in a traceback.
+        # The plugin is not needed; and where Prefect imports itself in a running event loop, it prints a traceback.
         "PREFECT_PLUGINS_ENABLED": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         **program_env(environ),
@@ -59,51 +69,42 @@ def client_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def password(environ: Mapping[str, str] = os.environ) -> str:
-    """What the server asks of everybody, USER:WORD."""
-    return environ.get("PREFECT_SERVER_API_AUTH_STRING") or password_file().read_text(encoding="utf-8").strip()
+    """The server's password, USER:WORD. Raises FacemaskError where the file does not have one."""
+    if word := environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+        return word
+    file = password_file()
+    word = file.read_text(encoding="utf-8").strip()
+    if not all(word.partition(":")):
+        raise FacemaskError(f"{file} has no password USER:WORD: delete it, the next start makes a new one")
+    return word
 
 
 def password_file() -> Path:
-    """The file with this folder's password, USER:WORD, for its owner only; made if it is not there."""
-    path = work_folder().resolve() / "prefect-password"
-    with contextlib.suppress(FileExistsError):
-        # Linked into place whole: another command that starts at the same moment must not read half of it.
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.unlink(missing_ok=True)
-        beside.touch(mode=0o600, exist_ok=False)
-        beside.write_text(f"facemask:{secrets.token_urlsafe(24)}\n", encoding="utf-8")
-        try:
-            os.link(beside, path)
-        finally:
-            beside.unlink()
+    """The file with this folder's password, which only its owner may read; made if it does not exist."""
+    path = Paths().work().resolve() / "prefect-password"
+    if not path.exists():
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.") as new:  # mode 600
+            new.write(f"facemask:{secrets.token_urlsafe(24)}\n")
+            new.flush()
+            with contextlib.suppress(FileExistsError):  # another command was faster; none reads half a file
+                os.link(new.name, path)
     return path
 
 
-def _own_home() -> Path:
-    """Where Prefect keeps its database unless PREFECT_HOME says otherwise: a folder's runs are its own."""
-    home = work_folder().resolve() / "prefect"
-    home.mkdir(mode=0o700, exist_ok=True)
-    return home
-
-
-def _without_proxy(environ: Mapping[str, str]) -> dict[str, str]:
-    """A proxy that the environment names must not be asked for this machine's own address."""
-    named = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    value = ",".join(filter(None, [named, HOST, "localhost"]))
-    return {"no_proxy": value, "NO_PROXY": value}
-
-
 def prefect_command(*arguments: str) -> list[str]:
+    """The `prefect` command of this installation."""
     return [sys.executable, "-m", "prefect", *arguments]
 
 
 def server_command(port: int) -> list[str]:
+    """The command that serves on `port`."""
     return prefect_command("server", "start", "--host", HOST, "--port", str(port))
 
 
 def port_is_free(port: int) -> bool:
+    """Whether a server could use this port of 127.0.0.1."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: old connections are no matter
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does: old connections do not count
         try:
             probe.bind((HOST, port))
         except OSError:
@@ -112,23 +113,22 @@ def port_is_free(port: int) -> bool:
 
 
 def free_port() -> int:
+    """A port of 127.0.0.1 that is free now."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def is_healthy(url: str) -> bool:
-    """Whether the server whose API is at `url` answers."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Whether a Prefect server has its API at `url`, and answers."""
     try:
-        with opener.open(f"{url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
+        return httpx.get(f"{url}/health", timeout=2, trust_env=False).status_code == 200
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
 
 
 def wait_until_healthy(port: int, status: Callable[[], int | None], where: str) -> None:
-    """Wait for the server whose process `status` polls. `where` tells, in an error, where its output is."""
+    """Wait for the server on `port`. `status` polls its process; an error says that its output is at `where`."""
     deadline = time.monotonic() + READY_S
     while not is_healthy(api_url(port)):
         if (code := status()) is not None:
@@ -139,18 +139,26 @@ def wait_until_healthy(port: int, status: Callable[[], int | None], where: str) 
 
 
 @contextlib.contextmanager
+def one_start_at_a_time() -> Iterator[None]:
+    """Let other servers of this workspace wait: of two that make the database at once, one ends with an error."""
+    with (Paths().work() / "prefect-start.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
 def temporary_server() -> Iterator[dict[str, str]]:
-    """Run a server for the length of the block; gives its clients' environment. Its output goes to a file in work/.
+    """Run a server for the length of the block; yields its clients' environment. Its output goes to a file in work/.
 
     Not Prefect's own ephemeral server: that one outlives a killed flow, has 20 s to start, and starts only where no
     address is set at all, but pyproject.toml sets one for the `prefect` command.
     """
     port = free_port()
     env = server_env(port)
-    log = work_folder() / "prefect-server.log"
-    with (
-        log.open("w", encoding="utf-8") as output,
-        guarded(server_command(port), cwd=Path.cwd(), env=env, output=output) as server,
-    ):
-        wait_until_healthy(port, server.poll, f"its output is in {log}")
+    log = Paths().work() / "prefect-server.log"
+    with contextlib.ExitStack() as stack:
+        with one_start_at_a_time():
+            output = stack.enter_context(log.open("w", encoding="utf-8"))
+            server = stack.enter_context(guarded(server_command(port), Path.cwd(), env, output))
+            wait_until_healthy(port, server.poll, f"its output is in {log}")
         yield env

@@ -6,16 +6,10 @@ signals that stop a run, so that it ends by itself once the stage's command has 
 
 import signal
 import sys
-from types import FrameType
 
 from dvc.cli import main
 
-
-def ignore(_signal: int, _frame: FrameType | None) -> None:
-    """A handler, where SIG_IGN would be inherited by the stage's command."""
-
-
 if __name__ == "__main__":
     for stopping in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(stopping, ignore)
+        signal.signal(stopping, lambda _signal, _frame: None)  # the stage's command would inherit SIG_IGN
     sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""DVC's command line as the flows use it: under a guard, line by line, with repair of what a killed DVC left behind."""
+"""DVC as the flows use it: its command line under a guard, its list of stages, and repair after a kill."""
 
 import fcntl
 import json
@@ -8,12 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from flows.processes.guard import guarded
-from flows.processes.workspace_lock import held_descriptors
 from pipeline import messages
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import replacing
@@ -27,8 +27,34 @@ _LAST_WHOLE = _TMP / "facemask-dvc.lock"  # the last dvc.lock that was whole
 _ERROR = "ERROR: "  # before DVC's own errors
 
 
-def ignore(_message: messages.Message) -> None:
-    """An OnMessage for callers to whom the text of messages is enough."""
+@dataclass(frozen=True)
+class StageFiles:
+    """The paths that a stage reads and writes, as dvc.yaml has them; metrics and plots count as outputs."""
+
+    deps: list[str]
+    outs: list[str]
+
+
+def read_stages(workspace: Path) -> dict[str, StageFiles]:
+    """All stages of dvc.yaml by name, in its order, `foreach` ones as NAME@ITEM, with ${...} filled in.
+
+    Raises FacemaskError where there is no dvc.yaml, or DVC cannot read it or dvc.lock.
+    """
+    from dvc.exceptions import DvcException  # half a second
+    from dvc.repo import Repo
+
+    if not (workspace / "dvc.yaml").is_file():
+        raise FacemaskError(f"no dvc.yaml in {workspace}: run this in the project's folder")
+    repair(workspace, print)
+    try:
+        with Repo(str(workspace)) as repo:
+            return {
+                stage.name: StageFiles([dep.def_path for dep in stage.deps], [out.def_path for out in stage.outs])
+                for stage in repo.index.stages
+            }
+    except DvcException as error:
+        reason = " ".join(str(error).split())
+        raise FacemaskError(f"DVC cannot read {workspace / 'dvc.yaml'}: {reason}: see 'dvc stage list'") from error
 
 
 def program_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -43,7 +69,7 @@ def program_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
 
 
-def run_dvc(arguments: Sequence[str], workspace: Path, on_line: Log, on_message: OnMessage = ignore) -> int:
+def run_dvc(arguments: Sequence[str], workspace: Path, on_line: Log, on_message: OnMessage | None = None) -> int:
     """Run `dvc ARGUMENTS...` as `run_program` does. A stop ends the stage's command, and DVC records what is done.
 
     Raises FacemaskError where dvc.lock is damaged and cannot be restored.
@@ -57,25 +83,23 @@ def run_dvc(arguments: Sequence[str], workspace: Path, on_line: Log, on_message:
 
 
 def run_program(
-    command: Sequence[str], workspace: Path, on_line: Log, on_message: OnMessage = ignore, root_last: bool = False
+    command: Sequence[str],
+    workspace: Path,
+    on_line: Log,
+    on_message: OnMessage | None = None,
+    root_last: bool = False,
 ) -> int:
     """Run a program of this installation, each line of its output to `on_line`. Returns its exit status.
 
     Structured lines (pipeline/messages.py) go to `on_message`, and their text to `on_line`.
     Whatever exception leaves this function, nothing that was started here runs on.
     """
-    with guarded(
-        command,
-        cwd=workspace,
-        env=program_env() | {messages.VARIABLE: "json"},
-        output=subprocess.PIPE,
-        root_last=root_last,
-        hold=held_descriptors(),
-    ) as process:
+    env = program_env() | {messages.VARIABLE: "json"}
+    with guarded(command, workspace, env, subprocess.PIPE, root_last) as process:
         assert process.stdout is not None
         for line in map(str.rstrip, process.stdout):
             message = messages.parse(line)
-            if message:
+            if message and on_message:
                 on_message(message)
             on_line(message.text if message else line)
         return process.wait()
@@ -103,27 +127,22 @@ def repair(workspace: Path, log: Log) -> None:
         return
     lock, copy = workspace / DVC_LOCK, workspace / _LAST_WHOLE
     if not _is_whole_lock(lock):
-        with _dvc_lock(workspace / _TMP / "lock"):  # DVC holds it while it writes dvc.lock
+        with _flock(workspace / _TMP / "lock"):  # DVC holds it while it writes dvc.lock
             if not _is_whole_lock(lock):
-                _restore(lock, copy)
+                if not copy.is_file():
+                    raise FacemaskError(
+                        f"{lock} is damaged, as by a kill while DVC wrote it: restore it by 'git restore {lock.name}', "
+                        "or delete it and run again (DVC then takes finished stages from its cache)"
+                    )
+                _copy(copy, lock)
                 log(f"{lock} was damaged, as by a kill while DVC wrote it: restored from the last whole one")
     _keep_whole(workspace)
     rwlock = workspace / _TMP / "rwlock"
     if not _is_json(rwlock):
-        with _dvc_lock(workspace / _TMP / "rwlock.lock"):
+        with _flock(workspace / _TMP / "rwlock.lock"):
             if not _is_json(rwlock):
                 rwlock.unlink()
                 log(f"{rwlock} was damaged, as by a kill while DVC wrote it: removed, DVC makes it again")
-
-
-def _restore(lock: Path, copy: Path) -> None:
-    if not copy.is_file():
-        raise FacemaskError(
-            f"{lock} is damaged, as by a kill while DVC wrote it: restore it by 'git restore {lock.name}', "
-            "or delete it and run again (DVC then takes finished stages from its cache)"
-        )
-    with replacing(lock) as beside:
-        shutil.copyfile(copy, beside)
 
 
 def _keep_whole(workspace: Path) -> None:
@@ -132,8 +151,12 @@ def _keep_whole(workspace: Path) -> None:
     if not lock.is_file() or not copy.parent.is_dir() or not _is_whole_lock(lock):
         return
     if not copy.is_file() or copy.read_bytes() != lock.read_bytes():
-        with replacing(copy) as beside:
-            shutil.copyfile(lock, beside)
+        _copy(lock, copy)
+
+
+def _copy(source: Path, target: Path) -> None:
+    with replacing(target) as beside:
+        shutil.copyfile(source, beside)
 
 
 def _is_whole_lock(path: Path) -> bool:
@@ -160,7 +183,7 @@ def _is_json(path: Path) -> bool:
 
 
 @contextmanager
-def _dvc_lock(path: Path) -> Iterator[None]:
+def _flock(path: Path) -> Iterator[None]:
     """Hold one of DVC's own lock files (zc.lockfile: flock)."""
     with path.open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -9,7 +9,7 @@
 It is needed because `dvc repro` killed by a signal leaves its stage's command running, which would then write the same
 output as the next run. Every descendant gets SIGTERM first, and SIGKILL after a grace time. A nested guard ends its own
 descendants: the outer one signals the nested guard only, and waits for it. On Linux every descendant is found,
-elsewhere those whose parents still live, and COMMAND's process group.
+elsewhere those whose parents still run, and COMMAND's process group. COMMAND's own process is the root process.
 """
 
 import ctypes
@@ -28,11 +28,13 @@ from typing import IO
 import psutil
 
 GRACE_S = 10.0  # from SIGTERM to SIGKILL: time for a stage to save its state
-ROOT_GRACE_S = 20.0  # the same for COMMAND itself with --root-last: time for DVC to record what its stage did
+ROOT_GRACE_S = 20.0  # the same for the root process with --root-last: time for DVC to record what its stage did
 STOPPED = 128 + signal.SIGTERM  # exit status of a guard that was stopped
-
 _KILL_S = 2.0  # how long to wait for processes to vanish after SIGKILL
 STOP_S = GRACE_S + ROOT_GRACE_S + 2 * _KILL_S  # the longest that a guard takes to end everything
+
+HELD: set[int] = set()
+"""Descriptors, as those of locks, that each guard of this process keeps open until all its processes have ended."""
 
 _WATCHED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD}
 _ROOT_LAST = "--root-last"
@@ -40,24 +42,18 @@ _POLL_S = 0.05
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 
 
-# --- the parent's side ---
-
-
 @contextmanager
 def guarded(
     command: Sequence[str],
-    *,
     cwd: Path,
     env: Mapping[str, str],
     output: int | IO[str] | None = None,
     root_last: bool = False,
-    hold: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[str]]:
     """Start `command` under a guard; leaving the block, by whatever exception, ends what still runs of it.
 
     `output`: where stdout and stderr go together, subprocess.PIPE for `process.stdout`; None: this process's own.
     `root_last`: end the command's descendants first, then let it end by itself before it gets SIGTERM and SIGKILL.
-    `hold`: descriptors, as those of a lock, that the guard and no other process keeps open until everything has ended.
     """
     process = subprocess.Popen(
         [sys.executable, "-I", str(Path(__file__).resolve()), *[_ROOT_LAST] * root_last, *command],
@@ -68,7 +64,7 @@ def guarded(
         stderr=output if output is None else subprocess.STDOUT,
         encoding="utf-8",
         errors="replace",
-        pass_fds=hold,
+        pass_fds=sorted(HELD),
         start_new_session=True,  # a terminal's Ctrl-C reaches the parent only, which then ends this in order
     )
     try:
@@ -83,7 +79,7 @@ def stop(process: subprocess.Popen[str]) -> int:
         process.terminate()
         try:
             process.wait(2 * STOP_S)  # twice: there may be a guard below the guard
-        except subprocess.TimeoutExpired:  # a suspended or wedged guard
+        except subprocess.TimeoutExpired:  # a suspended guard, or one that hangs
             process.kill()
     if process.stdin:
         with suppress(OSError):
@@ -100,17 +96,17 @@ def interrupt_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, interrupt)
 
 
-# --- the guard itself ---
-
-
 def run_guarded(command: Sequence[str], grace_s: float = GRACE_S, root_last: bool = False) -> int:
-    """Run `command` to its end, or until a stop signal. Returns the exit status a shell would give."""
+    """Run `command` to its end, or until a stop signal, in the guard's process. Returns a shell's exit status."""
     for entry in Path("/dev/fd").iterdir():  # inherited descriptors are held by this process, not by the command
         with suppress(OSError):  # the listing's own
             os.set_inheritable(int(entry.name), int(entry.name) <= 2)
     # Blocked before anything starts and taken one by one by sigwait: without handlers no signal comes at a bad moment.
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-    _adopt_orphans()
+    if sys.platform == "linux":
+        # Become the parent of orphaned descendants, so that they can be waited for: in a container without an init no
+        # other process reaps them, and DVC takes a zombie for a running process that holds its lock.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     try:
         root = os.posix_spawnp(
             command[0],
@@ -124,7 +120,6 @@ def run_guarded(command: Sequence[str], grace_s: float = GRACE_S, root_last: boo
         print(f"{command[0]}: {error.strerror}", file=sys.stderr)
         return 127
     threading.Thread(target=_watch_parent, daemon=True).start()
-
     status: int | None = None
     stopped = False
     while status is None and not stopped:
@@ -144,18 +139,8 @@ def _watch_parent() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _adopt_orphans() -> None:
-    """Become the parent of the command's orphaned descendants (Linux), so that they can be waited for.
-
-    In a container without an init no other process reaps them, and DVC takes a zombie for a live process that holds
-    its lock.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def _reap(root: int, status: int | None = None) -> int | None:
-    """Reap every child that has ended. Returns the root's exit code if it was among them, else `status`."""
+    """Reap every child that has ended. Returns the root process's exit code if it was one of them, else `status`."""
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG))[0]:
             if ended[0] == root:
@@ -196,7 +181,7 @@ def _send(process: psutil.Process, sent: signal.Signals) -> None:
 def _any_child_left() -> bool:
     """Whether this process has children, zombies that cannot be reaped yet included.
 
-    A child that has ended counts until the last of its threads has ended: DVC takes it for alive as long.
+    A child that has ended counts until the last of its threads has ended: DVC takes it for running as long.
     """
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -206,10 +191,9 @@ def _any_child_left() -> bool:
 
 
 def _descendants() -> dict[int, psutil.Process]:
-    """This process's children, their children and so on, by pid, parents first; zombies and what is below a nested
-    guard are left out.
+    """The descendants of this process by pid, parents first, without zombies and what is below a nested guard.
 
-    More than the process group: Prefect's worker, for one, starts each run in a session of its own.
+    More than the process group: Prefect's worker, for one, starts each run in its own session.
     """
     children: dict[int, list[psutil.Process]] = {}
     for process in psutil.process_iter(["ppid", "status"]):

@@ -1,190 +1,208 @@
-"""Stage `evaluate`: the checkpoint on test faces, in numbers and in pictures."""
+"""Stage `evaluate`: metrics of a checkpoint's generators on the test faces, and a grid of samples.
+
+Each direction translates the test faces of one domain (fakes) and translates the fakes back (reconstructions).
+"""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
-from typing import Any
+from statistics import mean, median
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models import evaluation_report
 from models.evaluation.fid import INCEPTION, STUDY_FID, fidelity
 from models.evaluation.identity import identity_distances
 from models.evaluation.kid import kid
 from models.evaluation.metrics import mean_over_mask, psnr
+from models.evaluation_report import DIRECTIONS, DirectionMetrics, Evaluation
 from models.face_regions import dilated_region, eroded_region, lower_face_region
 from models.image_grids import image_grid, write_png
 from models.mask_appearance import cycle_condition
 from models.params import Direction, EvaluateParams
 from models.training import checkpoint
 from models.training.data import evenly_spaced, to_pixels, whole_batch
+from pipeline.curation.acceptance import acceptance_rate
+from pipeline.curation.measure_params import MeasureParams
+from pipeline.curation.rules import CurateParams
 from pipeline.errors import FacemaskError
-from pipeline.storage.files import replacing_folder, sha256, write_json
+from pipeline.paths import Paths
+from pipeline.storage.files import replacing_folder, sha256
 from pipeline.storage.packed_arrays import PackedSet, read_set
 
 SPLIT = "test"
+Images = NDArray[np.uint8]
 
 
-@dataclass
+@dataclass(frozen=True)
+class FaceSet:
+    """The test faces of one domain that are evaluated."""
+
+    packed: PackedSet
+    indices: list[int]  # evenly spaced over `packed`
+    image_px: int  # the size that the generators take
+    batch_size: int
+
+    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, 3, H, W) in [-1, 1] and conditioning maps (B, 2, H, W), in the order of `indices`."""
+        for start in range(0, len(self.indices), self.batch_size):
+            yield whole_batch(self.packed, self.indices[start : start + self.batch_size], self.image_px)
+
+
+@dataclass(frozen=True)
 class DirectionResult:
-    """What one direction (putting on, or taking off) did to its test faces; a value an image."""
+    """Images and measurements of one direction, one per test face."""
 
-    fakes: list[NDArray[np.uint8]]  # (H, W, 3)
-    backs: list[NDArray[np.uint8]]  # (H, W, 3)
-    psnr_outside: list[float]  # dB, fake against input, outside the dilated region
-    psnr_cycle: list[float]  # dB, there and back against input
-    matte_inside: list[float]  # mean matte in the region's core, 0-1
+    photos: Images  # (N, H, W, 3), the test faces
+    fakes: Images  # (N, H, W, 3)
+    reconstructions: Images  # (N, H, W, 3)
+    psnr_outside: list[float]  # dB, fake against photo, outside the dilated region
+    psnr_cycle: list[float]  # dB, reconstruction against photo
+    matte_inside: list[float]  # mean matte in the eroded region, 0-1
     matte_outside: list[float]  # mean matte outside the dilated region, 0-1
 
 
-def evaluate(params: EvaluateParams, checkpoints: Path, pack: Path, report: Path, samples: Path) -> None:
-    """Write `report` (JSON) and the folder `samples`; reads the packed test faces and no others."""
-    checkpoint.refuse_other_pack(checkpoints, checkpoint.read_info(checkpoints), sha256(pack / "pack.json"))
-    values, sheet = _evaluated(params, checkpoints, pack)
-    with replacing_folder(samples) as made:
-        write_png(made / "grid.png", sheet)
-    write_json(report, values)
+def evaluate(params: EvaluateParams, limits: CurateParams, settings: MeasureParams, paths: Paths) -> None:
+    """Write reports/evaluation.json and reports/samples/grid.png for the checkpoint in checkpoints/.
 
-
-def evaluate_again(params: EvaluateParams, checkpoints: Path, pack: Path, report: Path) -> None:
-    """Write `report` for a model of earlier packed images: what it makes of today's test faces, in the same figures.
-
-    The caller knows that its training saw none of them.
+    Reads the packed test faces only. Raises FacemaskError if there are none, or if the checkpoint was trained on other
+    packed images, in which today's test faces may have been training faces.
     """
-    values, _ = _evaluated(params, checkpoints, pack)
-    write_json(report, values)
+    info = checkpoint.read_info(paths.checkpoints)
+    checkpoint.refuse_other_pack(paths.checkpoints, info, sha256(paths.pack / "pack.json"))
+    evaluation, grid = evaluate_checkpoint(paths.checkpoints, params, limits, settings, paths.pack)
+    with replacing_folder(paths.samples) as made:
+        write_png(made / "grid.png", grid)
+    evaluation_report.write(paths.evaluation, evaluation)
 
 
-def _evaluated(params: EvaluateParams, checkpoints: Path, pack: Path) -> tuple[dict[str, Any], NDArray[np.uint8]]:
-    """The report, and the sheet of sample faces (H, W, 3)."""
-    generators, info = checkpoint.load_generators(checkpoints)
-    image_px = info.params["image_px"]
-    sets = {domain: _test_set(pack, domain) for domain in ("unmasked", "masked")}
-    mask, unmask = generators["generator_mask"], generators["generator_unmask"]
+def evaluate_checkpoint(
+    folder: Path, params: EvaluateParams, limits: CurateParams, settings: MeasureParams, pack: Path
+) -> tuple[Evaluation, Images]:
+    """The evaluation of the checkpoint in `folder` on the test faces in `pack`, and the sample grid (H, W, 3).
 
-    print(f"evaluating {checkpoints} on up to {params.images} test faces a domain", flush=True)
-    on = _through(mask, unmask, "unmask", sets["unmasked"], params, image_px)
-    off = _through(unmask, mask, "mask", sets["masked"], params, image_px)
-
-    # Imported here: landmarks cost seconds, and training must not need them.
-    from pipeline.curation.acceptance import acceptance_rate
-
-    directions = {
-        "mask": _summary(on) | {"accepted": _rounded(acceptance_rate(np.stack(on.fakes)))},
-        "unmask": _summary(off) | {"still_masked": _rounded(acceptance_rate(np.stack(off.fakes)))},
-    }
-    # Fakes against real faces of the domain that they should look like: test faces too, of other people or the same.
-    reals = {domain: _pixels(packed, params, image_px) for domain, packed in sets.items()}
-    for name, found, domain in (("mask", on, "masked"), ("unmask", off, "unmasked")):
-        if (value := kid(np.stack(found.fakes), np.stack(reals[domain]))) is not None:
-            directions[name]["kid"] = _rounded(value)
-        if found_fidelity := fidelity(np.stack(found.fakes), np.stack(reals[domain])):
-            figures, features = found_fidelity
-            directions[name] |= {key: _rounded(value) for key, value in figures.items()} | {"fid_features": features}
-            if features == INCEPTION:
-                directions[name]["fid_of_the_study"] = STUDY_FID[name]
-    for name, found, domain in (("mask", on, "unmasked"), ("unmask", off, "masked")):
-        # None where the extra `identity` is not installed: that one is for those who ask for it.
-        for figure, made in (("identity_distance", found.fakes), ("identity_distance_back", found.backs)):
-            if (apart := identity_distances(np.stack(reals[domain]), np.stack(made))) is not None:
-                directions[name][figure] = _rounded(median(apart))
-    if "kid" not in directions["mask"]:
+    `limits` and `settings` are those of curation: acceptance is measured as curation measures photos.
+    The caller ensures that the checkpoint was not trained on these test faces.
+    """
+    generators, info = checkpoint.load_generators(folder)
+    unmasked, masked = (_face_set(pack, domain, params, info.params["image_px"]) for domain in ("unmasked", "masked"))
+    print(f"evaluating {folder} on up to {params.images} test faces a domain", flush=True)
+    masking = translate_and_reconstruct("mask", generators, unmasked)
+    unmasking = translate_and_reconstruct("unmask", generators, masked)
+    # Fakes are compared with the real test faces of the domain that they should resemble.
+    mask = _metrics("mask", masking, reals=unmasking.photos)
+    unmask = _metrics("unmask", unmasking, reals=masking.photos)
+    evaluation = Evaluation(
+        checkpoint=sha256(folder / checkpoint.JSON_NAME)[:12],
+        images_seen=info.images_seen,
+        test_set=_test_set_digest(unmasked, masked),
+        mask=replace(mask, accepted=_rounded(acceptance_rate(masking.fakes, limits, settings))),
+        unmask=replace(unmask, still_masked=_rounded(acceptance_rate(unmasking.fakes, limits, settings))),
+    )
+    if mask.kid is None:
         print(
-            "no KID: two test faces a domain and pip install -c constraints.txt -e '.[evaluation]' give it", flush=True
+            "no KID: it needs two test faces a domain, and: pip install -c constraints.txt -e '.[evaluation]'",
+            flush=True,
         )
-    values = {
-        "images_seen": info.images_seen,
-        "checkpoint": sha256(checkpoints / checkpoint.JSON_NAME)[:12],
-        "test_set": _test_set_digest(sets, params),
-    } | directions
-    for name, figures in directions.items():
-        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in figures.items()), flush=True)
-    return values, _sheet(sets, on, off, params, image_px)
+    for direction in DIRECTIONS:
+        values = evaluation.of(direction).measured()
+        print(f"{direction}: " + ", ".join(f"{name} {value}" for name, value in values.items()), flush=True)
+    return evaluation, _sample_grid(masking, unmasking, params.grid_faces)
 
 
-def _test_set(pack: Path, domain: str) -> PackedSet:
+def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int) -> FaceSet:
     packed = read_set(pack, domain, SPLIT)
     if len(packed) == 0:
-        raise FacemaskError(
-            f"no {domain} test faces in {pack}, and evaluation uses no others: see reports/curation.json"
-        )
-    return packed
+        raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
+    return FaceSet(packed, evenly_spaced(len(packed), params.images), image_px, params.batch_size)
 
 
-def _test_set_digest(sets: dict[str, PackedSet], params: EvaluateParams) -> str:
-    """16 hex digits that name the test faces which are used: figures of the same ones can be compared."""
+def _test_set_digest(*sets: FaceSet) -> str:
+    """16 hex digits: equal if, and only if, the same test faces are evaluated."""
     digest = hashlib.sha256()
-    for packed in sets.values():
-        for index in evenly_spaced(len(packed), params.images):
+    for faces in sets:
+        packed = faces.packed
+        for index in faces.indices:
             for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.guides[index].data):
                 digest.update(part)
     return digest.hexdigest()[:16]
 
 
-def _pixels(packed: PackedSet, params: EvaluateParams, image_px: int) -> list[NDArray[np.uint8]]:
-    """The test faces that are used, as they are, (H, W, 3) each."""
-    images, _ = whole_batch(packed, evenly_spaced(len(packed), params.images), image_px)
-    return list(to_pixels(images))
-
-
 @torch.inference_mode()
-def _through(
-    there: nn.Module, back: nn.Module, way_back: Direction, packed: PackedSet, params: EvaluateParams, image_px: int
+def translate_and_reconstruct(
+    direction: Direction, generators: dict[str, nn.Module], faces: FaceSet
 ) -> DirectionResult:
-    """Send test faces there and back, in float32, and measure each."""
-    found = DirectionResult([], [], [], [], [], [])
-    indices = evenly_spaced(len(packed), params.images)
-    for start in range(0, len(indices), params.batch_size):
-        images, guides = whole_batch(packed, indices[start : start + params.batch_size], image_px)
+    """Translate test faces in `direction`, translate the fakes back, both in float32, and measure each face."""
+    back_direction: Direction = "unmask" if direction == "mask" else "mask"
+    forward, backward = generators[f"generator_{direction}"], generators[f"generator_{back_direction}"]
+    images: list[tuple[Images, Images, Images]] = []
+    values: list[list[float]] = [[], [], [], []]
+    for photos, guides in faces.batches():
         regions = lower_face_region(guides)
-        fakes, mattes = there(images, guides)
-        backs, _ = back(fakes, guides, cycle_condition(way_back, images, regions))
+        fakes, mattes = forward(photos, guides)
+        reconstructions, _ = backward(fakes, guides, cycle_condition(back_direction, photos, regions))
+        images.append((to_pixels(photos), to_pixels(fakes), to_pixels(reconstructions)))
         outside = 1 - dilated_region(regions)
-        found.fakes += list(to_pixels(fakes))
-        found.backs += list(to_pixels(backs))
-        found.psnr_outside += _floats(psnr(fakes, images, outside))
-        found.psnr_cycle += _floats(psnr(backs, images, torch.ones_like(regions)))
-        found.matte_inside += _floats(mean_over_mask(mattes, eroded_region(regions)))
-        found.matte_outside += _floats(mean_over_mask(mattes, outside))
-    return found
-
-
-def _floats(values: Tensor) -> list[float]:
-    return [float(value) for value in values]
-
-
-def _summary(found: DirectionResult) -> dict[str, Any]:
-    return {
-        "images": len(found.fakes),
-        "psnr_outside_db": _rounded(median(found.psnr_outside)),
-        "psnr_cycle_db": _rounded(median(found.psnr_cycle)),
-        "matte_inside": _rounded(sum(found.matte_inside) / len(found.fakes)),
-        "matte_outside": _rounded(sum(found.matte_outside) / len(found.fakes)),
-    }
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 4)
-
-
-def _sheet(
-    sets: dict[str, PackedSet], on: DirectionResult, off: DirectionResult, params: EvaluateParams, image_px: int
-) -> NDArray[np.uint8]:
-    """A few fixed test faces, a row each: plain | masked | back again, then masked | unmasked | back."""
-    halves = []
-    for domain, found in (("unmasked", on), ("masked", off)):
-        shown = evenly_spaced(len(found.fakes), params.grid_faces)
-        seen = evenly_spaced(len(sets[domain]), params.images)
-        images, _ = whole_batch(sets[domain], [seen[place] for place in shown], image_px)
-        originals = list(to_pixels(images))
-        halves.append(
-            [
-                [original, found.fakes[place], found.backs[place]]
-                for original, place in zip(originals, shown, strict=True)
-            ]
+        measured = (
+            psnr(fakes, photos, outside),
+            psnr(reconstructions, photos, torch.ones_like(regions)),
+            mean_over_mask(mattes, eroded_region(regions)),
+            mean_over_mask(mattes, outside),
         )
-    rows = min(len(half) for half in halves)
-    return image_grid([halves[0][row] + halves[1][row] for row in range(rows)])
+        for column, batch in zip(values, measured, strict=True):
+            column += batch.tolist()
+    all_photos, all_fakes, all_reconstructions = (np.concatenate(batches) for batches in zip(*images, strict=True))
+    return DirectionResult(all_photos, all_fakes, all_reconstructions, *values)
+
+
+def _metrics(direction: Direction, result: DirectionResult, reals: Images) -> DirectionMetrics:
+    """All metrics of one direction but the acceptance rate, to four digits."""
+    metrics = DirectionMetrics(
+        images=len(result.fakes),
+        psnr_outside_db=_rounded(median(result.psnr_outside)),
+        psnr_cycle_db=_rounded(median(result.psnr_cycle)),
+        matte_inside=_rounded(mean(result.matte_inside)),
+        matte_outside=_rounded(mean(result.matte_outside)),
+        kid=_rounded(kid(result.fakes, reals)),
+        identity_distance=_median_distance(result.photos, result.fakes),
+        identity_distance_back=_median_distance(result.photos, result.reconstructions),
+    )
+    if (found := fidelity(result.fakes, reals)) is None:
+        return metrics
+    return replace(
+        metrics,
+        fid=_rounded(found.fid),
+        precision=_rounded(found.precision),
+        recall=_rounded(found.recall),
+        fid_features=found.features,
+        # Comparable only where the features are the study's.
+        fid_of_the_study=STUDY_FID[direction] if found.features == INCEPTION else None,
+    )
+
+
+def _median_distance(photos: Images, others: Images) -> float | None:
+    distances = identity_distances(photos, others)
+    return None if distances is None else _rounded(median(distances))
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(float(value), 4)
+
+
+def _sample_grid(masking: DirectionResult, unmasking: DirectionResult, rows: int) -> Images:
+    """Up to `rows` rows of: unmasked photo, masked fake, reconstruction; masked photo, unmasked fake, reconstruction.
+
+    The same test faces give the same rows.
+    """
+    halves = [
+        [
+            [result.photos[place], result.fakes[place], result.reconstructions[place]]
+            for place in evenly_spaced(len(result.fakes), rows)
+        ]
+        for result in (masking, unmasking)
+    ]
+    return image_grid([left + right for left, right in zip(*halves, strict=False)])

@@ -1,45 +1,48 @@
-"""How far two pictures of a face are apart as a face recogniser sees them.
+"""Identity distance: how different a face recogniser considers two images of a face.
 
-The recogniser is Davis King's ResNet of 29 layers, in the public domain, which the package face_recognition_models
-carries and dlib runs: it turns a face into 128 numbers, and takes two faces closer than .6 (Euclidean) for one person
-(dlib's face_recognition.py). It measures here, and nothing is taught by it.
+The recogniser is Davis King's 29-layer ResNet (public domain), which the package face_recognition_models carries and
+dlib runs. It maps a face to 128 numbers; two faces closer than 0.6 (Euclidean) count as one person (dlib's
+face_recognition.py). It is used for evaluation only, never for training.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 SAME_PERSON = 0.6
-_SIDE = 256  # px that faces are looked at in
-_CHIP, _PADDING = 150, 0.25  # px, share of the face: as the network was taught
-# Where an aligned face of FFHQ lies, left, top, right, bottom, share of the side.
-_FACE = 0.2, 0.27, 0.8, 0.87
+_SIDE = 256  # px, to which images are scaled first
+_CHIP, _PADDING = 150, 0.25  # px, share of the face: as the network was trained
+_FACE = 0.2, 0.27, 0.8, 0.87  # left, top, right, bottom of the face in an FFHQ-aligned image, share of the side
+
+Image8 = NDArray[np.uint8]
+Embedding = NDArray[np.float64]  # (128,)
+Recogniser = Callable[[Image8, Image8], tuple[Embedding, Embedding]]
 
 
-def identity_distances(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> list[float] | None:
-    """Distance of each aligned face to what was made of it, both (N, H, W, 3) RGB; 0 for equal ones.
+def identity_distances(before: Image8, after: Image8) -> list[float] | None:
+    """Distances between aligned faces and their translations, both (N, H, W, 3) RGB; 0 for equal images.
 
-    None where the packages of the extra `identity` are not installed. Both are cut out at the eyes and the nose that
-    are found in the first, as nothing was moved.
+    Both are cropped at the landmarks found in the first, since translation does not move the face. None if the packages
+    of the extra `identity` are not installed.
     """
     if (recogniser := _recogniser()) is None:
         return None
-    found = []
-    for pictures in zip(before, after, strict=True):
-        one, other = (np.asarray(Image.fromarray(picture).resize((_SIDE, _SIDE))) for picture in pictures)
-        found.append(float(np.linalg.norm(np.subtract(*recogniser(one, other)))))
-    return found
+    distances = []
+    for pair in zip(before, after, strict=True):
+        one, other = (np.asarray(Image.fromarray(image).resize((_SIDE, _SIDE))) for image in pair)
+        distances.append(float(np.linalg.norm(np.subtract(*recogniser(one, other)))))
+    return distances
 
 
 @lru_cache(maxsize=1)
-def _recogniser() -> Any:
-    """(one, other) (256, 256, 3) -> their 128 numbers each, by the first one's eyes and nose."""
-    package = find_spec("face_recognition_models")  # found, and not imported: it asks for a setuptools of long ago
+def _recogniser() -> Recogniser | None:
+    """A function from two images (256, 256, 3) to their embeddings, both cropped at the landmarks of the first."""
+    package = find_spec("face_recognition_models")  # not imported, because its import needs an old setuptools
     try:
         import dlib
     except ImportError:
@@ -47,13 +50,14 @@ def _recogniser() -> Any:
     if package is None or package.origin is None:
         return None
     weights = Path(package.origin).parent / "models"
-    eyes_and_nose = dlib.shape_predictor(str(weights / "shape_predictor_5_face_landmarks.dat"))
+    predictor = dlib.shape_predictor(str(weights / "shape_predictor_5_face_landmarks.dat"))
     network = dlib.face_recognition_model_v1(str(weights / "dlib_face_recognition_resnet_model_v1.dat"))
     face = dlib.rectangle(*(round(_SIDE * share) for share in _FACE))
 
-    def numbers(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
-        places = eyes_and_nose(one, face)
-        chips = [dlib.get_face_chip(picture, places, size=_CHIP, padding=_PADDING) for picture in (one, other)]
-        return [np.array(network.compute_face_descriptor(chip)) for chip in chips]
+    def embeddings(one: Image8, other: Image8) -> tuple[Embedding, Embedding]:
+        landmarks = predictor(one, face)
+        chips = (dlib.get_face_chip(image, landmarks, size=_CHIP, padding=_PADDING) for image in (one, other))
+        first, second = (np.array(network.compute_face_descriptor(chip)) for chip in chips)
+        return first, second
 
-    return numbers
+    return embeddings

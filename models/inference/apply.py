@@ -1,8 +1,9 @@
-"""`facemask apply`: put a mask on every face of photos, or take it off, and leave all else the same pixels."""
+"""`facemask apply`: put a mask on every face of photos, or take masks off; all other pixels stay as they are."""
 
 import filecmp
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,140 +13,119 @@ from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 
+from models.inference.output_file import write_marked_png
 from models.inference.painter import paint_photo
 from models.params import Direction
 from models.training import checkpoint
 from pipeline.errors import FacemaskError
 from pipeline.progress import Progress
 from pipeline.storage.files import read_image_file, replacing, sha256
-from pipeline.storage.images import decode, open_image
+from pipeline.storage.images import decode
 from pipeline.storage.worker_pool import IMAGE_CPU_S, WorkerPool, cpu_limit
 from pipeline.tools.photos import Photo, list_photos
-from pipeline.tools.provenance import SOURCE_TYPE, XMP_KEY, Provenance, png_info, read_provenance
+from pipeline.tools.provenance import Provenance, read_provenance
 
-_ORIENTATION = 0x0112  # the EXIF tag
 _PIECE = 4  # photos that a worker process gets at a time
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is done to every photo."""
+    """What to do with every photo."""
 
     checkpoint: Path
-    digest: str  # of the checkpoint, as marks name it
+    digest: str  # of the checkpoint, as in Provenance
     direction: Direction
-    side_by_side: bool
+    side_by_side: bool  # write the photo and the painted photo as one image
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one photo."""
+    """The result for one photo."""
 
     photo: Photo
-    state: Literal["painted", "copied", "there", "unreadable"]
+    state: Literal["painted", "copied", "present", "unreadable"]  # present: an earlier run has written it
     faces: int = 0
 
 
-def task_of(folder: Path, direction: Direction, *, side_by_side: bool = False) -> Task:
-    """What the checkpoint in `folder` is to do. Raises FacemaskError where there is none."""
+def make_task(folder: Path, direction: Direction, *, side_by_side: bool = False) -> Task:
+    """The task for the checkpoint in `folder`. Raises FacemaskError if there is none."""
     checkpoint.read_info(folder)
     return Task(folder.resolve(), sha256(folder / checkpoint.JSON_NAME)[:12], direction, side_by_side)
 
 
 def apply(folder: Path, images: list[Path], out: Path, *, unmask: bool, side_by_side: bool) -> None:
-    """Write OUT/NAME.png for every photo of `images`, with each of its faces painted by the checkpoint in `folder`.
+    """Write OUT/NAME.png for every photo of `images`, with each face painted by the checkpoint in `folder`.
 
-    Photos without a face are copied as they are. What an earlier run has written with the same checkpoint is left.
-    Raises FacemaskError for no checkpoint or no photos; for photos that cannot be read, after all others are done.
+    A photo without a face is copied unchanged. A result of an earlier run with the same checkpoint is kept.
+    Raises FacemaskError if there is no checkpoint or no photo; and, after all other photos are done, for photos that
+    cannot be read.
     """
-    task = task_of(folder, "unmask" if unmask else "mask", side_by_side=side_by_side)
+    task = make_task(folder, "unmask" if unmask else "mask", side_by_side=side_by_side)
     photos = list_photos(images, out)
-    _refuse_strangers(photos)
+    _refuse_to_overwrite(photos)
     progress = Progress("apply", len(photos), unit="photo")
-    outcomes = []
-    for some in _worked_on(photos, task):
-        for outcome in some:
-            _tell(outcome)
-        outcomes += some
-        progress.add(len(some))
-    count = {state: sum(outcome.state == state for outcome in outcomes) for state in ("painted", "copied", "there")}
+    outcomes: list[Outcome] = []
+    for batch in _process(photos, task):
+        for outcome in batch:
+            _report(outcome)
+        outcomes += batch
+        progress.add(len(batch))
+    count = Counter(outcome.state for outcome in outcomes)
     faces = sum(outcome.faces for outcome in outcomes)
     print(
         f"apply: {faces:,} faces painted in {count['painted']:,} photos, {count['copied']:,} without a face copied, "
-        f"{count['there']:,} there already: {out}",
+        f"{count['present']:,} already present: {out}",
         flush=True,
     )
-    unreadable = [outcome.photo.source for outcome in outcomes if outcome.state == "unreadable"]
-    if unreadable:
+    if unreadable := [outcome.photo.source for outcome in outcomes if outcome.state == "unreadable"]:
         raise FacemaskError(
-            f"{len(unreadable):,} of {len(photos):,} photos cannot be read, {unreadable[0]} the first: "
+            f"{len(unreadable):,} of {len(photos):,} photos cannot be read, the first is {unreadable[0]}: "
             "all others are done; replace or remove these"
         )
 
 
-def _refuse_strangers(photos: list[Photo]) -> None:
-    """What is in the way and not of this command's making stays."""
+def _refuse_to_overwrite(photos: list[Photo]) -> None:
+    """Raise FacemaskError if a target exists that this command did not write."""
     for photo in photos:
         for path in {photo.painted, photo.copied}:
             if path.exists() and not read_provenance(path) and not filecmp.cmp(path, photo.source, shallow=False):
-                raise FacemaskError(f"{path} is there and no work of facemask: choose another --out, or move it away")
+                raise FacemaskError(
+                    f"{path} already exists and was not created by facemask: choose another --out, or move it away"
+                )
 
 
-def check(pictures: list[Path]) -> None:
-    """Say of each picture what it says of itself. Raises FacemaskError where one is not marked as synthetic."""
-    unmarked = []
-    for picture in pictures:
-        if not picture.is_file():
-            raise FacemaskError(f"{picture} is not there: name the pictures to check")
-        if mark := read_provenance(picture):
-            kind = SOURCE_TYPE.rpartition("/")[2]
-            print(
-                f"{picture}: {kind}; {mark.painted} on {mark.faces} faces by {mark.tool}, checkpoint {mark.checkpoint}"
-            )
-        else:
-            print(f"{picture}: not marked")
-            unmarked.append(picture)
-    if unmarked:
-        raise FacemaskError(
-            f"{len(unmarked):,} of {len(pictures):,} pictures are not marked as synthetic, {unmarked[0]} the first: "
-            "they are no work of facemask, or their metadata was removed"
-        )
-
-
-def _worked_on(photos: list[Photo], task: Task) -> Iterator[list[Outcome]]:
-    """Lists of outcomes, as they come: a few photos here, more in a process for each core."""
+def _process(photos: list[Photo], task: Task) -> Iterator[list[Outcome]]:
+    """Yield lists of outcomes as they are ready: in this process for a few photos, else in one process per core."""
     if len(photos) <= _PIECE:
         yield from ([paint_file(photo, task)] for photo in photos)
         return
     pieces = [photos[start : start + _PIECE] for start in range(0, len(photos), _PIECE)]
-    with WorkerPool(partial(_one_of_many, task=task), _lost, min(len(pieces), os.cpu_count() or 1)) as workers:
+    with WorkerPool(partial(_paint_piece, task=task), _lost, min(len(pieces), os.cpu_count() or 1)) as workers:
         for _, results in workers.run(pieces):
             yield [outcome for result in results for outcome in result]
 
 
-def _one_of_many(photos: list[Photo], task: Task) -> list[Outcome]:
-    torch.set_num_threads(1)  # there is a process for each core
+def _paint_piece(photos: list[Photo], task: Task) -> list[Outcome]:
+    torch.set_num_threads(1)  # there is one process per core
     return [paint_file(photo, task) for photo in photos]
 
 
 def _lost(photo: Photo) -> list[Outcome]:
-    """A photo that kills whoever reads its pixels."""
+    """The outcome of a photo that crashes the process which reads it."""
     return [Outcome(photo, "unreadable")]
 
 
 def paint_file(photo: Photo, task: Task) -> Outcome:
-    """Write what `task` makes of one photo, marked as synthetic; one without a face is copied as it is."""
+    """Process one photo: write the painted photo, marked as synthetic, or a copy if it shows no face."""
     try:
         content = read_image_file(photo.source)
     except OSError as error:
         print(f"apply: {photo.source}: {error.strerror}", flush=True)
         return Outcome(photo, "unreadable")
     digest = hashlib.sha256(content).hexdigest()
-    if _is_there(photo, digest, content, task):
-        return Outcome(photo, "there")
+    if _is_present(photo, digest, content, task):
+        return Outcome(photo, "present")
     with cpu_limit(IMAGE_CPU_S):
         picture = decode(content, None)
     if picture is None:
@@ -157,56 +137,27 @@ def paint_file(photo: Photo, task: Task) -> Outcome:
             beside.write_bytes(content)
         return Outcome(photo, "copied")
     tool = f"facemask {version('facemask')}"
-    mark = Provenance(tool, task.digest, task.direction, faces, task.side_by_side, digest)
-    _write(photo.painted, np.hstack([pixels, painted]) if task.side_by_side else painted, mark, content)
+    provenance = Provenance(tool, task.digest, task.direction, faces, task.side_by_side, digest)
+    result = np.hstack([pixels, painted]) if task.side_by_side else painted
+    write_marked_png(photo.painted, result, provenance, content)
     return Outcome(photo, "painted", faces)
 
 
-def _is_there(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
-    mark = read_provenance(photo.painted)
-    if mark:
-        told = mark.checkpoint, mark.painted, mark.side_by_side, mark.source_sha256
-        return told == (task.digest, task.direction, task.side_by_side, digest)
+def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
+    """Whether an earlier run has written this result: from the same photo, by the same task."""
+    if mark := read_provenance(photo.painted):
+        made_from = mark.checkpoint, mark.painted, mark.side_by_side, mark.source_sha256
+        return made_from == (task.digest, task.direction, task.side_by_side, digest)
     try:
         return photo.copied.stat().st_size == len(content) and read_image_file(photo.copied) == content
     except OSError:
         return False
 
 
-def _write(path: Path, pixels: NDArray[np.uint8], mark: Provenance, content: bytes) -> None:
-    """A PNG, which loses no pixel, with the photo's colour profile, EXIF and XMP."""
-    kept, xmp = _metadata(content)
-    with replacing(path) as beside:
-        Image.fromarray(pixels).save(
-            beside,
-            "PNG",
-            compress_level=1,  # three times as fast as the usual 6, and a tenth larger
-            pnginfo=png_info(mark, xmp),
-            **kept,
-        )
-
-
-def _metadata(content: bytes) -> tuple[dict[str, bytes], bytes | None]:
-    """EXIF and colour profile, as Pillow saves them, and the XMP packet, where the photo has them."""
-    kept: dict[str, bytes] = {}
-    try:
-        with cpu_limit(IMAGE_CPU_S), open_image(content) as photo:
-            exif = photo.getexif()
-            exif.pop(_ORIENTATION, None)  # the pixels are upright now
-            if exif:
-                kept["exif"] = exif.tobytes()
-            if "icc_profile" in photo.info and photo.mode.startswith("RGB"):  # another mode's does not fit RGB
-                kept["icc_profile"] = photo.info["icc_profile"]
-            xmp = photo.info.get("xmp") or photo.info.get(XMP_KEY)
-    except Exception as error:  # noqa: BLE001 - readers of metadata raise of every kind; the pixels are what matters
-        print(f"apply: metadata that cannot be read is left out ({error})", flush=True)
-        return kept, None
-    return kept, xmp.encode() if isinstance(xmp, str) else xmp
-
-
-def _tell(outcome: Outcome) -> None:
+def _report(outcome: Outcome) -> None:
+    """Print a line for a photo that was not painted."""
     match outcome.state:
         case "copied":
-            print(f"apply: no face in {outcome.photo.source}: copied as it is", flush=True)
+            print(f"apply: no face in {outcome.photo.source}: copied unchanged", flush=True)
         case "unreadable":
             print(f"apply: {outcome.photo.source} cannot be read as an image", flush=True)

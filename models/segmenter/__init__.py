@@ -1,1 +1,1 @@
-"""The small network behind `pipeline.faces.mask_coverage`: which pixels of an aligned face does a mask cover?"""
+"""The small network behind pipeline.faces.mask_coverage: it segments the mask in an aligned crop of a face."""

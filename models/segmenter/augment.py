@@ -1,4 +1,4 @@
-"""Each time an example is seen it is moved a little and its colours are changed."""
+"""Augmentation of training examples: small movements, mirroring and colour changes, new for every batch."""
 
 import numpy as np
 import torch
@@ -6,34 +6,41 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.synthetic.mask_examples import TRUTH_CHANNELS
 
-def batch_of(
+_LEFT, _RIGHT = TRUTH_CHANNELS.index("left_cheek"), TRUTH_CHANNELS.index("right_cheek")
+_MIRRORED = [{_LEFT: _RIGHT, _RIGHT: _LEFT}.get(channel, channel) for channel in range(len(TRUTH_CHANNELS))]
+
+
+def augment_batch(
     rng: np.random.Generator, crops: NDArray[np.uint8], truth: NDArray[np.uint8], side: int
 ) -> tuple[Tensor, Tensor]:
-    """Crops (B, S, S, 3), truth (B, S, S, planes) -> (B, 3, side, side) in [-1, 1], (B, planes, side/2, side/2) 0-1."""
+    """Augment a batch: crops (B, S, S, 3) and truth (B, S, S, C), 0-255, to network input and target.
+
+    The input is (B, 3, side, side) in [-1, 1], the target (B, C, side/2, side/2) in [0, 1].
+    """
     pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
-    planes = torch.from_numpy(truth).permute(0, 3, 1, 2).float() / 255
-    grid = _moves(rng, len(crops), crops.shape[1], side)
-    both = F.grid_sample(torch.cat([pixels, planes], 1), grid, padding_mode="border", align_corners=False)
-    pixels, planes = both[:, :3], F.avg_pool2d(both[:, 3:], 2)
+    target = torch.from_numpy(truth).permute(0, 3, 1, 2).float() / 255
+    grid = _sampling_grids(rng, len(crops), crops.shape[1], side)
+    both = F.grid_sample(torch.cat([pixels, target], 1), grid, padding_mode="border", align_corners=False)
+    pixels, target = both[:, :3], F.avg_pool2d(both[:, 3:], 2)
     mirrored = torch.from_numpy(rng.random(len(crops)) < 0.5)[:, None, None, None]
-    # Mirroring swaps the two cheeks, the last planes.
-    swapped = planes.flip(3)[:, [0, 1, 2, 3, 4, 5, 7, 6]]
-    pixels, planes = torch.where(mirrored, pixels.flip(3), pixels), torch.where(mirrored, swapped, planes)
-    return _coloured(rng, pixels) * 2 - 1, planes
+    pixels = torch.where(mirrored, pixels.flip(3), pixels)
+    target = torch.where(mirrored, target.flip(3)[:, _MIRRORED], target)
+    return _change_colours(rng, pixels) * 2 - 1, target
 
 
-def _moves(rng: np.random.Generator, count: int, wide: int, side: int) -> Tensor:
-    """Sampling grids (B, side, side, 2) in the crop's own -1 to 1: turned, scaled and shifted a little."""
-    turn, scale = rng.normal(0, 0.05, count), side / wide * np.exp(rng.normal(0, 0.05, count))
-    shift = rng.normal(0, 1.2, (count, 2)) * 2 / wide  # px
-    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+def _sampling_grids(rng: np.random.Generator, count: int, crop_side: int, side: int) -> Tensor:
+    """Sampling grids (B, side, side, 2) in the crop's coordinates, -1 to 1: slightly rotated, scaled and shifted."""
+    angle, scale = rng.normal(0, 0.05, count), side / crop_side * np.exp(rng.normal(0, 0.05, count))
+    shift = rng.normal(0, 1.2, (count, 2)) * 2 / crop_side  # of 1.2 px
+    cos, sin = scale * np.cos(angle), scale * np.sin(angle)
     theta = np.stack([np.stack([cos, -sin, shift[:, 0]], 1), np.stack([sin, cos, shift[:, 1]], 1)], 1)
     return F.affine_grid(torch.from_numpy(theta).float(), [count, 1, side, side], align_corners=False)
 
 
-def _coloured(rng: np.random.Generator, pixels: Tensor) -> Tensor:
-    """Other light, other white, other film; now and then other colours altogether."""
+def _change_colours(rng: np.random.Generator, pixels: Tensor) -> Tensor:
+    """Change colour balance, gamma and gain, add noise, and sometimes permute the channels; (B, 3, H, W) in [0, 1]."""
     count = len(pixels)
     mix = np.eye(3) + rng.normal(0, 0.05, (count, 3, 3))
     for row in np.flatnonzero(rng.random(count) < 0.12):

@@ -1,10 +1,10 @@
-"""Checkpoints: a folder that is there whole or not at all.
+"""Checkpoints: a folder that is complete or does not exist.
 
 generator_mask.safetensors, generator_unmask.safetensors,
 discriminator_masked.safetensors, discriminator_unmasked.safetensors    weights, float32
-state.pt           optimisers, plateaus and image pools; read with weights_only=True
+state.pt           optimisers, plateaus and image pools; loaded with weights_only=True
 history.json       every point of the training curves
-checkpoint.json    what it is, readable, written last; its licence line is the data's
+checkpoint.json    a readable description, written last; its licence is that of the data
 """
 
 import json
@@ -21,8 +21,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from models.networks import make_discriminator, make_generator
-from models.params import Direction, TrainParams
+from models.networks import make_generator
+from models.params import Direction, GeneratorKind, TrainParams, values_used
+from models.training.checkpoint_json import parse_checkpoint_json
 from models.training.image_pool import ImagePool
 from models.training.state_files import DISCRIMINATORS as DISCRIMINATORS
 from models.training.state_files import GENERATORS as GENERATORS
@@ -32,10 +33,18 @@ from models.training.tracking import Row
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import sha256
 
-SCHEMA = 3
+SCHEMA = 4
 DIRECTION: dict[str, Direction] = {"generator_mask": "mask", "generator_unmask": "unmask"}
-ARCHITECTURE = ("generator", "width", "blocks", "discriminator_width")
-"""The keys of `train` that fix the networks' shapes."""
+ARCHITECTURE = ("method", "width", "blocks", "discriminator_width")
+"""The keys of `train` that determine the networks' shapes."""
+
+
+@dataclass(frozen=True)
+class StartingModel:
+    """start.json, and the same in checkpoint.json: the registered model that a training started from."""
+
+    model: str  # its name
+    checkpoint: str  # sha256 of its checkpoint.json
 
 
 @dataclass(frozen=True)
@@ -43,13 +52,14 @@ class CheckpointInfo:
     """checkpoint.json."""
 
     schema: int
-    images_seen: int  # a domain
-    params: dict[str, Any]  # the block `train`
-    pack_sha256: str  # of pack.json, which holds a digest of all packed images
+    images_seen: int  # of each domain
+    generator: GeneratorKind  # the architecture of both generators
+    params: dict[str, Any]  # the block `train`, without the blocks of other methods
+    pack_sha256: str  # of pack.json, which contains a digest of all packed images
     weights_sha256: dict[str, str]  # network -> sha256 of its safetensors file
     losses: Row  # running means
     data_licence: str
-    started_from: dict[str, str] | None = None  # start.json: the model whose weights training began with, if any
+    started_from: StartingModel | None = None
 
 
 @dataclass
@@ -58,30 +68,25 @@ class TrainingState:
 
     networks: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
-    plateaus: dict[str, ReduceLROnPlateau]  # of the optimisers, where train.schedule is plateau; else none
-    pools: dict[str, ImagePool]
-    images_seen: int
-    losses: Row
-    history: list[Row]
+    plateaus: dict[str, ReduceLROnPlateau]  # by optimiser; empty unless train.schedule is plateau
+    pools: dict[str, ImagePool]  # by domain
+    images_seen: int  # of each domain
+    losses: Row  # running means
+    history: list[Row]  # every point of the training curves
 
 
 Describe = Callable[[dict[str, str]], CheckpointInfo]
+"""weights_sha256 -> what checkpoint.json will contain."""
 
 
 def save(folder: Path, state: TrainingState, describe: Describe) -> None:
-    """Write beside, flush to disk, rename. `describe` gets the weights' digests and gives checkpoint.json."""
+    """Write a checkpoint: beside `folder`, flushed to disk, then renamed to it."""
     beside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    digests = {}
-    for name, network in state.networks.items():
-        path = beside / weights_name(name)
-        weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-        save_file(weights, path)
-        path.chmod(0o644)  # safetensors makes files that only their owner may read
-        digests[name] = sha256(path)
+    digests = {name: _save_weights(beside / weights_name(name), network) for name, network in state.networks.items()}
     rest = {
-        # As text: a pickle also tells which strings are one object, and a resumed run's are others.
+        # As text: a pickle also records which strings are the same object, and a resumed run has other objects.
         "plateaus": {name: json.dumps(plateau.state_dict()) for name, plateau in state.plateaus.items()},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in state.optimisers.items()},
         "pools": {name: pool.state_dict() for name, pool in state.pools.items()},
@@ -99,8 +104,15 @@ def save(folder: Path, state: TrainingState, describe: Describe) -> None:
     _flush(folder.parent)
 
 
+def _save_weights(path: Path, network: nn.Module) -> str:
+    """Write one network's weights; returns the file's sha256."""
+    save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, path)
+    path.chmod(0o644)  # safetensors makes files that only their owner may read
+    return sha256(path)
+
+
 def _flush(path: Path) -> None:
-    """Have a file, or a folder's names, on disk before going on."""
+    """Flush a file, or a folder's entries, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -109,33 +121,39 @@ def _flush(path: Path) -> None:
 
 
 def read_info(folder: Path) -> CheckpointInfo:
+    """Read checkpoint.json. Raises FacemaskError if it is missing, invalid or of another schema."""
     if other := other_schema(folder):
         raise FacemaskError(f"{folder / JSON_NAME} has {other}: run 'dvc repro -f train'")
-    return CheckpointInfo(**_read_json(folder))
+    return parse_checkpoint_json(_read_json(folder), CheckpointInfo, folder / JSON_NAME)
 
 
 def other_schema(folder: Path) -> str:
-    """In which way the checkpoint is not of this code's form; empty where it is."""
+    """How the checkpoint's schema differs from this code's, for people; empty if it does not."""
     schema = _read_json(folder).get("schema")
     return "" if schema == SCHEMA else f"schema {schema}, not {SCHEMA}"
 
 
 def _read_json(folder: Path) -> dict[str, Any]:
     try:
-        values: dict[str, Any] = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise FacemaskError(f"no checkpoint in {folder}: run 'dvc repro train'") from error
+    if not isinstance(values, dict):
+        raise FacemaskError(f"{folder / JSON_NAME} does not describe a checkpoint: restore it, or train again")
     return values
 
 
 def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: str) -> None:
-    """Put a checkpoint into `state`, in place. Refuses one of other networks, parameters or data."""
+    """Load a checkpoint into `state`, to resume training.
+
+    Raises FacemaskError if it was made with other networks or other packed images, or is damaged.
+    """
     info = read_info(folder)
     refuse_other_networks(folder, info, params)
     refuse_other_pack(folder, info, pack_sha256)
     for name, network in state.networks.items():
         _load_weights(folder, info, name, network)
-    device = next(iter(state.networks.values())).parameters().__next__().device
+    device = next(next(iter(state.networks.values())).parameters()).device
     rest = torch.load(folder / STATE_NAME, map_location=device, weights_only=True)
     for name, optimiser in state.optimisers.items():
         optimiser.load_state_dict(rest["optimisers"][name])
@@ -148,28 +166,30 @@ def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: s
 
 
 def load_networks(folder: Path, state: TrainingState) -> None:
-    """Put a checkpoint's weights into all four networks, in place, and nothing else of it: for a new training."""
+    """Load only the weights of all networks into `state`, to start a new training from them."""
     info = read_info(folder)
     for name, network in state.networks.items():
         _load_weights(folder, info, name, network)
 
 
 def other_networks(info: CheckpointInfo, params: TrainParams) -> str:
-    """In which ways the networks have other shapes than `params` asks for; empty where they fit."""
-    wanted = asdict(params)
+    """How the checkpoint's networks differ from those of `params`, for people; empty if they do not."""
+    wanted = values_used(params)
     differ = [key for key in ARCHITECTURE if info.params.get(key) != wanted[key]]
     return ", ".join(f"{key} {info.params.get(key)} instead of {wanted[key]}" for key in differ)
 
 
 def refuse_other_networks(folder: Path, info: CheckpointInfo, params: TrainParams) -> None:
-    if told := other_networks(info, params):
+    """Raise FacemaskError if the checkpoint's networks are not those of `params`."""
+    if differences := other_networks(info, params):
         raise FacemaskError(
-            f"the checkpoint in {folder} is of another architecture ({told}): "
+            f"the checkpoint in {folder} is of another architecture ({differences}): "
             "set train in params.yaml to it, or move the checkpoint away"
         )
 
 
 def refuse_other_pack(folder: Path, info: CheckpointInfo, pack_sha256: str) -> None:
+    """Raise FacemaskError if the checkpoint was trained on other packed images."""
     if info.pack_sha256 != pack_sha256:
         raise FacemaskError(
             f"the checkpoint in {folder} was trained on other packed images "
@@ -178,36 +198,27 @@ def refuse_other_pack(folder: Path, info: CheckpointInfo, pack_sha256: str) -> N
 
 
 def load_generators(folder: Path) -> tuple[dict[str, nn.Module], CheckpointInfo]:
-    """Both generators as the JSON describes them, ready to use: `generator_mask` and `generator_unmask`."""
+    """Both generators of a checkpoint, in evaluation mode: `generator_mask` and `generator_unmask`."""
     info = read_info(folder)
     generators = {}
     for name in GENERATORS:
-        network = make_generator(info.params["generator"], DIRECTION[name], info.params["width"], info.params["blocks"])
+        network = make_generator(info.generator, DIRECTION[name], info.params["width"], info.params["blocks"])
         _load_weights(folder, info, name, network)
         generators[name] = network.eval()
     return generators, info
 
 
-def make_networks(params: TrainParams) -> dict[str, nn.Module]:
-    """The four networks, freshly drawn from the seed."""
-    torch.manual_seed(params.seed)
-    networks = {
-        name: make_generator(params.generator, direction, params.width, params.blocks)
-        for name, direction in DIRECTION.items()
-    }
-    return networks | {
-        "discriminator_masked": make_discriminator(params.generator, "masked", params.discriminator_width),
-        "discriminator_unmasked": make_discriminator(params.generator, "unmasked", params.discriminator_width),
-    }
-
-
 def _load_weights(folder: Path, info: CheckpointInfo, name: str, network: nn.Module) -> None:
+    """Load one network's weights, in place. Raises FacemaskError if the file is not the one that `info` describes."""
     path = folder / weights_name(name)
     try:
         if sha256(path) != info.weights_sha256[name]:
-            raise FacemaskError(f"{path} is not the file that {JSON_NAME} beside it names: fetch or train it again")
-        network.load_state_dict(load_file(path))
+            raise FacemaskError(f"{path} is not the file that {JSON_NAME} beside it names: restore it, or train again")
+        weights = load_file(path)
+        if not all(value.isfinite().all() for value in weights.values()):
+            raise FacemaskError(f"the weights in {path} are not finite: the training diverged, so train again")
+        network.load_state_dict(weights)
     except (OSError, KeyError, SafetensorError, RuntimeError) as error:
         raise FacemaskError(
-            f"{path} does not hold the weights that {JSON_NAME} beside it describes: fetch or train it again"
+            f"{path} does not hold the weights that {JSON_NAME} beside it describes: restore it, or train again"
         ) from error

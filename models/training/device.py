@@ -1,4 +1,4 @@
-"""What this machine trains on, in which number format, and whether the step is compiled."""
+"""The device that training runs on, its number format, and whether the step is compiled."""
 
 import os
 import resource
@@ -13,35 +13,37 @@ from torch import nn
 
 from models.params import TrainParams
 
-# Images a domain from which the minute or two of compiling are won back; measured, docs/models.md.
-_PAYS_FROM = 5_000
+# Images of each domain from which compiling, which takes a minute or two, saves time in all; measured, docs/models.md.
+_COMPILE_FROM_IMAGES = 5_000
 
 
 @dataclass(frozen=True)
 class TrainingDevice:
+    """A device and how to compute on it."""
+
     device: torch.device
-    bf16: bool
+    bf16: bool  # forward passes in bfloat16, else in float32
     compile: bool
-    why: str
+    description: str  # for people: the device, the number format and compiling, with reasons
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Forward passes run in this: bfloat16 where that is faster, else float32 untouched."""
+        """The context for forward passes: bfloat16 autocast, or none."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16)
 
     def memory_gb(self) -> float:
-        """The most memory that training has held so far, 10^9 bytes: of the GPU, or of this process."""
+        """The peak memory of training so far, in 10^9 bytes: of the GPU, else of this process."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated() / 1e9
-        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return most * (1 if sys.platform == "darwin" else 1024) / 1e9
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak * (1 if sys.platform == "darwin" else 1024) / 1e9
 
     def compiled(self, module: nn.Module) -> nn.Module:
-        """The module, compiled for the shapes that it is called with, or as it is."""
+        """The module, compiled if `compile` is set; each shape of its inputs compiles it anew."""
         return cast(nn.Module, torch.compile(module, dynamic=False)) if self.compile else module
 
 
 def training_device(params: TrainParams) -> TrainingDevice:
-    """A GPU where there is one; the number format and compiling as `params` say, or what pays here (docs/models.md)."""
+    """A GPU if there is one, else the CPU; number format and compiling by `params`, or what is faster here."""
     gpu = torch.cuda.is_available()
     device = torch.device("cuda" if gpu else "cpu")
     name = torch.cuda.get_device_name() if gpu else f"{torch.get_num_threads()} CPU threads"
@@ -51,23 +53,25 @@ def training_device(params: TrainParams) -> TrainingDevice:
 
 
 def has_bf16_units(gpu: bool) -> bool:
-    """Whether the GPU, or this processor, multiplies bfloat16 in units of its own: AMX, or AVX-512's instructions."""
+    """Whether the GPU, or else this processor, has hardware for bfloat16 products (AMX or AVX-512 BF16)."""
     if gpu:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
 
 
 def _number_format(params: TrainParams, gpu: bool) -> tuple[bool, str]:
+    """Whether to use bfloat16, and the reason."""
     if params.precision != "auto":
         return params.precision == "bfloat16", f"{params.precision} as train.precision says"
     return (True, "bfloat16") if has_bf16_units(gpu) else (False, "float32: no units for bfloat16")
 
 
 def _compiling(params: TrainParams, gpu: bool) -> tuple[bool, str]:
+    """Whether to compile, and the reason."""
     if params.compile != "auto":
         return params.compile, f"{'compiled' if params.compile else 'not compiled'} as train.compile says"
-    if params.images < _PAYS_FROM:
-        return False, "not compiled: too few images for it to pay"
+    if params.images_per_domain < _COMPILE_FROM_IMAGES:
+        return False, "not compiled: too few images to save time"
     if not gpu and not shutil.which(os.environ.get("CXX", "g++")):
         return False, "not compiled: no C++ compiler (g++) here"
     return True, "compiled"

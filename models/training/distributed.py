@@ -1,7 +1,7 @@
-"""Several processes that train one model together, as torchrun starts them; alone, each of these does nothing.
+"""Data-parallel training in several processes, as torchrun starts them; with one process every call is trivial.
 
-Every process holds the same networks, optimisers and pools, takes its share of each batch, and sees the mean of all
-gradients. So what is saved is the same whatever number of processes made it, and may be resumed by another number.
+Every process holds the same networks, optimisers and pools, takes its share of each batch, and gets the mean of all
+gradients. So a saved state does not depend on the number of processes, and another number may resume it.
 """
 
 import os
@@ -18,27 +18,29 @@ from pipeline.errors import FacemaskError
 
 @dataclass(frozen=True)
 class ProcessGroup:
+    """The processes of this training, and this one's rank among them."""
+
     rank: int = 0
     size: int = 1
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))  # where what they exchange has to lie
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))  # of the tensors that they exchange
 
     @property
     def is_main(self) -> bool:
-        """Whether this process is the one that prints and saves."""
+        """Whether this process prints and saves."""
         return self.rank == 0
 
     def share(self, positions: range) -> range:
-        """This process's part of a batch's positions; `refuse_uneven` has seen that all parts are equally long."""
+        """This process's share of a batch's positions; `check_divisible` makes sure that all shares are equal."""
         each = len(positions) // self.size
         return positions[self.rank * each : (self.rank + 1) * each]
 
-    def own(self, process_group: Tensor) -> Tensor:
-        """This process's part of what `gathered` gave, or of what was made of it."""
-        each = len(process_group) // self.size
-        return process_group[self.rank * each : (self.rank + 1) * each]
+    def own(self, gathered: Tensor) -> Tensor:
+        """This process's share (B, ...) of a tensor (size B, ...) in the order of `all_gather`."""
+        each = len(gathered) // self.size
+        return gathered[self.rank * each : (self.rank + 1) * each]
 
     def all_gather(self, part: Tensor) -> Tensor:
-        """The parts of all processes, joined in order: (B, ...) -> (size B, ...)."""
+        """The parts of all processes, joined by rank: (B, ...) -> (size B, ...)."""
         if self.size == 1:
             return part
         parts = [torch.empty_like(part) for _ in range(self.size)]
@@ -46,16 +48,17 @@ class ProcessGroup:
         return torch.cat(parts)
 
     def mean(self, values: Tensor) -> Tensor:
+        """The mean over all processes; overwrites `values`."""
         if self.size > 1:
             distributed.all_reduce(values)
         return values / self.size
 
     def any(self, here: bool) -> bool:
-        """Whether it is so in any of the processes."""
+        """Whether `here` is true in any process."""
         return bool(self.mean(torch.tensor(float(here), device=self.device)) > 0) if self.size > 1 else here
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Block until all processes call it."""
         if self.size > 1:
             distributed.barrier()
 
@@ -64,8 +67,8 @@ class ProcessGroup:
         return DistributedDataParallel(module) if self.size > 1 else module
 
     def check_divisible(self, images: int, batch_size: int) -> None:
-        """Raises FacemaskError unless every batch splits evenly, the last one too."""
-        for key, value in (("batch_size", batch_size), ("images", images)):
+        """Raise FacemaskError unless every batch, the last one too, splits evenly over the processes."""
+        for key, value in (("batch_size", batch_size), ("images_per_domain", images)):
             if value % self.size:
                 raise FacemaskError(
                     f"train.{key} is {value}, which {self.size} processes cannot share evenly: change either"
@@ -74,7 +77,7 @@ class ProcessGroup:
 
 @contextmanager
 def process_group() -> Iterator[ProcessGroup]:
-    """The group that torchrun started this process in, if it did. One GPU a process; without GPUs, gloo."""
+    """Yield the group in which torchrun started this process, else a group of one. One GPU a process; CPUs use gloo."""
     size = int(os.environ.get("WORLD_SIZE", "1"))
     if size == 1:
         yield ProcessGroup()

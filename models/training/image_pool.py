@@ -6,31 +6,36 @@ from torch import Tensor
 
 
 class ImagePool:
-    """Holds up to `size` fakes. Its draws are the caller's, so its images are all its state."""
+    """Holds up to `size` fakes. The caller passes the random numbers, so the images are its whole state."""
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.images: list[Tensor] = []  # each (C, H, W): what the caller shows, image and region
+        self.images: list[Tensor] = []  # (C, H, W) each
 
     def exchange(self, fakes: Tensor, rng: np.random.Generator) -> Tensor:
-        """For each new fake give either itself or, at even odds, an older one, whose place it takes."""
-        given = []
+        """New fakes (B, C, H, W) -> as many: each is the new fake or, with probability 1/2, an older one.
+
+        An older fake leaves the pool, and the new one takes its place. Until the pool is full all new fakes return.
+        """
+        chosen = []
         for fake in fakes.detach():  # (C, H, W)
             if self.size == 0:
-                given.append(fake)
+                chosen.append(fake)
             elif len(self.images) < self.size:
                 self.images.append(fake.clone())
-                given.append(fake)
+                chosen.append(fake)
             elif rng.random() < 0.5:
                 place = int(rng.integers(self.size))
-                given.append(self.images[place])
+                chosen.append(self.images[place])
                 self.images[place] = fake.clone()
             else:
-                given.append(fake)
-        return torch.stack(given)  # (B, C, H, W)
+                chosen.append(fake)
+        return torch.stack(chosen)
 
     def state_dict(self) -> dict[str, Tensor]:
+        """The images, (N, C, H, W); empty for an empty pool."""
         return {"images": torch.stack(self.images)} if self.images else {}
 
     def load_state_dict(self, state: dict[str, Tensor], device: torch.device) -> None:
+        """Replace the images by those of a saved state."""
         self.images = [image.to(device) for image in state["images"]] if state else []

@@ -1,4 +1,4 @@
-"""SIGTERM, as a pre-empted machine sends it: training finishes its step, saves its state and says that it may go on."""
+"""SIGTERM, as the scheduler of a pre-emptible machine sends it: training saves its state after the current step."""
 
 import os
 import signal
@@ -7,20 +7,20 @@ from contextlib import contextmanager
 from types import FrameType
 
 STOPPED = os.EX_TEMPFAIL
-"""The exit status of a training that was told to stop and saved its state: sysexits.h's "try again later"."""
+"""The exit status of a training that saved its state on SIGTERM: "try again later" in sysexits.h."""
 
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Within the block SIGTERM ends nothing; what is given tells whether it has come."""
-    came = False
+    """Yield a function that returns whether SIGTERM was received; within the block it does not end the process."""
+    received = False
 
-    def note(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
+    def on_signal(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal received
+        received = True
 
-    before = signal.signal(signal.SIGTERM, note)
+    before = signal.signal(signal.SIGTERM, on_signal)
     try:
-        yield lambda: came
+        yield lambda: received
     finally:
         signal.signal(signal.SIGTERM, before)

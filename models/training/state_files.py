@@ -1,6 +1,6 @@
-"""The names of the files of a training state, which models/training/checkpoint.py writes.
+"""The file names of a training state, which models/training/checkpoint.py writes.
 
-Without torch, so that flows/handoff/state_store.py can refuse other names without loading it.
+A module without torch, so that flows/handoff/state_store.py can refuse other names without loading it.
 """
 
 JSON_NAME = "checkpoint.json"
@@ -11,9 +11,9 @@ DISCRIMINATORS = ("discriminator_masked", "discriminator_unmasked")
 
 
 def weights_name(network: str) -> str:
-    """The name of the file of one network's weights."""
+    """The file name of one network's weights."""
     return f"{network}.safetensors"
 
 
 STATE_FILES = frozenset({JSON_NAME, STATE_NAME, HISTORY_NAME, *map(weights_name, GENERATORS + DISCRIMINATORS)})
-"""All files of a state: no other is written, and none may be missing."""
+"""All files of a state; each of them must exist, and there are no others."""

@@ -1,9 +1,10 @@
-"""The training curves: kept in the checkpoint, shown by DVCLive, and by TensorBoard where it is installed."""
+"""The training curves: kept in the checkpoint, shown by DVCLive, and by TensorBoard if it is installed."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc.scm import SCMError  # type: ignore[import-untyped]
+from dvc.scm import SCMError
 from dvclive.live import Live
 
 from pipeline.errors import FacemaskError
@@ -12,14 +13,39 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 Row = dict[str, float]
-"""One point of every curve: `images`, and the metrics at that many images seen."""
+"""One point of every curve: `images`, the images of each domain seen so far, and the metrics at that point."""
 
 
-def open_live(folder: Path, history: list[Row]) -> Live:
-    """Start DVCLive afresh in `folder` and give it all of `history`.
+@dataclass(frozen=True)
+class Curves:
+    """Writers of the training curves; without any, `add` and `close` do nothing."""
 
-    So after a kill the curves are those of the checkpoint: no point is lost or there twice.
-    """
+    live: Live | None = None
+    board: "SummaryWriter | None" = None
+
+    def add(self, row: Row) -> None:
+        """Append one point to every curve."""
+        if self.live:
+            _add_to_live(self.live, row)
+        if self.board:
+            for name, value in _metrics(row).items():
+                self.board.add_scalar(name, value, int(row["images"]))
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        if self.live:
+            self.live.end()  # type: ignore[no-untyped-call]
+        if self.board:
+            self.board.close()
+
+
+def open_curves(live_folder: Path, board_folder: Path, history: list[Row], images_seen: int) -> Curves:
+    """DVCLive in `live_folder`, restarted with all of `history`, and TensorBoard in `board_folder`, continued."""
+    return Curves(_open_live(live_folder, history), _open_board(board_folder, images_seen))
+
+
+def _open_live(folder: Path, history: list[Row]) -> Live:
+    """Restart DVCLive: so after a kill the curves are those of the checkpoint, without missing or repeated points."""
     try:
         live = Live(dir=str(folder), report=None, save_dvc_exp=False, dvcyaml=None)
     except SCMError as error:
@@ -28,24 +54,23 @@ def open_live(folder: Path, history: list[Row]) -> Live:
             "make a first commit (git commit), then run again"
         ) from error
     for row in history:
-        show(live, row)
+        _add_to_live(live, row)
     return live
 
 
-def show(live: Live, row: Row) -> None:
-    """Append one row to plots/metrics/NAME.tsv and put it into metrics.json."""
+def _add_to_live(live: Live, row: Row) -> None:
+    """Append one point to plots/metrics/NAME.tsv, and put it into metrics.json."""
     live.step = int(row["images"])
-    for name, value in row.items():
-        if name != "images":
-            live.log_metric(name, value)
+    for name, value in _metrics(row).items():
+        live.log_metric(name, value)
     live.make_summary()  # type: ignore[no-untyped-call]
 
 
-def open_board(folder: Path, images_seen: int) -> "SummaryWriter | None":
-    """Go on writing TensorBoard's events into `folder`; None where the extra `tensorboard` is not installed.
+def _open_board(folder: Path, images_seen: int) -> "SummaryWriter | None":
+    """Continue TensorBoard's event files in `folder`; None if the extra `tensorboard` is not installed.
 
-    What an interrupted run wrote beyond `images_seen` is marked as void. Not among the outputs: events hold the time of
-    day, and would differ from run to run.
+    Events that an interrupted run wrote after `images_seen` are marked as invalid. The files are no output of the
+    stage: they contain the time of day, and so differ from run to run.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -54,7 +79,6 @@ def open_board(folder: Path, images_seen: int) -> "SummaryWriter | None":
     return SummaryWriter(str(folder), purge_step=images_seen + 1)
 
 
-def draw(board: "SummaryWriter", row: Row) -> None:
-    for name, value in row.items():
-        if name != "images":
-            board.add_scalar(name, value, int(row["images"]))
+def _metrics(row: Row) -> Row:
+    """The row without its `images`."""
+    return {name: value for name, value in row.items() if name != "images"}

@@ -1,54 +1,47 @@
-"""The gate: would curation take these pictures for correctly masked faces? Asked of a model's fakes."""
+"""The share of a generator's outputs that curation would accept as correctly masked faces."""
+
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from PIL import Image
 
-from pipeline import params
 from pipeline.curation import rules
-from pipeline.faces import metrics as faces
-from pipeline.faces.landmarker import open_landmarker
-from pipeline.stages.measure import LOW_CONFIDENCE, MeasureParams, second_try
+from pipeline.curation.measure_params import MeasureParams
+from pipeline.curation.reasons import MASK_REASONS
+from pipeline.curation.rules import CurateParams
+from pipeline.faces.detection import find_faces
+from pipeline.faces.metrics import DetectedFace, FaceMetrics, measure_faces
 
-_RULES = (
-    rules.no_face,
-    rules.no_mask,
-    rules.nose_uncovered,
-    rules.mouth_uncovered,
-    rules.chin_uncovered,
-    rules.eyes_covered,
-    rules.mask_misplaced,
-)
+_RULES = (rules.no_face, *(reason.rule for reason in MASK_REASONS if reason.rule))
+_COLUMNS = ("domain", "width", "faces", *(field.name for field in fields(FaceMetrics)))
 
 
-def acceptance_rate(images: NDArray[np.uint8]) -> float:
-    """The share, 0-1, of pictures (N, H, W, 3) RGB in which a face is found that wears its mask correctly.
+def acceptance_rate(images: NDArray[np.uint8], limits: CurateParams, settings: MeasureParams) -> float:
+    """The share, 0-1, of the images (N, H, W, 3) RGB with a face that wears its mask correctly.
 
-    Only the rules about the mask count, with the limits of params.yaml: a small picture is not blamed for its size.
+    Only the rules about the mask apply: a generated image is not rejected for its size.
     """
-    limits = params.load("curate", rules.CurateParams)
-    settings = params.load("measure", MeasureParams)
-    rows = []
-    with open_landmarker(settings.max_faces) as detect, open_landmarker(1, LOW_CONFIDENCE) as look_again:
-        for image in images:
-            pixels = _enlarged(image, settings.decode_px)
-            found = sorted(detect(pixels), key=faces.area, reverse=True) or second_try(pixels, look_again)
-            seen = [faces.DetectedFace(pixels, face, pixels.shape[0]) for face in found[:1]]
-            numbers = {name: value for one in faces.measure_faces(seen) for name, value in vars(one).items()}
-            rows.append({"domain": "masked", "width": pixels.shape[1], "faces": len(found), **numbers})
-    if not rows:
+    if not len(images):
         return 0.0
-    measured = pd.DataFrame(rows)
-    for column in faces.FaceMetrics.__dataclass_fields__:
-        if column not in measured:
-            measured[column] = np.nan
-    rejected = np.logical_or.reduce([rules.holds(rule(measured, limits)) for rule in _RULES])
+    measured = pd.DataFrame([_measure(image, settings) for image in images], columns=_COLUMNS)
+    rejected = np.logical_or.reduce([rules.as_bools(rule(measured, limits)) for rule in _RULES])
     return float(1 - rejected.mean())
 
 
+def _measure(image: NDArray[np.uint8], settings: MeasureParams) -> dict[str, object]:
+    """The columns of one image (H, W, 3) that the rules read; no FaceMetrics without a face."""
+    pixels = _enlarged(image, settings.decode_px)
+    faces = find_faces(pixels, settings.max_faces)
+    row: dict[str, object] = {"domain": "masked", "width": pixels.shape[1], "faces": len(faces)}
+    for metrics in measure_faces([DetectedFace(pixels, face, pixels.shape[0]) for face in faces[:1]]):
+        row |= vars(metrics)
+    return row
+
+
 def _enlarged(image: NDArray[np.uint8], px: int) -> NDArray[np.uint8]:
-    """Measuring never enlarges, but fakes come smaller than any photo."""
+    """The image with a shorter side of `px` or more: generated images are smaller than the photos that are measured."""
     scale = px / min(image.shape[:2])
     if scale <= 1:
         return image

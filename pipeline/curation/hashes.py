@@ -1,4 +1,4 @@
-"""Perceptual hashes (pHash): a coarse one to find near-duplicates by, a fine one to be sure, both mirrored too."""
+"""Perceptual hashes (pHash) of an image and its mirror image: coarse to find near-duplicates, fine to confirm them."""
 
 from dataclasses import dataclass
 
@@ -14,6 +14,8 @@ _SIDE, _FINE_SIDE = 8, 16  # frequencies each way: 64 and 256 bits
 
 @dataclass(frozen=True)
 class Hashes:
+    """Columns of the measured tables."""
+
     phash: int  # 64 bits, the first bit the highest: imagehash.phash(image)
     phash_mirrored: int  # 64 bits, of the mirrored image
     fine_hash: bytes  # 256 bits: the same with 16 x 16 frequencies
@@ -21,11 +23,11 @@ class Hashes:
 
 
 def hashes(images: list[Image.Image]) -> list[Hashes]:
-    """Hash RGB images and their mirror images.
+    """The hashes of RGB images and of their mirror images; the same to the bit in any batch.
 
-    phash is imagehash.phash(image). imagehash scales to four times the hash's side and leaves an image of that size as
-    it is, so that the scaling is done here, once for both directions. The fine hashes are scaled by area instead of
-    Lanczos (a tenth of the time) and computed together.
+    phash is imagehash.phash(image). imagehash scales to four times the hash's side and does not scale an image of that
+    size, so that the scaling is done here, once for both directions. The fine hashes are scaled by area averaging,
+    which takes a tenth of the time of Lanczos, and are computed together.
     """
     if not images:
         return []
@@ -42,15 +44,16 @@ def hashes(images: list[Image.Image]) -> list[Hashes]:
 
 
 def _phash(image: Image.Image) -> int:
+    """imagehash.phash of a grey image as one number."""
     return int.from_bytes(np.packbits(imagehash.phash(image, hash_size=_SIDE).hash).tobytes(), "big")
 
 
 def fine_hashes(scaled: NDArray[np.uint8]) -> tuple[list[bytes], list[bytes]]:
-    """256-bit hashes of grey images (N, 64, 64), and of their mirror images: imagehash.phash with hash_size 16.
+    """The 256-bit hashes of grey images (N, 64, 64), and those of their mirror images.
 
-    The arithmetic is imagehash's, for a whole array at once. Mirroring an image flips the sign of the odd horizontal
-    frequencies, so that the mirrored hashes need no second transform. Two calls of imagehash an image take 3.2 times as
-    long (0.13 against 0.04 ms). A test compares both.
+    Each is imagehash.phash(image, hash_size=16), computed for the whole array at once; a test compares both. Mirroring
+    changes the sign of the odd horizontal frequencies, so that the mirrored hashes need no second transform. Two calls
+    of imagehash for each image take 3.2 times as long (0.13 instead of 0.04 ms).
     """
     frequencies = dct(dct(scaled, axis=1), axis=2)[:, :_FINE_SIDE, :_FINE_SIDE]
     signs = np.where(np.arange(_FINE_SIDE) % 2, -1.0, 1.0)
@@ -58,7 +61,7 @@ def fine_hashes(scaled: NDArray[np.uint8]) -> tuple[list[bytes], list[bytes]]:
 
 
 def _bits(frequencies: NDArray[np.float64]) -> list[bytes]:
-    """(N, H, W) -> for each of N, row by row, one bit: whether a frequency is above their median."""
+    """Frequencies (N, H, W) -> the bits of each image, row by row: 1 where a frequency is above the image's median."""
     flat = frequencies.reshape(len(frequencies), -1)
     bits = np.packbits(flat > np.median(flat, axis=1, keepdims=True), axis=1)
     return [row.tobytes() for row in bits]

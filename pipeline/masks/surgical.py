@@ -1,143 +1,145 @@
-"""A surgical mask, drawn: cloth with its folds, borders and weave, flat as it comes out of the box."""
+"""The surgical mask as a flat design: fabric with pleats, borders and weave."""
 
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Picture = NDArray[np.float32]
+from pipeline.masks.records import HEIGHT, WIDTH, FloatImage, MaskDesign
 
-HEIGHT, WIDTH = 288, 416  # px of the drawing; a mask on a face of 256 px is about 100 x 150
+_ELASTIC = np.array([222, 227, 230], np.float32)  # colour of the ear loops, RGB
 
 
 @dataclass(frozen=True)
-class Cloth:
-    """One mask's looks."""
+class SurgicalMask:
+    """The look of one surgical mask."""
 
-    hue: float  # CIELAB a-b angle, radians
+    hue: float  # angle in CIELAB's a-b plane, radians
     chroma: float
     lightness: float  # CIELAB, 0-100
-    folds: tuple[float, float, float]  # where the pleats lie, 0 at the upper edge, 1 at the lower
-    depth: float  # how dark the folds' shadows are, 0-1
+    pleats: tuple[float, float, float]  # heights: 0 is the upper edge, 1 the lower
+    pleat_depth: float  # darkness of the pleats' shadows, 0-1
     creases: float  # strength of the wrinkles, 0-1
-    seed: int
+    seed: int  # of wrinkles and weave
 
 
-def draw_cloth(rng: np.random.Generator) -> Cloth:
-    """Light blue mostly, now and then greenish or white."""
+def draw_surgical_mask(rng: np.random.Generator) -> SurgicalMask:
+    """Draw a look: mostly light blue, sometimes greenish or white."""
     greenish = rng.random() < 0.12
     pale = rng.random() < 0.05
     jitter = rng.normal(0, 0.018, 3)
-    return Cloth(
+    return SurgicalMask(
         hue=float(rng.normal(3.55, 0.1) if greenish else rng.normal(4.28, 0.1)),
         chroma=float(rng.uniform(3, 7) if pale else rng.uniform(14, 20) if greenish else rng.uniform(19, 29)),
         lightness=float(rng.uniform(86, 92) if pale else rng.uniform(74, 84)),
-        folds=(0.30 + jitter[0], 0.50 + jitter[1], 0.70 + jitter[2]),
-        depth=float(rng.uniform(0.20, 0.36)),
+        pleats=(0.30 + jitter[0], 0.50 + jitter[1], 0.70 + jitter[2]),
+        pleat_depth=float(rng.uniform(0.20, 0.36)),
         creases=float(rng.uniform(0.03, 0.08)),
         seed=int(rng.integers(1 << 31)),
     )
 
 
-def draw_mask(cloth: Cloth) -> Picture:
-    """The mask as (HEIGHT, WIDTH, 4): RGB 0-255 and alpha 0-1."""
-    rng = np.random.default_rng(cloth.seed)
+def surgical_design(mask: SurgicalMask) -> MaskDesign:
+    """Draw the mask flat, with ear loops."""
+    rng = np.random.default_rng(mask.seed)
     down, across = np.mgrid[0 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j].astype(np.float32)
-    shade = _body(across, down) * _folds(cloth, across, down) * _wrinkles(cloth, rng) * _weave(rng)
-    colour = _paint(cloth, shade, _pale(across, down))
+    shade = _roundness(across, down) * _pleats(mask, across, down) * _wrinkles(mask, rng) * _weave(rng)
+    colour = _colour(mask, shade, _border_whiteness(across, down))
     colour *= _seams(across, down)[..., None]
-    return np.dstack([np.clip(colour, 0, 255), _outline(across, down)])
+    drawing = np.dstack([np.clip(colour, 0, 255), _outline(across, down)])
+    return MaskDesign(drawing, "loops", _ELASTIC)
 
 
-def _band(values: Picture, at: float | Picture, width: float) -> Picture:
-    """A soft line: 1 where values == at, gone at a few widths."""
-    return np.asarray(np.exp(-0.5 * ((values - at) / width) ** 2), np.float32)
+def soft_line(values: FloatImage, centre: float | FloatImage, sigma: float) -> FloatImage:
+    """Return 1 where values == centre, falling to 0 as a Gaussian."""
+    return np.asarray(np.exp(-0.5 * ((values - centre) / sigma) ** 2), np.float32)
 
 
-def _step(values: Picture, at: float | Picture, width: float) -> Picture:
-    return np.asarray(1 / (1 + np.exp(-np.clip((values - at) / width, -30, 30))), np.float32)
+def _soft_step(values: FloatImage, centre: float | FloatImage, scale: float) -> FloatImage:
+    """Return 0 below centre and 1 above, as a logistic function."""
+    return np.asarray(1 / (1 + np.exp(-np.clip((values - centre) / scale, -30, 30))), np.float32)
 
 
-def _body(across: Picture, down: Picture) -> Picture:
-    """The worn mask's own roundness: darker to the sides and under the chin, light along the nose's ridge."""
+def _roundness(across: FloatImage, down: FloatImage) -> FloatImage:
+    """The shape of the worn mask, as factors: darker at the sides and below the chin, lighter along the nose."""
     sides = 1 - 0.24 * np.abs(across) ** 3
-    chin = 1 - 0.20 * _step(down, 0.86, 0.05)
-    ridge = 1 + 0.07 * _band(across, 0, 0.16) * (1 - _step(down, 0.5, 0.08))
-    flanks = 1 - 0.06 * _band(np.abs(across), 0.36, 0.13) * (1 - _step(down, 0.42, 0.08))
+    chin = 1 - 0.20 * _soft_step(down, 0.86, 0.05)
+    ridge = 1 + 0.07 * soft_line(across, 0, 0.16) * (1 - _soft_step(down, 0.5, 0.08))
+    flanks = 1 - 0.06 * soft_line(np.abs(across), 0.36, 0.13) * (1 - _soft_step(down, 0.42, 0.08))
     return np.asarray(sides * chin * ridge * flanks, np.float32)
 
 
-def _folds(cloth: Cloth, across: Picture, down: Picture) -> Picture:
-    """Three pleats: a sharp edge with a shadow under it and a highlight on it, pulled apart in the middle."""
+def _pleats(mask: SurgicalMask, across: FloatImage, down: FloatImage) -> FloatImage:
+    """Three pleats, as factors: a sharp edge with a shadow below and a highlight above, spread in the middle."""
     out = np.ones_like(across)
-    for number, fold in enumerate(cloth.folds):
-        # The folds meet the side seams closer together than they run across the middle.
+    for number, height in enumerate(mask.pleats):
+        # The pleats are closer together at the side seams than in the middle.
         spread = 1 - 0.16 * across**2
-        line = np.asarray(0.5 + (fold - 0.5) * spread + 0.02 * (number - 1) * (1 - across**2), np.float32)
+        line = np.asarray(0.5 + (height - 0.5) * spread + 0.02 * (number - 1) * (1 - across**2), np.float32)
         below = np.clip(down - line, 0, None)
-        out *= 1 - cloth.depth * np.exp(-below / 0.022) * _step(down, line, 0.0025)
-        out *= 1 + 0.35 * cloth.depth * _band(down, line - 0.014, 0.010)
-        out *= 1 - 0.25 * cloth.depth * _band(down, line + 0.06, 0.03)
+        out *= 1 - mask.pleat_depth * np.exp(-below / 0.022) * _soft_step(down, line, 0.0025)
+        out *= 1 + 0.35 * mask.pleat_depth * soft_line(down, line - 0.014, 0.010)
+        out *= 1 - 0.25 * mask.pleat_depth * soft_line(down, line + 0.06, 0.03)
     return out
 
 
-def _wrinkles(cloth: Cloth, rng: np.random.Generator) -> Picture:
-    """Soft creases that run in from the corners, and dents here and there."""
-    out = np.zeros((HEIGHT, WIDTH), np.float32)
+def _wrinkles(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
+    """Soft creases from the corners inward, and dents, as factors."""
+    dents = np.zeros((HEIGHT, WIDTH), np.float32)
     for cells, weight in ((3, 0.6), (6, 0.5), (12, 0.35)):
-        noise = rng.uniform(-1, 1, (cells, cells * 2)).astype(np.float32)
-        out += weight * cv2.resize(noise, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
-    lines = np.zeros_like(out)
+        coarse = rng.uniform(-1, 1, (cells, cells * 2)).astype(np.float32)
+        dents += weight * cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+    creases = np.zeros_like(dents)
     for side in (-1, 1):
         for corner in (0.06, 0.94):
             for _ in range(2):
-                reach, rise = rng.uniform(0.25, 0.6), rng.uniform(-0.05, 0.25) * (1 if corner < 0.5 else -1)
+                length, rise = rng.uniform(0.25, 0.6), rng.uniform(-0.05, 0.25) * (1 if corner < 0.5 else -1)
                 start = (round((side * 0.97 + 1) / 2 * WIDTH), round(corner * HEIGHT))
-                end = (round((side * (0.97 - reach) + 1) / 2 * WIDTH), round((corner + rise) * HEIGHT))
-                cv2.line(lines, start, end, float(rng.choice([-1.0, 1.0])), 4, cv2.LINE_AA)
-    soft = cv2.GaussianBlur(lines, (0, 0), 4)
-    return np.asarray(1 + cloth.creases * (out + 1.3 * soft), np.float32)
+                end = (round((side * (0.97 - length) + 1) / 2 * WIDTH), round((corner + rise) * HEIGHT))
+                cv2.line(creases, start, end, float(rng.choice([-1.0, 1.0])), 4, cv2.LINE_AA)
+    return np.asarray(1 + mask.creases * (dents + 1.3 * cv2.GaussianBlur(creases, (0, 0), 4)), np.float32)
 
 
-def _weave(rng: np.random.Generator) -> Picture:
+def _weave(rng: np.random.Generator) -> FloatImage:
+    """The grain of the fabric, as factors."""
     grain = cv2.GaussianBlur(rng.standard_normal((HEIGHT, WIDTH), np.float32), (0, 0), 1.0)
     rows = np.sin(np.arange(HEIGHT, dtype=np.float32) * 1.9)[:, None]
     columns = np.sin(np.arange(WIDTH, dtype=np.float32) * 1.9)[None]
     return np.asarray(1 + 0.035 * grain + 0.010 * rows * columns, np.float32)
 
 
-def _pale(across: Picture, down: Picture) -> Picture:
-    """How much of the colour is lost, 0-1: the folded-over borders show the white inner side."""
-    upper = 1 - _step(down, 0.085, 0.004)
-    lower = _step(down, 0.955, 0.004)
-    sides = _step(np.abs(across), 0.955, 0.004)
+def _border_whiteness(across: FloatImage, down: FloatImage) -> FloatImage:
+    """The share of the colour that is replaced by white, 0-1: the folded borders show the white inner side."""
+    upper = 1 - _soft_step(down, 0.085, 0.004)
+    lower = _soft_step(down, 0.955, 0.004)
+    sides = _soft_step(np.abs(across), 0.955, 0.004)
     return np.asarray(np.clip(0.62 * upper + 0.35 * lower + 0.30 * sides, 0, 0.75), np.float32)
 
 
-def _paint(cloth: Cloth, shade: Picture, pale: Picture) -> Picture:
+def _colour(mask: SurgicalMask, shade: FloatImage, whiteness: FloatImage) -> FloatImage:
+    """(HEIGHT, WIDTH, 3) RGB 0-255."""
     lab = np.empty((HEIGHT, WIDTH, 3), np.float32)
-    lab[..., 0] = cloth.lightness + (93 - cloth.lightness) * pale
-    chroma = cloth.chroma * (1 - pale)
-    lab[..., 1], lab[..., 2] = chroma * np.cos(cloth.hue), chroma * np.sin(cloth.hue)
+    lab[..., 0] = mask.lightness + (93 - mask.lightness) * whiteness
+    chroma = mask.chroma * (1 - whiteness)
+    lab[..., 1], lab[..., 2] = chroma * np.cos(mask.hue), chroma * np.sin(mask.hue)
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255 * shade[..., None], np.float32)
 
 
-def _seams(across: Picture, down: Picture) -> Picture:
-    """The nose wire's ridge, and the dotted welds along all borders: factors."""
+def _seams(across: FloatImage, down: FloatImage) -> FloatImage:
+    """The ridge of the nose wire, and the dotted welds along the borders, as factors."""
     middle = np.abs(across) < 0.52
-    wire = middle * (0.07 * _band(down, 0.036, 0.008) - 0.10 * _band(down, 0.056, 0.006))
+    wire = middle * (0.07 * soft_line(down, 0.036, 0.008) - 0.10 * soft_line(down, 0.056, 0.006))
     dots_across = np.sin(across * 150) > 0
     dots_down = np.sin(down * 190) > 0
-    welds = dots_across * (_band(down, 0.080, 0.0045) + _band(down, 0.100, 0.0045) + _band(down, 0.952, 0.0045))
-    welds = welds + dots_down * _band(np.abs(across), 0.950, 0.006)
+    welds = dots_across * sum(soft_line(down, height, 0.0045) for height in (0.080, 0.100, 0.952))
+    welds = welds + dots_down * soft_line(np.abs(across), 0.950, 0.006)
     return np.asarray((1 + wire) * (1 - 0.16 * np.clip(welds, 0, 1)), np.float32)
 
 
-def _outline(across: Picture, down: Picture) -> Picture:
-    """Alpha: the drawing's rectangle with round corners and a soft rim of two pixels."""
+def _outline(across: FloatImage, down: FloatImage) -> FloatImage:
+    """Alpha (HEIGHT, WIDTH): a rectangle with round corners and a soft edge of two pixels."""
     x, y = np.abs(across) * WIDTH / 2, np.abs(down - 0.5) * HEIGHT
-    corner, rim = 14.0, 3.0
-    reach_x, reach_y = x - (WIDTH / 2 - corner - rim), y - (HEIGHT / 2 - corner - rim)
-    outside = np.hypot(np.maximum(reach_x, 0), np.maximum(reach_y, 0)) - corner
+    radius, rim = 14.0, 3.0
+    beyond_x, beyond_y = x - (WIDTH / 2 - radius - rim), y - (HEIGHT / 2 - radius - rim)
+    outside = np.hypot(np.maximum(beyond_x, 0), np.maximum(beyond_y, 0)) - radius
     return np.asarray(np.clip(0.5 - outside / 2, 0, 1), np.float32)

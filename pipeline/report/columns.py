@@ -1,10 +1,10 @@
-"""The manifest as scripts, which are all that a page opened from disk may load.
+"""Writes the manifest as scripts: a page that was opened from disk may load nothing else.
 
-    columns.js          the columns to filter, sort and draw by, whole: base64 of little-endian arrays
+    columns.js          the columns to filter, sort and draw by: base64 of little-endian arrays, loaded whole
     ids.json            the image ids, for `facemask review`
     rows/000000.js ...  the details of PER_CHUNK images each: ids, licences, authors, landmarks
 
-Images are in the order of the thumbnail sheets; the page knows an image by its index in that order.
+Images are in the order of the thumbnails; an image's index in that order is its name on the page.
 """
 
 import base64
@@ -16,21 +16,21 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.report.sprite_sheets import Sheets
-from pipeline.storage.manifest import REASONS
+from pipeline.curation.reasons import REASON_NAMES
+from pipeline.report.sprite_sheets import SpriteSheets
 
 PER_CHUNK = 200
 IDS_NAME = "ids.json"
 NUMBERS = (
     "width", "height", "faces", "yaw", "pitch", "roll", "cover_nose", "cover_mouth", "cover_chin", "cover_eyes",
-    "cover_face", "cover_seen", "cover_balance", "sharpness", "brightness", "face_px", "dup_distance",
+    "cover_face", "cover_total", "cover_symmetry", "sharpness", "brightness", "face_px", "dup_distance",
 )  # fmt: skip
 CATEGORIES = ("domain", "source", "claimed", "split", "review")
 _DETAILS = ("image_id", "bytes", "ffhq_id", "licence", "author", "url", "archive", "path")
 
 
 class Category(TypedDict):
-    """A column of few different words."""
+    """A column with few different values."""
 
     values: list[str]
     codes: str  # base64 of uint8, one for each image: 0 none, 1 the first value, ...
@@ -41,11 +41,11 @@ class Columns(TypedDict):
 
     numbers: dict[str, str]  # float32, NaN where nothing was measured
     categories: dict[str, Category]
-    reasons: str  # uint32: bits in the order of manifest.REASONS
+    reasons: str  # uint32: bits in the order of curation/reasons.py
     duplicateOf: str  # int32: index of the image that it duplicates, or -1
 
 
-def write_columns(folder: Path, rows: pd.DataFrame, sheets: Sheets) -> None:
+def write_columns(folder: Path, rows: pd.DataFrame, sheets: SpriteSheets) -> None:
     """Write the scripts for the manifest's rows into `folder`."""
     rows = rows.set_index("image_id", drop=False).loc[sheets.image_ids]
     indices = {image_id: index for index, image_id in enumerate(sheets.image_ids)}
@@ -62,11 +62,11 @@ def write_columns(folder: Path, rows: pd.DataFrame, sheets: Sheets) -> None:
         _write_call(folder / f"rows/{number:06d}.js", "details", number, details)
 
 
-def _details(rows: pd.DataFrame, sheets: Sheets, start: int) -> list[dict[str, Any]]:
-    """The details of images `start`, `start` + 1, ...: what _DETAILS names, size of the thumbnail, landmarks."""
+def _details(rows: pd.DataFrame, sheets: SpriteSheets, start: int) -> list[dict[str, Any]]:
+    """The details of images `start`, `start` + 1, ...: the columns _DETAILS, the thumbnail's size, the landmarks."""
     details = []
     for index, row in enumerate(rows.to_dict("records"), start):
-        detail = {name: _plain(row[name]) for name in _DETAILS if not pd.isna(row[name])}
+        detail = {name: _json_value(row[name]) for name in _DETAILS if not pd.isna(row[name])}
         detail["size"] = sheets.sizes[index]
         if points := sheets.points[index]:
             detail["points"] = base64.b64encode(points).decode()
@@ -92,13 +92,13 @@ def _category(column: pd.Series) -> Category:
 
 
 def _reason_bits(column: pd.Series) -> NDArray[np.uint32]:
-    return np.array([sum(1 << REASONS.index(reason) for reason in reasons) for reasons in column], np.uint32)
+    return np.array([sum(1 << REASON_NAMES.index(reason) for reason in reasons) for reasons in column], np.uint32)
 
 
 def _base64(values: NDArray[Any]) -> str:
     return base64.b64encode(values.tobytes()).decode()
 
 
-def _plain(value: Any) -> Any:
-    """A NumPy scalar as Python's own, which JSON knows."""
+def _json_value(value: Any) -> Any:
+    """`value`, a NumPy scalar as Python's own type."""
     return value.item() if hasattr(value, "item") else value

@@ -1,4 +1,4 @@
-"""Records of what the page shows: the facts for its script, and the rows of its tables."""
+"""Records of what the page shows: the facts for its script and the rows of its tables."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,19 +11,19 @@ from pipeline.curation.rules import CurateParams
 
 
 class Figure(TypedDict):
-    """A picture of the trained model's work."""
+    """An image that shows what the model does."""
 
     name: str
     caption: str
     image: str  # data: URL
 
 
-class Training(TypedDict):
+class TrainingSection(TypedDict):
     """What the page shows of the model."""
 
     directions: list[str]  # columns of the evaluation's table
     evaluation: list[tuple[str, list[str]]]  # its rows: metric, value for each direction
-    facts: str  # the evaluation's other figures, a line
+    facts: str  # the evaluation's other values, in one line
     losses: dict[str, list[list[float]]]  # name -> [images seen, value]
     pictures: list[Figure]
 
@@ -35,12 +35,14 @@ class PageContent:
     rows: pd.DataFrame  # the manifest
     limits: CurateParams
     reviews: dict[str, Review]  # by image id
-    folders: dict[str, Path] = field(default_factory=dict)  # of sources with plain files, to show at full size
-    training: Training | None = None  # None: curation alone
+    folders: dict[str, Path] = field(default_factory=dict)  # source -> its folder, to show images at full size
+    training: TrainingSection | None = None  # None: curation alone
 
 
 class Thumbnail(TypedDict):
-    px: int  # side
+    """The sprite sheets' layout."""
+
+    px: int  # side of a thumbnail
     columns: int  # of a sheet, which has as many rows
 
 
@@ -48,21 +50,24 @@ class PageFacts(TypedDict):
     """The JSON in the page's element `facts`, read by script/facts.js and by `facemask review`."""
 
     count: int  # images
-    content: str  # digest of the image ids: choices that the browser stores belong to it
+    content: str  # digest of the image ids, under which the browser stores reviews
     reasons: tuple[str, ...]  # in the order of the bits in column `reasons`
     meanings: dict[str, str]  # reason, or accepted -> sentence
     limits: list[dict[str, Any]]  # limits.limit_facts
-    minMaskCoverage: float  # limits that need a mask are only applied from this cover_seen on
+    minCoverWorn: float  # limits with needs_mask are applied from this cover_total on
     thumbnail: Thumbnail
     imagesPerChunk: int  # in a file of rows/
-    regions: dict[str, list[int]]  # region -> places of its corners in an image's points
+    regions: dict[str, list[int]]  # region -> positions of its corners in an image's points
     landmarkScale: float
     reviews: dict[str, dict[str, str]]  # image id -> review, note
+    maxNote: int  # characters of a note
     folders: dict[str, str]  # source -> its folder, relative to the page
     losses: dict[str, list[list[float]]]
 
 
 class VerdictRow(TypedDict):
+    """Images with one verdict, in one domain."""
+
     verdict: str
     domain: str
     count: int
@@ -70,6 +75,8 @@ class VerdictRow(TypedDict):
 
 
 class SourceRow(TypedDict):
+    """Images of one source."""
+
     source: str
     domain: str
     seen: int
@@ -77,6 +84,8 @@ class SourceRow(TypedDict):
 
 
 class ClaimRow(TypedDict):
+    """Images with one label in their file name."""
+
     claim: str  # the label in the file name
     seen: int  # readable images
     accepted: int

@@ -1,14 +1,14 @@
-"""A web page for one person on this machine: who may use it, and a server that runs until it is stopped.
+"""A web page for one person on this machine: access control, and a server that runs until it is stopped.
 
-127.0.0.1 is shared: every user of this machine can connect to it, and every web page in the browser can send requests
-to it. So each request must
+Every user of this machine can connect to 127.0.0.1, and every web page in the browser can send requests to it. So each
+request must
 
-- name this server as its Host (a page whose own name was rebound to 127.0.0.1 does not), and come from no other Origin;
-- carry the token of this start of the server: in the printed address (`?token=...`), which sets it as a cookie that
-  scripts cannot read and other sites do not send, or in the header X-Facemask-Token;
-- send a body of a limited size, without pausing for long.
+- name this server as its Host (a page that rebinds its own name to 127.0.0.1 does not), and have no other Origin;
+- carry the token of this server: in the printed address (`?token=...`), which sets it as a cookie that scripts cannot
+  read and other sites do not send;
+- send a body of limited size, without long pauses.
 
-The token keeps out other users; Host and Origin keep out other pages, also where the browser would add the cookie.
+The token keeps out other users; Host and Origin keep out other pages, even where the browser would add the cookie.
 """
 
 import asyncio
@@ -45,40 +45,42 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Rules:
+class PageSettings:
     """What one page allows."""
 
-    max_bytes: int  # of a request's body
-    policy: str  # Content-Security-Policy
+    max_body_bytes: int  # of a request
+    content_security_policy: str
 
 
 @dataclass(frozen=True)
 class Access:
-    """The names and the token of one running server."""
+    """Who may use one running server."""
 
     port: int
     token: str
-    rules: Rules
+    settings: PageSettings
 
     @property
     def hosts(self) -> set[str]:
+        """The values of the header Host that name this server."""
         names = {HOST, "localhost"}
         return {f"{name}:{self.port}" for name in names} | (names if self.port == 80 else set())
 
     @property
     def cookie(self) -> str:
-        """The cookie's name. Browsers share cookies between all ports of a host, so the port is part of it."""
+        """The cookie's name. Browsers share cookies between all ports of a host, so it contains the port."""
         return f"facemask-{self.port}"
 
     def accepts(self, token: str | None) -> bool:
+        """Whether `token` is this server's, compared in constant time."""
         return token is not None and secrets.compare_digest(token.encode(), self.token.encode())
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that Ctrl-C, SIGTERM or SIGHUP sets, so that what follows can clean up undisturbed.
+    """Yield an event that Ctrl-C, SIGTERM or SIGHUP sets instead of ending the process, so that it can clean up.
 
-    A signal that the parent had this process ignore (`nohup`) stays ignored. For the main thread only.
+    A signal that is ignored (`nohup`) stays ignored. For the main thread only.
     """
     stopped = threading.Event()
 
@@ -98,9 +100,9 @@ def stop_signals() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def listening(port: int) -> Iterator[socket.socket]:
-    """A socket that listens on `port` of 127.0.0.1; 0 takes a free one. Raises FacemaskError for a port in use."""
+    """Yield a socket that listens on `port` of 127.0.0.1, 0 for a free one. Raises FacemaskError for a port in use."""
     with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was left a moment ago is free
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was released a moment ago is free
         try:
             listener.bind((HOST, port))
             listener.listen()
@@ -112,12 +114,12 @@ def listening(port: int) -> Iterator[socket.socket]:
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp, listener: socket.socket, rules: Rules) -> Iterator[str]:
-    """Serve `app` by `rules` in a thread; gives the address that lets its owner in.
+def serving(app: ASGIApp, listener: socket.socket, settings: PageSettings) -> Iterator[str]:
+    """Serve `app` under `settings` in a thread, and yield its address with the token.
 
-    At the end it waits for what the app is still working on. Raises FacemaskError where the app does not start.
+    On exit it waits for requests in progress. Raises FacemaskError where the app does not start.
     """
-    access = Access(listener.getsockname()[1], secrets.token_urlsafe(), rules)
+    access = Access(listener.getsockname()[1], secrets.token_urlsafe(), settings)
     config = uvicorn.Config(
         guarded(app, access),
         http=_HeaderTimeoutProtocol,
@@ -133,7 +135,7 @@ def serving(app: ASGIApp, listener: socket.socket, rules: Rules) -> Iterator[str
     server = uvicorn.Server(config)
 
     def run() -> None:
-        with contextlib.suppress(SystemExit):  # uvicorn's answer to an app that does not start
+        with contextlib.suppress(SystemExit):  # uvicorn raises it where the app does not start
             server.run([listener])
 
     thread = threading.Thread(target=run, name="local page")
@@ -150,42 +152,43 @@ def serving(app: ASGIApp, listener: socket.socket, rules: Rules) -> Iterator[str
 
 
 def guarded(app: ASGIApp, access: Access) -> ASGIApp:
-    """`app` behind `access`: requests that may not pass are answered here, in one line of text."""
+    """`app` behind access control: a refused request gets one line of text."""
 
     async def handle(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":  # lifespan; there are no WebSockets
             await app(scope, receive, send)
             return
-        answer = _Answer(send, access.rules)
-        answer.body_unread = "transfer-encoding" in Headers(scope=scope)  # until it has been read
+        sender = _ResponseSender(send, access.settings)
+        sender.body_unread = "transfer-encoding" in Headers(scope=scope)  # until it has been read
         try:
             response = _check_request(Request(scope), access)
             if response is not None:
-                await response(scope, receive, answer.send)
+                await response(scope, receive, sender.send)
             else:
-                await app(scope, _limited(receive, answer, access.rules.max_bytes), answer.send)
+                await app(scope, _limited(receive, sender, access.settings.max_body_bytes), sender.send)
         except ClientDisconnect:
-            pass  # nobody is left to answer
+            pass  # the client has closed the connection
         except HTTPException as error:
-            await answer.end(scope, receive, error.status_code, error.detail)
-        except Exception as error:  # noqa: BLE001 - the border of the page: one request's fault must not end the others
+            await sender.end(scope, receive, error.status_code, error.detail)
+        except Exception as error:  # noqa: BLE001 - one request's error must not end the server
             print(
                 f"facemask: {scope['method']} {scope['path']!r} failed: {_one_line(error)}", file=sys.stderr, flush=True
             )
-            await answer.end(scope, receive, 500, "this request failed: see the terminal where facemask runs")
+            await sender.end(scope, receive, 500, "this request failed: see the terminal where facemask runs")
 
     return handle
 
 
-class _Answer:
-    """Sends a response with the page's security headers, and knows whether one has begun."""
+class _ResponseSender:
+    """Sends a response with the page's security headers, and records whether it has begun."""
 
-    body_unread = False  # a body without a known end has not been read: the connection cannot be used again
+    body_unread = False  # a body of unknown length has not been read: the connection cannot be used again
 
-    def __init__(self, send: Send, rules: Rules) -> None:
-        self._send, self._rules, self._begun = send, rules, False
+    def __init__(self, send: Send, settings: PageSettings) -> None:
+        self._send, self._settings, self._begun = send, settings, False
 
     async def send(self, message: Message) -> None:
+        """Send an ASGI message, with the headers if it starts the response."""
         if message["type"] == "http.response.start":
             self._begun = True
             message.setdefault("headers", [])
@@ -194,7 +197,7 @@ class _Answer:
                 headers.update(_CLOSE)
             headers.update(
                 {
-                    "Content-Security-Policy": self._rules.policy,
+                    "Content-Security-Policy": self._settings.content_security_policy,
                     "X-Content-Type-Options": "nosniff",
                     "X-Frame-Options": "DENY",
                     "Cross-Origin-Resource-Policy": "same-origin",
@@ -206,35 +209,35 @@ class _Answer:
         await self._send(message)
 
     async def end(self, scope: Scope, receive: Receive, status: int, text: str) -> None:
-        """Answer with `text` where no response has begun; the rest of the request's body is not read."""
+        """Respond with `text` where no response has begun; the rest of the request's body is not read."""
         if not self._begun:
             await _refusal(status, text)(scope, receive, self.send)
 
 
 def _check_request(request: Request, access: Access) -> Response | None:
-    """A refusal, or the redirect to the address without its token; None lets the request pass."""
+    """The refusal of a request, or the redirect to the address without its token; None for a request that may pass."""
     headers = request.headers
     hosts, origins = headers.getlist("host"), headers.getlist("origin")
     if len(hosts) != 1 or hosts[0] not in access.hosts:
         return _refusal(HTTPStatus.FORBIDDEN, "only under the address that facemask printed")
     if not {f"http://{host}" for host in access.hosts}.issuperset(origins):
         return _refusal(HTTPStatus.FORBIDDEN, "only for pages of this server")
-    # A link may lead here from anywhere; but no other page, at another port of this host either, may load parts.
+    # Any page may link here, but only this server's own pages (not those of another port) may load or embed parts.
     follows_link = request.method == "GET" and headers.get("sec-fetch-mode") == "navigate"
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin") and not follows_link:
         return _refusal(HTTPStatus.FORBIDDEN, "only for pages of this server")
     query = parse_qsl(request.scope["query_string"].decode("latin-1"), keep_blank_values=True)
     in_address = [value for name, value in query if name == "token"]
-    sent = [*in_address, request.cookies.get(access.cookie), headers.get("x-facemask-token")]
+    sent = [*in_address, request.cookies.get(access.cookie)]
     if not any(access.accepts(token) for token in sent):
         return _refusal(
             HTTPStatus.FORBIDDEN,
             "open the address that facemask printed, with its ?token=...; each start has a new one",
         )
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > access.rules.max_bytes:
-        # The connection stays: the browser sends the rest, which is dropped, and shows this answer.
-        return PlainTextResponse(_too_large(access.rules.max_bytes), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+    if not length.isdecimal() or int(length) > access.settings.max_body_bytes:
+        # The connection stays open: the browser sends the rest, which is discarded, and shows this response.
+        return PlainTextResponse(_too_large(access.settings.max_body_bytes), HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     if in_address:
         rest = urlencode([pair for pair in query if pair[0] != "token"])
         request.scope["query_string"] = rest.encode()
@@ -244,6 +247,7 @@ def _check_request(request: Request, access: Access) -> Response | None:
 
 
 def _login(address: str, access: Access) -> Response:
+    """A redirect to `address` that sets the cookie."""
     response = RedirectResponse(address, HTTPStatus.SEE_OTHER)
     response.set_cookie(access.cookie, access.token, httponly=True, samesite="strict")
     return response
@@ -257,13 +261,13 @@ def _too_large(max_bytes: int) -> str:
     return f"more than {max_bytes / (1 << 20):,.0f} MiB at once: send less"
 
 
-def _limited(receive: Receive, answer: _Answer, max_bytes: int) -> Receive:
-    """`receive`, which raises HTTPException as soon as a body grows beyond `max_bytes`, or pauses for too long."""
+def _limited(receive: Receive, sender: _ResponseSender, max_bytes: int) -> Receive:
+    """`receive`, raising HTTPException as soon as a body exceeds `max_bytes` or pauses for too long."""
     seen, complete = 0, False
 
     async def limited() -> Message:
         nonlocal seen, complete
-        if complete:  # what comes now is the end of the connection
+        if complete:  # the next message is the end of the connection
             return await receive()
         try:
             message = await asyncio.wait_for(receive(), _TIMEOUT_S)
@@ -271,7 +275,7 @@ def _limited(receive: Receive, answer: _Answer, max_bytes: int) -> Receive:
             raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "the request was not sent to its end", _CLOSE) from error
         seen += len(message.get("body", b""))
         complete = not message.get("more_body", False)
-        answer.body_unread = answer.body_unread and not complete
+        sender.body_unread = sender.body_unread and not complete
         if seen > max_bytes:
             raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _too_large(max_bytes), _CLOSE)
         return message
@@ -287,9 +291,9 @@ def _one_line(error: BaseException) -> str:
 
 
 class _HeaderTimeoutProtocol(H11Protocol):
-    """uvicorn's HTTP/1.1, which closes a connection where a request's headers are not complete after _TIMEOUT_S.
+    """uvicorn's HTTP/1.1 that closes a connection if a request's headers are not complete after _TIMEOUT_S.
 
-    uvicorn itself limits only the silence between two requests.
+    uvicorn itself only limits the pause between two requests.
     """
 
     _timer: asyncio.TimerHandle | None = None

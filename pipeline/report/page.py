@@ -1,4 +1,4 @@
-"""Writes the page: index.html with style and script inside, and the folder index.data with thumbnails and data."""
+"""Writes the page: index.html, which contains style and script, and the folder index.data with thumbnails and data."""
 
 import json
 import os
@@ -9,14 +9,17 @@ from pathlib import Path
 
 import jinja2
 
+from pipeline.curation.reasons import REASON_NAMES
+from pipeline.curation.reviews import MAX_NOTE
+from pipeline.curation.summary import summarize
+from pipeline.faces.landmarks import LANDMARK_SCALE
 from pipeline.report.columns import PER_CHUNK, write_columns
 from pipeline.report.facts import PageContent, PageFacts
 from pipeline.report.limits import limit_facts
-from pipeline.report.sprite_sheets import COLUMNS, Sheets, region_places
+from pipeline.report.sprite_sheets import COLUMNS, SpriteSheets, region_places
 from pipeline.report.tables import MEANINGS, claim_rows, source_rows, verdict_rows
-from pipeline.stages.curate import summary
 from pipeline.storage.files import digest_of, replace_folder, replacing
-from pipeline.storage.manifest import DATA_LICENCE, LANDMARK_SCALE, REASONS
+from pipeline.storage.manifest import DATA_LICENCE
 from pipeline.storage.thumbnails import THUMB_PX
 
 _HERE = Path(__file__).parent
@@ -27,20 +30,20 @@ _SCRIPTS = (
 
 
 def data_folder(page: Path) -> Path:
-    """The folder of a page's sheets and scripts."""
+    """The folder of a page's sprite sheets and data scripts."""
     return page.with_suffix(".data")
 
 
-def new_sheets(page: Path) -> Sheets:
-    """Empty sheets for the thumbnails of a page that is to be written; removes what an interrupted run left."""
+def new_sprite_sheets(page: Path) -> SpriteSheets:
+    """Empty sprite sheets for a new page; removes those that an interrupted run left."""
     folder = page.with_name(f".{page.stem}.data.new")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    return Sheets(folder)
+    return SpriteSheets(folder)
 
 
-def write_page(page: Path, sheets: Sheets, content: PageContent) -> Path:
-    """Write the page, and return its path. `sheets` are new_sheets(page) with the thumbnails of content.rows."""
+def write_page(page: Path, sheets: SpriteSheets, content: PageContent) -> Path:
+    """Write the page, and return its path. `sheets`: new_sprite_sheets(page) with the thumbnails of content.rows."""
     rows = content.rows
     sheets.close()
     write_columns(sheets.folder, rows, sheets)
@@ -50,7 +53,7 @@ def write_page(page: Path, sheets: Sheets, content: PageContent) -> Path:
         style=_read("page.css"),
         script=script(),
         facts=facts.replace("<", "\\u003c"),  # so that no file name can end the script element
-        summary=summary(rows),
+        summary=summarize(rows),
         verdicts=verdict_rows(rows),
         sources=source_rows(rows),
         claims=claim_rows(rows),
@@ -70,19 +73,20 @@ def script() -> str:
     return re.sub(r"^(import\b[^;]*;\n|export )", "", text, flags=re.MULTILINE)
 
 
-def _facts(page: Path, sheets: Sheets, content: PageContent) -> PageFacts:
+def _facts(page: Path, sheets: SpriteSheets, content: PageContent) -> PageFacts:
     return {
         "count": len(content.rows),
         "content": digest_of(sheets.image_ids),
-        "reasons": REASONS,
+        "reasons": REASON_NAMES,
         "meanings": MEANINGS,
         "limits": limit_facts(content.limits),
-        "minMaskCoverage": content.limits.min_cover_trace,
+        "minCoverWorn": content.limits.min_cover_worn,
         "thumbnail": {"px": THUMB_PX, "columns": COLUMNS},
         "imagesPerChunk": PER_CHUNK,
         "regions": region_places(),
         "landmarkScale": LANDMARK_SCALE,
         "reviews": {image_id: asdict(entry) for image_id, entry in content.reviews.items()},
+        "maxNote": MAX_NOTE,
         "folders": {name: _relative(folder, page.parent) for name, folder in content.folders.items()},
         "losses": content.training["losses"] if content.training else {},
     }

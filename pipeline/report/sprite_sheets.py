@@ -1,17 +1,16 @@
-"""Thumbnail sheets: many thumbnails in one JPEG, so that the page's folder holds few files."""
+"""Sprite sheets: 16 thumbnails in one JPEG, so that the page's folder holds few files."""
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.faces import regions
+from pipeline.faces.landmarks import decode_counts
 from pipeline.storage.images import open_image
 from pipeline.storage.thumbnails import THUMB_PX
 
-COLUMNS = 4  # a sheet has COLUMNS x COLUMNS thumbnails: few, as each thumbnail of a sorted gallery is in another sheet
+COLUMNS = 4  # and as many rows: few, because in a sorted gallery each thumbnail comes from another sheet
 PER_SHEET = COLUMNS * COLUMNS
 _PER_FOLDER = 1000  # sheets
 _BACKGROUND = (128, 128, 128)
@@ -26,17 +25,17 @@ REGIONS = {
     "between the eyes": regions.BETWEEN_EYES,
 }
 POINTS = tuple(sorted({landmark for polygon in REGIONS.values() for landmark in polygon}))
-"""The landmarks that are corners of a region: the page draws no others."""
+"""The landmarks that are corners of a region: the page draws only these."""
 
 
-class Sheets:
-    """Writes the thumbnails of measured images into sheets, and keeps what the page needs of each."""
+class SpriteSheets:
+    """Writes thumbnails into sprite sheets, and collects ids, sizes and landmarks of their images for columns.py."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.image_ids: list[str] = []
         self.sizes: list[tuple[int, int]] = []  # width, height of each thumbnail, px; (0, 0): the image is unreadable
-        self.points: list[bytes | None] = []  # int16 (len(POINTS), 2), in units of manifest.LANDMARK_SCALE
+        self.points: list[bytes | None] = []  # int16 (len(POINTS), 2), in units of landmarks.LANDMARK_SCALE
         self._waiting: list[Image.Image | None] = []
 
     def add(self, source: str, table: pa.Table) -> None:
@@ -81,5 +80,4 @@ def region_places() -> dict[str, list[int]]:
 
 
 def _region_points(landmarks: bytes) -> bytes:
-    points: NDArray[np.int16] = np.frombuffer(landmarks, "<i2").reshape(-1, 2)
-    return points[list(POINTS)].tobytes()
+    return decode_counts(landmarks)[list(POINTS)].tobytes()

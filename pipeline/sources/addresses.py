@@ -1,4 +1,4 @@
-"""Where the public data sets lie: addresses.yaml, read; and where a mirror has the same files."""
+"""The URLs of the public data sets, from addresses.yaml, and those of the same files on a mirror."""
 
 from pathlib import Path
 
@@ -14,45 +14,53 @@ PORTRAITS = Path(__file__).with_name("portraits.sha256")
 
 @dataclass(frozen=True, config=STRICT)
 class DriveFile:
-    file: str  # its name here and on a mirror
-    drive: str  # Google Drive's id
+    """A file on Google Drive."""
+
+    file: str  # its name, also on a mirror
+    drive: str  # file id
     bytes: int | None = None
     md5: str | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
 class Ffhq:
+    """The block `ffhq`."""
+
     index: DriveFile
 
 
 @dataclass(frozen=True, config=STRICT)
 class Curated:
-    drive_folder: str  # Google Drive's id
+    """The block `curated`."""
+
+    drive_folder: str  # folder id
 
 
 @dataclass(frozen=True, config=STRICT)
 class Portraits:
-    base: str
+    """The block `portraits`."""
+
+    base: str  # URL of the folder
     licence: str
 
 
 def ffhq(mirror: str | None) -> Remote:
-    """FFHQ's index."""
+    """Return FFHQ's index file."""
     return _remote("ffhq", params.load("ffhq", Ffhq, ADDRESSES).index, mirror)
 
 
 def maskedface(mirror: str | None) -> list[Remote]:
-    """MaskedFace-Net's zips."""
+    """Return the zips of MaskedFace-Net."""
     return [_remote("maskedface", zipped, mirror) for zipped in params.load("maskedface", list[DriveFile], ADDRESSES)]
 
 
 def curated_folder() -> str:
-    """Google Drive's id of the folder picked by hand."""
+    """Return the Google Drive id of the folder with the hand-picked images."""
     return params.load("curated", Curated, ADDRESSES).drive_folder
 
 
 def portraits(mirror: str | None) -> tuple[list[Remote], str]:
-    """The portraits, and their licence."""
+    """Return the portraits, with SHA-256, and their licence."""
     known = params.load("portraits", Portraits, ADDRESSES)
     lines = [line.split() for line in PORTRAITS.read_text(encoding="utf-8").splitlines()]
     base = f"{mirror}/portraits" if mirror else known.base

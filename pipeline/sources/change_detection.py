@@ -1,8 +1,8 @@
-"""What a source has at this moment, in a digest: that something landed is seen without fetching anything.
+"""Fingerprints of the sources, from which the flow `watch` sees new data without fetching it.
 
-Asked are the inbox, and what may change under an address that stays: a folder or file that `path` names, and a mirror
-of MaskedFace-Net or of the images picked by hand. FFHQ and the portraits are fixed by the digests that are known of
-them, and Google Drive is not asked: it counts requests, and gives no versions.
+It checks the inbox, and each place whose content can change under a fixed URL: a source's `path`, and a mirror of
+MaskedFace-Net or of the hand-picked images. FFHQ and the portraits are fixed by their known digests. Google Drive is
+not checked, because it limits requests and gives no versions.
 """
 
 import time
@@ -12,67 +12,67 @@ from pathlib import Path
 
 import httpx
 
-from pipeline.errors import FacemaskError
+from pipeline.errors import FacemaskError, one_line
+from pipeline.paths import INDEX, Paths
 from pipeline.sources import network_sources as network
-from pipeline.sources.config import FfhqSource, FolderSource, NamedSource, files_under
+from pipeline.sources.config import FolderSource, Source
 from pipeline.sources.download.settings import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
+from pipeline.sources.folders import file_states
 from pipeline.sources.source_files import FileBatch
-from pipeline.stages.fetch import INBOX, LANDED, RAW
 from pipeline.storage.files import digest_of, replacing
 
-_NOWHERE = Path()  # for downloads, of which there are none
+_NOWHERE = Path()  # for downloads: nothing is downloaded here
 
 
 @dataclass(frozen=True)
 class SourceFingerprint:
-    """One look at a place where data comes in."""
+    """The state of one place of a source. Times are in seconds since 1970."""
 
     digest: str
-    changed_s: float  # when the newest file came or changed, seconds since 1970; now, of a place that does not tell
-    fetched_s: float  # when the source was last fetched, as far as is known; now, of a place that does not tell
+    changed_s: float  # when the newest file arrived or changed; the present time if the place does not say
+    fetched_s: float  # when the source was last fetched; the present time if the place does not say
 
 
-def source_fingerprint(
-    name: str, source: FfhqSource | FolderSource | NamedSource, mirror: str | None
-) -> dict[str, SourceFingerprint]:
-    """`inbox`, and `source` where the place that it is fetched from can be asked.
+def source_fingerprint(name: str, source: Source, mirror: str | None, paths: Paths) -> dict[str, SourceFingerprint]:
+    """Return the fingerprint of `inbox`, and of `source` if the place that it is fetched from can be checked.
 
-    Raises FacemaskError, in one line, where that place does not answer.
+    Raises FacemaskError if that place does not answer.
     """
-    index = RAW / name / "index.parquet"
+    index = paths.raw / name / INDEX
     fetched_s = index.stat().st_mtime if index.exists() else 0.0
-    found = {"inbox": _look_at_files(INBOX / name, fetched_s)}
+    found = {"inbox": _of_files(paths.inbox / name, fetched_s)}
     if isinstance(source, FolderSource) and source.path and "://" not in source.path:
-        found["source"] = _look_at_files(Path(source.path).expanduser(), fetched_s)
-    elif lots := _lots_elsewhere(source, mirror):
+        found["source"] = _of_files(Path(source.path).expanduser(), fetched_s)
+    elif batches := _remote_batches(source, mirror):
         now = time.time()
-        found["source"] = SourceFingerprint(digest_of([row for lot in lots for row in _signatures(lot)]), now, now)
+        versions = [version for batch in batches for version in _versions(batch)]
+        found["source"] = SourceFingerprint(digest_of(versions), now, now)
     return found
 
 
-def record_change(name: str, place: str, digest: str) -> None:
-    """Write what landed where DVC sees it: a listing elsewhere is no input of stage `fetch`, but the inbox is.
+def record_change(name: str, place: str, digest: str, paths: Paths) -> None:
+    """Record a change in the inbox, so that DVC runs stage `fetch` again.
 
-    And a file that came while `fetch` ran is one that it did not fetch, though DVC says that it was there.
+    A remote place is no dependency of that stage, but the inbox is. And DVC takes a file that arrived while `fetch`
+    ran for fetched.
     """
-    with replacing(LANDED / f"{name}.{place}") as beside:
-        beside.write_text(digest + "\n")
+    with replacing(paths.arrivals / f"{name}.{place}") as beside:
+        beside.write_text(digest + "\n", encoding="utf-8")
 
 
-def _look_at_files(place: Path, fetched_s: float) -> SourceFingerprint:
-    rows, newest = [], 0.0
-    for path, on_disk in [(place.name, place)] if place.is_file() else files_under(place):
-        try:
-            stat = on_disk.stat()
-        except OSError:  # it has just gone, or is a link to nowhere
-            continue
-        rows.append((path, stat.st_size, stat.st_mtime_ns))
-        # Of the inode: what is copied or unpacked may bring a modification time of another year.
-        newest = max(newest, stat.st_ctime)
-    return SourceFingerprint(digest_of(rows), newest, fetched_s)
+def recorded_change(name: str, place: str, paths: Paths) -> str:
+    """Return the digest that record_change wrote last; empty if none."""
+    record = paths.arrivals / f"{name}.{place}"
+    return record.read_text(encoding="utf-8").strip() if record.exists() else ""
 
 
-def _lots_elsewhere(source: FfhqSource | FolderSource | NamedSource, mirror: str | None) -> list[FileBatch]:
+def _of_files(place: Path, fetched_s: float) -> SourceFingerprint:
+    states = file_states(place)
+    digest = digest_of([(state.path, state.bytes, state.mtime_ns) for state in states])
+    return SourceFingerprint(digest, max((state.ctime_s for state in states), default=0.0), fetched_s)
+
+
+def _remote_batches(source: Source, mirror: str | None) -> list[FileBatch]:
     match source.kind:
         case "folder" if source.path:
             return network.located_batches(source.path, _NOWHERE)
@@ -84,30 +84,34 @@ def _lots_elsewhere(source: FfhqSource | FolderSource | NamedSource, mirror: str
             return []
 
 
-def _signatures(lot: FileBatch) -> Iterable[tuple[str, str]]:
-    """(path, what changes when the file does) of each file, or of the container that they come in."""
-    if lot.container:
-        return [(lot.name, _version(lot.container.url))]
-    with lot.open() as offers:
-        return [(offer.path, offer.signature) for offer in offers]
+def _versions(batch: FileBatch) -> Iterable[tuple[str, str]]:
+    """Return (path, a value that changes when the file does) of each file, or of the archive that holds them."""
+    if batch.archive:
+        return [(batch.name, _version(batch.archive.url))]
+    with batch.open() as files:
+        return [(file.path, file.signature) for file in files]
 
 
 def _version(url: str) -> str:
-    """What changes when the file at `url` does: its ETag, or else its time and size."""
+    """Return a value that changes when the file at `url` does: its ETag, otherwise its time and size."""
     if url.lower().startswith(("http://", "https://")):
         timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
         try:
             answer = httpx.head(url, headers={"User-Agent": "facemask"}, follow_redirects=True, timeout=timeout)
             answer.raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise FacemaskError(f"{url} cannot be asked ({' '.join(str(error).split())}): is it there?") from error
-        told = answer.headers
-        return told.get("ETag") or f"{told.get('Last-Modified')} {told.get('Content-Length')}"
-    import fsspec  # here: it is slow to import, and most sources do without
+            raise _no_answer(url, one_line(error)) from error
+        headers = answer.headers
+        return headers.get("ETag") or f"{headers.get('Last-Modified')} {headers.get('Content-Length')}"
+    import fsspec  # slow to load, and most sources do not need it
 
     try:
         system, path = fsspec.url_to_fs(url)
-        about = system.info(path)
+        info = system.info(path)
     except (OSError, ValueError, ImportError) as error:
-        raise FacemaskError(f"{url} cannot be asked ({type(error).__name__}: {error}): is it there?") from error
-    return " ".join(str(about.get(key)) for key in ("size", "ETag", "etag", "mtime", "LastModified", "last_modified"))
+        raise _no_answer(url, f"{type(error).__name__}: {error}") from error
+    return network.version_of(info)
+
+
+def _no_answer(url: str, why: str) -> FacemaskError:
+    return FacemaskError(f"{url} does not answer ({why}): check the URL and its access rights")

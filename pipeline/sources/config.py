@@ -1,8 +1,5 @@
-"""The sources that params.yaml names, and what lies in a folder."""
+"""The blocks `sources` and `fetch` of params.yaml."""
 
-import os
-import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,7 +7,9 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline import params
-from pipeline.params import STRICT
+from pipeline.errors import FacemaskError
+from pipeline.params import PARAMS_FILE, STRICT
+from pipeline.synthetic.layout import SampleParams
 
 Domain = Literal["unmasked", "masked"]
 FfhqImages = Literal["images1024x1024", "thumbnails128x128"]
@@ -18,7 +17,7 @@ FfhqImages = Literal["images1024x1024", "thumbnails128x128"]
 
 @dataclass(frozen=True, config=STRICT)
 class FfhqSource:
-    """FFHQ over the network, as its index names it."""
+    """FFHQ over the network, as listed in its index."""
 
     kind: Literal["ffhq"]
     domain: Domain
@@ -28,48 +27,42 @@ class FfhqSource:
 
 @dataclass(frozen=True, config=STRICT)
 class FolderSource:
-    """What a person puts into data/inbox/NAME/, or what lies at `path`."""
+    """The user's files in data/inbox/NAME/, or those at `path`."""
 
     kind: Literal["folder"]
     domain: Domain
-    path: str | None = None  # a folder, zip or tar: on this machine, or at any address that fsspec opens
+    path: str | None = None  # a folder, zip or tar: a local path, or any URL that fsspec opens
 
 
 @dataclass(frozen=True, config=STRICT)
 class NamedSource:
-    """A data set of which addresses.yaml knows all, or the embedded sample."""
+    """A data set that addresses.yaml describes, or the embedded sample."""
 
     kind: Literal["maskedface", "curated", "portraits", "sample"]
     domain: Domain
 
 
 Source = Annotated[FfhqSource | FolderSource | NamedSource, Field(discriminator="kind")]
-"""One entry of params.yaml's block `sources`."""
+"""One entry of the block `sources` of params.yaml."""
 
 
-def load_sources() -> dict[str, FfhqSource | FolderSource | NamedSource]:
-    """The block `sources` of params.yaml, in its order."""
-    return params.load("sources", dict[str, Source])
+@dataclass(frozen=True, config=STRICT)
+class FetchParams:
+    """The block `fetch` of params.yaml."""
+
+    archive_images: Annotated[int, Field(ge=1, le=10_000)]  # in a shard, at most
+    mirror: str | None  # a folder or URL that has the public data sets
+    sample: SampleParams
 
 
-def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
-    """List all files under a folder as (path within it, with /; path on disk), in order.
-
-    Hidden files are left out, and so are FIFOs, sockets and devices; a link to nothing is listed.
-    """
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith("."):
-                on_disk = Path(parent, name)
-                if not _is_special(on_disk):
-                    yield on_disk.relative_to(folder).as_posix(), on_disk
+def load_sources(params_file: Path = PARAMS_FILE) -> dict[str, Source]:
+    """Return the block `sources` of params.yaml, in its order."""
+    return params.load("sources", dict[str, Source], params_file)
 
 
-def _is_special(path: Path) -> bool:
-    """Whether this, or what it links to, is there but is neither a regular file nor a folder."""
-    try:
-        mode = path.stat().st_mode
-    except OSError:
-        return False
-    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+def load_source(name: str, params_file: Path = PARAMS_FILE) -> Source:
+    """Return one source of params.yaml. Raises FacemaskError for an unknown name."""
+    sources = load_sources(params_file)
+    if name not in sources:
+        raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(sources)}")
+    return sources[name]

@@ -1,6 +1,6 @@
 """Sources on the network: the files of each source, with their URLs, sizes and digests."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -15,8 +15,8 @@ from pipeline.sources.download import Remote, download
 from pipeline.sources.source_files import FileBatch, SourceFile, archive_batch, folder_batches
 from pipeline.sources.untrusted_archives import is_archive
 
-IMAGES, CONTAINERS = "images", "containers"
-"""Subfolders of a source's work folder: downloads stay there until the archive that they go into is written."""
+IMAGES, ARCHIVES = "images", "archives"
+"""Subfolders of a source's work folder: downloads stay there until their shard is written."""
 
 _CURATED_SUBFOLDERS = {"masked": "Masked", "unmasked": "Unmasked"}
 
@@ -27,27 +27,27 @@ def ffhq_batch(source: FfhqSource, mirror: str | None, state: Path) -> FileBatch
     Raises FacemaskError if the index cannot be downloaded.
     """
     table = pq.read_table(_ffhq_index(mirror, state), filters=[("id", ">=", source.ids[0]), ("id", "<", source.ids[1])])
-    offers = []
+    files = []
     for row in table.sort_by("id").to_pylist():
         file = row[source.images]
         url = f"{mirror}/ffhq/{file['path']}" if mirror else f"drive:{_drive_id(file['url'])}"
         remote = Remote(file["path"], url, file["bytes"], f"md5:{file['md5']}")
         about = {key: row[key] for key in ("licence", "author", "url", "subset")}
-        offers.append(_offer(remote, file["md5"], state, **about))
-    return _lot("ffhq", offers)
+        files.append(_remote_file(remote, file["md5"], state, **about))
+    return _listed("ffhq", files)
 
 
 def portraits_batch(mirror: str | None, state: Path) -> FileBatch:
     """Return the 200 portraits, with SHA-256 and licence."""
     remotes, licence = addresses.portraits(mirror)
-    return _lot("portraits", [_offer(remote, str(remote.digest), state, licence=licence) for remote in remotes])
+    files = [_remote_file(remote, str(remote.digest), state, licence=licence) for remote in remotes]
+    return _listed("portraits", files)
 
 
 def maskedface_batches(mirror: str | None, state: Path) -> list[FileBatch]:
-    """Return one lot for each zip file of MaskedFace-Net."""
-    return [
-        archive_batch(remote.path, state / CONTAINERS / remote.path, remote) for remote in addresses.maskedface(mirror)
-    ]
+    """Return one batch for each zip file of MaskedFace-Net."""
+    remotes = addresses.maskedface(mirror)
+    return [archive_batch(remote.path, state / ARCHIVES / remote.path, remote) for remote in remotes]
 
 
 def curated_batch(domain: Domain, mirror: str | None, state: Path) -> FileBatch:
@@ -57,17 +57,17 @@ def curated_batch(domain: Domain, mirror: str | None, state: Path) -> FileBatch:
     """
     subfolder = _CURATED_SUBFOLDERS[domain]
     if mirror:
-        return _listed_lot(f"{mirror}/curated/{subfolder}", state)
-    offers = [
-        _offer(Remote(path, f"drive:{drive}"), f"drive {drive}", state)
+        return _folder_at_url(f"{mirror}/curated/{subfolder}", state)
+    files = [
+        _remote_file(Remote(path, f"drive:{drive}"), f"drive {drive}", state)
         for path, drive in _drive_listing(addresses.curated_folder())
         if PurePosixPath(path).parts[0] == subfolder
     ]
-    return _lot("curated", offers)
+    return _listed("curated", files)
 
 
 def located_batches(location: str, state: Path) -> list[FileBatch]:
-    """Return the images at a local path or a URL that fsspec opens: a folder, or a zip or tar file.
+    """Return the images at `location`, a local path or a URL that fsspec opens: a folder, or a zip or tar file.
 
     Raises FacemaskError if a remote folder cannot be listed.
     """
@@ -78,8 +78,8 @@ def located_batches(location: str, state: Path) -> list[FileBatch]:
         return folder_batches(path)
     if is_archive(location):
         name = PurePosixPath(location).name
-        return [archive_batch(name, state / CONTAINERS / name, Remote(name, location))]
-    return [_listed_lot(location, state)]
+        return [archive_batch(name, state / ARCHIVES / name, Remote(name, location))]
+    return [_folder_at_url(location, state)]
 
 
 def _ffhq_index(mirror: str | None, state: Path) -> Path:
@@ -95,9 +95,9 @@ def _ffhq_index(mirror: str | None, state: Path) -> Path:
     return table
 
 
-def _listed_lot(folder: str, state: Path) -> FileBatch:
-    """Return every file below a URL that fsspec can list. Raises FacemaskError if it cannot be listed."""
-    import fsspec  # imported here: slow to load, and most sources do not need it
+def _folder_at_url(folder: str, state: Path) -> FileBatch:
+    """Return every file below a URL that fsspec lists. Raises FacemaskError if it cannot be listed."""
+    import fsspec  # slow to load, and most sources do not need it
 
     try:
         system, root = fsspec.url_to_fs(folder)
@@ -106,14 +106,18 @@ def _listed_lot(folder: str, state: Path) -> FileBatch:
         raise FacemaskError(
             f"cannot list {folder} ({type(error).__name__}: {error}): check the URL and its access rights"
         ) from error
-    offers = []
-    for full, about in sorted(found.items()):
+    files = []
+    for full, info in sorted(found.items()):
         path = PurePosixPath(full).relative_to(root).as_posix()
-        version = [about.get(key) for key in ("size", "ETag", "etag", "mtime", "LastModified", "last_modified")]
-        signature = " ".join(str(part) for part in version if part is not None)
-        size = about.get("size")
-        offers.append(_offer(Remote(path, system.unstrip_protocol(full), size), signature, state))
-    return _lot(folder, offers)
+        remote = Remote(path, system.unstrip_protocol(full), info.get("size"))
+        files.append(_remote_file(remote, version_of(info), state))
+    return _listed(folder, files)
+
+
+def version_of(info: dict[str, Any]) -> str:
+    """Return a value that changes when a file does, from what fsspec's `info` or `find` says of it."""
+    known = [info.get(key) for key in ("size", "ETag", "etag", "mtime", "LastModified", "last_modified")]
+    return " ".join(str(value) for value in known if value is not None)
 
 
 def _drive_listing(folder: str) -> Iterable[tuple[str, str]]:
@@ -138,10 +142,9 @@ def _drive_id(url: str) -> str:
     return url.rpartition("id=")[2]
 
 
-def _lot(name: str, offers: list[SourceFile]) -> FileBatch:
-    opened: Callable[[], Any] = lambda: nullcontext(offers)  # noqa: E731
-    return FileBatch(name, opened)
+def _listed(name: str, files: list[SourceFile]) -> FileBatch:
+    return FileBatch(name, lambda: nullcontext(files))
 
 
-def _offer(remote: Remote, signature: str, state: Path, **about: Any) -> SourceFile:
+def _remote_file(remote: Remote, signature: str, state: Path, **about: Any) -> SourceFile:
     return SourceFile(remote.path, signature, (state / IMAGES / remote.path).read_bytes, remote=remote, **about)

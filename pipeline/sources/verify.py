@@ -1,4 +1,4 @@
-"""Whether what was fetched is still what it was: every image of data/raw against its digest."""
+"""Verification of fetched shards: every image is compared with its SHA-256 in the index."""
 
 import hashlib
 from pathlib import Path
@@ -6,18 +6,19 @@ from pathlib import Path
 import pandas as pd
 
 from pipeline.errors import FacemaskError
+from pipeline.paths import INDEX
 from pipeline.progress import Progress
 from pipeline.storage.manifest import INDEX_SCHEMA, read_table
 from pipeline.storage.shards import read_members
 
 
 def verify(raw: Path) -> None:
-    """Read each archive of a fetched source, as data/raw/NAME, and compare each image with index.parquet.
+    """Read each shard of a fetched source in `raw`, data/raw/NAME, and compare each image with the index.
 
-    Raises FacemaskError that names the damaged archives, or the missing index.
+    Raises FacemaskError, naming the damaged shards, or if there is no index.
     """
     name = raw.name
-    index = read_table(raw / "index.parquet", INDEX_SCHEMA, f"dvc repro fetch@{name}").to_pandas()
+    index = read_table(raw / INDEX, INDEX_SCHEMA, f"dvc repro fetch@{name}").to_pandas()
     progress = Progress(f"verify {name}", len(index))
     damaged = [
         str(archive) for archive, rows in index.groupby("archive") if not _is_whole(raw / str(archive), rows, progress)

@@ -1,4 +1,4 @@
-"""Digests of code, to key caches by: which local modules a module imports is read from the sources."""
+"""Digests of code, used as cache keys, and the import closure of a module, read from the source files."""
 
 import ast
 import hashlib
@@ -13,10 +13,10 @@ PACKAGES = ("flows", "pipeline", "models")
 
 @cache
 def closure_digest(module: str, root: Path = ROOT) -> str:
-    """SHA-256 (hex) of the code of `module` and of all local modules that it imports, directly or not.
+    """Return the SHA-256 (hex) of the code of `module` and of all local modules in its import closure.
 
-    The syntax trees are hashed without docstrings, so that a change of a comment, a docstring or the layout keeps the
-    digest: what a cache holds may have taken days. Another Python version may give another digest. Read once a process.
+    Syntax trees are hashed without docstrings: a change of a comment, a docstring or the layout keeps the digest, since
+    a cache may hold days of work. Another Python version may give another digest. Computed once a process.
     """
     digest = hashlib.sha256()
     for path, tree in sorted(_trees((module,), root).items()):
@@ -28,21 +28,21 @@ def closure_digest(module: str, root: Path = ROOT) -> str:
 
 
 def closure(*modules: str, root: Path = ROOT) -> set[Path]:
-    """Files, relative to `root`, of the modules and of all local modules that they import; empty files left out."""
+    """Return the files, relative to `root`, of the modules and all local modules they import; empty files excluded."""
     return set(_trees(modules, root))
 
 
 def imports(path: Path) -> set[str]:
-    """Every module named in an import statement of a file, `from a import b` as `a` and `a.b`; lazy imports too."""
+    """Return every module that a file imports, lazily too; `from a import b` counts as `a` and `a.b`."""
     return _imports(ast.parse(path.read_bytes()), path)
 
 
 def file_of(module: str, root: Path = ROOT) -> Path | None:
-    """The file of a local module, relative to `root`; None for any other module."""
+    """Return the file of a local module, relative to `root`; None for any other module."""
     if module.split(".")[0] not in PACKAGES:
         return None
-    plain = Path(*module.split("."))
-    for path in (plain.with_suffix(".py"), plain / "__init__.py"):
+    stem = Path(*module.split("."))
+    for path in (stem.with_suffix(".py"), stem / "__init__.py"):
         if (root / path).is_file():
             return path
     return None
@@ -67,7 +67,7 @@ def _imports(tree: ast.Module, path: Path) -> set[str]:
             found.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             if node.level or not node.module:
-                raise FacemaskError(f"{path}:{node.lineno}: a relative import; write the module's full name")
+                raise FacemaskError(f"{path}:{node.lineno}: relative import: write the module's full name")
             found.add(node.module)
             found.update(f"{node.module}.{alias.name}" for alias in node.names)
     return found

@@ -1,4 +1,4 @@
-"""Executors beyond this machine: the workers of a Dask cluster."""
+"""Connection to a Dask cluster, to measure images on other machines."""
 
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -12,17 +12,19 @@ CONNECT_S = 10.0
 
 @dataclass(frozen=True)
 class Cluster:
+    """A connected cluster."""
+
     executor: Executor
-    killed: type[Exception]  # what a result raises whose work killed the workers that tried it
+    killed: type[Exception]  # raised by a result if its work killed every worker that tried it
 
 
 @contextmanager
 def dask_cluster(address: str) -> Iterator[Cluster]:
-    """Connect to a Dask scheduler, as tcp://HOST:8786. Its workers need facemask installed and the same files.
+    """Connect to a Dask scheduler at `address`, tcp://HOST:8786. Its workers need facemask and the same files.
 
-    No CPU limit holds there (workers.cpu_limit): Dask may run several pieces in one process, and tries a piece that
-    kills its worker on three more. What is known to take long, a JPEG of many scans, open_image refuses there too.
-    Raises FacemaskError where Dask is not installed, or nobody answers.
+    There is no CPU limit there (worker_pool.cpu_limit): Dask may run several pieces in one process, and retries a piece
+    that kills its worker on three more. open_image still refuses a JPEG with too many scans.
+    Raises FacemaskError if Dask is not installed or the scheduler does not answer.
     """
     try:
         from distributed import Client, KilledWorker

@@ -1,24 +1,28 @@
-"""Files that are there whole or not at all: write beside, flush to disk, rename."""
+"""Atomic writes (write beside, flush, rename), locks, and guarded reads of image files."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
+from pipeline.errors import FacemaskError
+
 MAX_IMAGE_BYTES = 500_000_000
-"""The largest image file that is read: 100 megapixels (pipeline/storage/images.py) take 400 MB uncompressed, in four bytes."""
+"""The largest image file that is read: 100 megapixels (pipeline/storage/images.py), uncompressed, take 400 MB."""
 
 _CHUNK = 1 << 20
 
 
 def work_folder(*parts: str) -> Path:
-    """The folder for half-done work, `work/` here or where FACEMASK_WORK says; made if it is not there."""
+    """Return a folder for half-done work, in `work/` or FACEMASK_WORK; it is created. Prefer Paths.work."""
     folder = Path(os.environ.get("FACEMASK_WORK", "work")).joinpath(*parts)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -26,15 +30,19 @@ def work_folder(*parts: str) -> Path:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a path beside `path` to write to; on success it becomes `path`, on any error it is removed."""
+    """Yield a path beside `path` to write to; on success it becomes `path`, on any error it is removed.
+
+    Write and close the file within the block. After the block the new file survives a power loss.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    beside.unlink(missing_ok=True)  # of a killed process that had this number
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
+    beside.unlink(missing_ok=True)  # left by a killed process with the same number
     try:
         yield beside
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(path)
+        _sync_folder(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -51,16 +59,16 @@ def replacing_folder(target: Path) -> Iterator[Path]:
 
 
 def fresh_folder(path: Path) -> Path:
-    """Make `path` an empty folder; what a killed process left there is removed."""
+    """Make `path` an empty folder, without anything that a killed process left there; return it."""
     shutil.rmtree(path, ignore_errors=True)
     path.mkdir(parents=True)
     return path
 
 
 def replace_folder(made: Path, target: Path) -> None:
-    """Move the finished folder `made` to `target`, on the same disk; the earlier one is removed only then.
+    """Move the finished folder `made` to `target`, on the same disk; then remove the earlier one.
 
-    A kill between its two renames leaves the earlier folder beside `target` as .NAME.old; the next call removes it.
+    A kill between the two renames leaves the earlier folder beside `target` as .NAME.old; the next call removes it.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     old = target.with_name(f".{target.name}.old")
@@ -68,6 +76,7 @@ def replace_folder(made: Path, target: Path) -> None:
     if target.exists():
         target.replace(old)
     made.replace(target)
+    _sync_folder(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -80,12 +89,33 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, beside)
 
 
+@contextmanager
+def locked(path: Path, refusal: str | None = None) -> Iterator[None]:
+    """Hold an exclusive lock on `path`, a folder or a file (which is created), until the block or the process ends.
+
+    Waits for another holder, a thread of this process included; given `refusal`, raises FacemaskError with that text
+    instead. A file system without locks (some network ones) locks nothing.
+    """
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if refusal else 0))
+        except BlockingIOError as error:
+            raise FacemaskError(refusal or "") from error
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                raise
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def read_or_empty(folder: Path, path: str) -> bytes:
-    """A file's content; nothing, and a word about it, for one that cannot be read or is a link out of `folder`."""
+    """Return a file's content; b"", and a printed line, for an unreadable file or a link that leaves `folder`."""
     file = folder / path
     try:
         if file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
-            print(f"{file} is a link out of {folder}, and is not followed", flush=True)
+            print(f"{file} is not read: it is a link that leaves {folder}", flush=True)
             return b""
         return read_image_file(file)
     except OSError as error:
@@ -94,7 +124,7 @@ def read_or_empty(folder: Path, path: str) -> bytes:
 
 
 def read_image_file(path: Path) -> bytes:
-    """Read a file into memory. Raises OSError for one above MAX_IMAGE_BYTES and for what is no regular file."""
+    """Read a file into memory. Raises OSError for one above MAX_IMAGE_BYTES and for one that is not a regular file."""
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MAX_IMAGE_BYTES:
@@ -104,7 +134,7 @@ def read_image_file(path: Path) -> bytes:
 
 def open_regular(path: Path) -> IO[bytes]:
     """Open a file for reading. Raises OSError for a FIFO, socket or device: reading one may never end."""
-    # Without O_NONBLOCK the opening of a FIFO would wait for a writer.
+    # O_NONBLOCK: without it, opening a FIFO waits for a writer.
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -116,11 +146,13 @@ def open_regular(path: Path) -> IO[bytes]:
 
 
 def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, whole or not at all."""
     with replacing(path) as beside:
         beside.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, 64 hex digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
@@ -129,5 +161,15 @@ def sha256(path: Path) -> str:
 
 
 def digest_of(*values: Any) -> str:
-    """16 hex digits that name a piece of work by all that it depends on (values that JSON can hold)."""
+    """Return 16 hex digits that identify the values (any that JSON can hold), for example the inputs of some work."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk: until then a rename in it may be lost with the power."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems refuse it for folders
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,7 @@
-"""Image files: which names count as images, and bytes to pixels, each file decoded once.
+"""Image files: which names count as images, and how untrusted bytes are decoded to pixels.
 
-The files come from strangers. Only open_image opens them: it names the formats, since Pillow has others of which one
-(EPS) runs a program, and refuses what would take too much memory or time before any pixel is decoded.
+Only open_image opens image files. It names the formats, because Pillow runs a program for another one (EPS), and it
+refuses images that would take too much memory or time, before any pixel is decoded.
 """
 
 import io
@@ -16,41 +16,42 @@ from PIL import Image, ImageOps
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # Pillow's names; an MPO of a phone is opened as JPEG
-MAX_PIXELS = 100_000_000  # above this a file is a decompression bomb, not a face: 400 MB of memory a copy
-MAX_SIDE = 20_000  # px: OpenCV within MediaPipe aborts the process from 32,767 on, and measure.second_try adds a half
-MAX_SCANS = 100  # of a JPEG; cameras write 1, encoders about 10, and each one passes over all pixels again
+MAX_PIXELS = 100_000_000  # 400 MB of memory a copy; a larger image is a decompression bomb
+MAX_SIDE = 20_000  # px: MediaPipe's OpenCV aborts the process from 32,767 px on, and detection may pad by one half
+MAX_SCANS = 100  # of a JPEG: cameras write 1, encoders about 10; each scan passes over all pixels
 
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-_WITHOUT_LENGTH = (0x01, 0xD8)  # JPEG markers with no segment after them
-_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # not FF 00, a coded byte FF, nor D0 to D7, restarts in a scan
+_WITHOUT_LENGTH = (0x01, 0xD8)  # JPEG markers without a segment
+_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # excluded: FF 00 (a coded byte FF) and D0 to D7 (restarts)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One decoded image, upright as its EXIF orientation says."""
+    """A decoded image, turned upright by its EXIF orientation."""
 
-    image: Image.Image  # RGB, its shorter side min_side px or more where the file has as many
+    image: Image.Image  # RGB; its shorter side is min_side px or more, unless the file's is smaller
     width: int  # px of the whole image, upright
     height: int
 
     def pixels(self) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 RGB."""
+        """Return the pixels, (H, W, 3) uint8 RGB."""
         return np.asarray(self.image, dtype=np.uint8)
 
 
 def is_image_name(path: str) -> bool:
+    """Return whether a file counts as an image, by its extension."""
     return PurePosixPath(path).suffix.lower() in SUFFIXES
 
 
 def open_image(content: bytes) -> Image.Image:
-    """Open an image file for its size, metadata and, once they are asked for, pixels. Use it in a `with`.
+    """Open an image file: size and metadata at once, pixels on demand. Use it in a `with`.
 
-    Raises ValueError for one that is too large (MAX_PIXELS, MAX_SIDE, a TIFF's tiles too) or has more than MAX_SCANS
-    scans, OSError for a file of another format than FORMATS, and for a damaged one whatever Pillow raises.
+    Raises ValueError for an image above MAX_PIXELS or MAX_SIDE (a TIFF's tiles count too) or with more than MAX_SCANS
+    scans, OSError for a format that is not in FORMATS, and any exception of Pillow for a damaged file.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; the pixels decide
+        warnings.simplefilter("ignore")  # Pillow warns about odd metadata, which does not matter here
         image = Image.open(io.BytesIO(content), formats=FORMATS)
     sizes = [image.size]
     tags = getattr(image, "tag_v2", {})  # of a TIFF: libtiff allocates a whole tile, however small the image
@@ -65,10 +66,11 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def decode(content: bytes, min_side: int | None) -> Picture | None:
-    """Decode an image file; None where it is truncated, or nothing that open_image opens.
+    """Decode an image file; None if it is truncated or open_image refuses it.
 
-    Large images come at 1/2, 1/3, ... of their size, so that the shorter side stays at least `min_side` px: JPEGs are
-    decoded at 1/2, 1/4 or 1/8 right away, which is many times faster. Without `min_side` they come whole.
+    Large images are reduced to 1/2, 1/3, ... of their size while the shorter side stays at least `min_side` px; JPEGs
+    are decoded at 1/2, 1/4 or 1/8, which is many times faster. Without `min_side` the size is kept.
+    Raises MemoryError: that is a fault of the machine, which may pass, and not of the image.
     """
     try:
         with warnings.catch_warnings():
@@ -84,25 +86,27 @@ def decode(content: bytes, min_side: int | None) -> Picture | None:
         if min_side is not None and (factor := min(upright.size) // min_side) > 1:
             upright = upright.reduce(factor)
         return Picture(upright, *((height, width) if turned else (width, height)))
-    except Exception:  # noqa: BLE001 - decoders raise of every kind on hostile bytes; all mean: unreadable
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - on hostile bytes, decoders raise any exception; all mean: unreadable
         return None
 
 
 def count_scans(content: bytes, most: int) -> int:
-    """The scans of a JPEG file's first picture, counted up to `most`."""
+    """Return the number of scans of a JPEG file's first picture, counted up to `most`."""
     scans, at = 0, 0
     while scans < most and (found := _MARKER.search(content, at)):
         marker, at = found[1][0], found.end()
         if marker == _END_OF_IMAGE:
             break
         if marker not in _WITHOUT_LENGTH:
-            at += int.from_bytes(content[at : at + 2], "big")  # over the segment, which may hold a picture of its own
+            at += int.from_bytes(content[at : at + 2], "big")  # skip the segment: it may hold a thumbnail
         scans += marker == _START_OF_SCAN
     return scans
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
-    """A copy as RGB; as few more as can be, since a copy of the largest image takes 400 MB."""
+    """Return an RGB copy, with as few further copies as possible: one of the largest image takes 400 MB."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         # Pillow clips 16-bit grey to 255 instead of scaling it.
         grey = np.array(image, dtype=np.float32)

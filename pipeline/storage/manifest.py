@@ -1,6 +1,6 @@
-"""The manifest: one row for every image ever seen. Its schema stands here and nowhere else.
+"""The manifest: one row for every image ever seen. This module alone defines its schema.
 
-Also the schema of the measured tables (raw numbers, no verdicts) that the manifest is made from.
+Also the schemas of the tables that it is made from: the index of a source, and the measured tables (no verdicts).
 """
 
 from pathlib import Path
@@ -13,44 +13,26 @@ import pyarrow.parquet as pq
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import replacing
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 DATA_LICENCE = (
     "FFHQ and MaskedFace-Net are CC BY-NC-SA 4.0, each photo has its own licence (column licence), "
     "and FFHQ is not to be used for face recognition."
 )
 
-REASONS = (
-    "unreadable",
-    "too_small",
-    "no_face",
-    "many_faces",
-    "turned_away",
-    "blurred",
-    "no_mask",
-    "nose_uncovered",
-    "mouth_uncovered",
-    "chin_uncovered",
-    "eyes_covered",
-    "mask_misplaced",
-    "face_covered",
-    "duplicate",
-    "licence",
-    "dropped_in_review",
-)
-
 
 def _field(name: str, kind: Any, meaning: str, *, null: bool = False) -> pa.Field:
+    """A column with its meaning; `null`: values may be missing."""
     return pa.field(name, kind, nullable=null, metadata={"meaning": meaning})
 
 
 _WHOLE_NUMBERS = {pa.int8(): pd.Int8Dtype(), pa.int32(): pd.Int32Dtype(), pa.uint64(): pd.UInt64Dtype()}
 _WORD = pa.dictionary(pa.int16(), pa.string())
 
-# Where an image comes from: index.parquet of a fetched source, and the first columns of all that follow.
+# Where an image comes from: columns of a source's index.parquet, and of all tables made from it.
 _IDENTITY = [
-    _field("path", pa.string(), "path as the source names it, with /"),
-    _field("archive", pa.string(), "archive that holds it; null: a file in a plain folder", null=True),
+    _field("path", pa.string(), "path in the source, with /"),
+    _field("archive", pa.string(), "archive that contains it; null: a file in a folder", null=True),
     _field("bytes", pa.int64(), "size of the file, bytes"),
     _field("sha256", pa.string(), "of the file, hex"),
 ]
@@ -62,7 +44,7 @@ _ATTRIBUTION = [
 _MEASUREMENTS = [
     _field("width", pa.int32(), "of the whole image, px; null: unreadable", null=True),
     _field("height", pa.int32(), "of the whole image, px; null: unreadable", null=True),
-    _field("faces", pa.int8(), "number found; one under a fifth of the largest's area is not counted"),
+    _field("faces", pa.int8(), "number of faces; one with under a fifth of the largest one's area is not counted"),
     _field("yaw", pa.float32(), "head turned to the image's right, degrees; null: no face", null=True),
     _field("pitch", pa.float32(), "head bent down, degrees; null: no face", null=True),
     _field("roll", pa.float32(), "head tilted clockwise in the image, degrees; null: no face", null=True),
@@ -71,8 +53,8 @@ _MEASUREMENTS = [
     _field("cover_chin", pa.float32(), "share of the chin not bare below the mask, 0-1; null: no face", null=True),
     _field("cover_eyes", pa.float32(), "share of the bridge between the eyes under a mask, 0-1", null=True),
     _field("cover_face", pa.float32(), "share of the lower face under a mask, 0-1; null: no face", null=True),
-    _field("cover_seen", pa.float32(), "share of face and surroundings under a mask, 0-1; null: no face", null=True),
-    _field("cover_balance", pa.float32(), "the less covered cheek over the other, 0-1; null: no face", null=True),
+    _field("cover_total", pa.float32(), "share of face and surroundings under a mask, 0-1; null: no face", null=True),
+    _field("cover_symmetry", pa.float32(), "the less covered cheek over the other, 0-1; null: no face", null=True),
     _field("sharpness", pa.float32(), "deviation of the face's Laplacian, grey levels; null: no face", null=True),
     _field("brightness", pa.float32(), "mean luma of the face, 0-255; null: no face", null=True),
     _field("face_px", pa.float32(), "height of the face's outline, px of the whole image; null: no face", null=True),
@@ -87,9 +69,6 @@ INDEX_SCHEMA = pa.schema(
     ]
 )
 
-LANDMARK_SCALE = 1 / 16384
-"""Landmarks are stored as int16 counts of this share of the image's width or height: 0.06 px of 1024."""
-
 MEASURED_SCHEMA = pa.schema(
     [
         *_IDENTITY,
@@ -100,7 +79,7 @@ MEASURED_SCHEMA = pa.schema(
             "478 x (x, y), int16 little-endian, 1/16384 of width and height; null: no face",
             null=True,
         ),
-        _field("thumb", pa.binary(), "JPEG, 96 px at most a side, to look at; null: unreadable", null=True),
+        _field("thumb", pa.binary(), "JPEG, at most 96 px wide and high; null: unreadable", null=True),
         _field("phash_mirrored", pa.uint64(), "phash of the mirrored image; null: unreadable", null=True),
         _field("fine_hash", pa.binary(32), "256-bit perceptual hash (hash_size 16); null: unreadable", null=True),
         _field("fine_hash_mirrored", pa.binary(32), "the same of the mirrored image; null: unreadable", null=True),
@@ -108,32 +87,32 @@ MEASURED_SCHEMA = pa.schema(
 )
 
 NUMBERS_SCHEMA = pa.schema([field for field in MEASURED_SCHEMA if field.name not in ("landmarks", "thumb")])
-"""MEASURED_SCHEMA without what is large and no number."""
+"""MEASURED_SCHEMA without its large columns."""
 
 MANIFEST_SCHEMA = pa.schema(
     [
         _field("image_id", pa.string(), "SOURCE/PATH, unique"),
         _field("source", _WORD, "name of the source in params.yaml"),
-        _field("domain", _WORD, "unmasked or masked: what the source is meant to hold"),
+        _field("domain", _WORD, "unmasked or masked: what the source should contain"),
         *_IDENTITY[:2],
-        _field("ffhq_id", pa.int32(), "from the file name; joins a masked image with its plain face", null=True),
-        _field("claimed", _WORD, "what the file name claims: plain, correct, nose_out, chin_out, chin_only", null=True),
+        _field("ffhq_id", pa.int32(), "from the file name; joins a masked image with its unmasked photo", null=True),
+        _field("claimed", _WORD, "label in the file name: unmasked, correct, nose_out, chin_out, chin_only", null=True),
         *_IDENTITY[2:],
         *_MEASUREMENTS,
-        _field("dup_of", pa.string(), "image_id of the kept image it repeats", null=True),
-        _field("dup_distance", pa.int8(), "bits of 64 in which the two hashes differ (Hamming)", null=True),
-        _field("accepted", pa.bool_(), "whether it is trained on"),
-        _field("reasons", pa.list_(pa.string()), "why not: empty if accepted, else one or more"),
+        _field("dup_of", pa.string(), "image_id of the kept image that it duplicates", null=True),
+        _field("dup_distance", pa.int8(), "Hamming distance of the two 64-bit hashes", null=True),
+        _field("accepted", pa.bool_(), "whether it is kept for training"),
+        _field("reasons", pa.list_(pa.string()), "why it was rejected: one or more, none if accepted"),
         _field("split", _WORD, "train, val or test, by person; null: not accepted", null=True),
         *_ATTRIBUTION,
-        _field("review", _WORD, "keep or drop, as a person said; null: not reviewed", null=True),
+        _field("review", _WORD, "keep or drop, from review.csv; null: not reviewed", null=True),
     ],
     metadata={"facemask_schema": str(SCHEMA_VERSION), "data_licence": DATA_LICENCE},
 )  # fmt: skip
 
 
 def write_manifest(rows: pd.DataFrame, path: Path) -> None:
-    """Write the manifest whole or not at all. `rows` has at least MANIFEST_SCHEMA's columns."""
+    """Write the manifest to `path`, whole or not at all. `rows` has at least MANIFEST_SCHEMA's columns."""
     columns = [pa.array(rows[field.name].tolist(), field.type, from_pandas=True) for field in MANIFEST_SCHEMA]
     table = pa.Table.from_arrays(columns, schema=MANIFEST_SCHEMA)
     with replacing(path) as beside:
@@ -141,12 +120,12 @@ def write_manifest(rows: pd.DataFrame, path: Path) -> None:
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A table for pandas in which whole numbers stay whole beside nulls: as floats, hashes would lose bits."""
+    """A table as a data frame in which integers stay integers beside nulls: as floats, hashes would lose bits."""
     return table.to_pandas(types_mapper=_WHOLE_NUMBERS.get)
 
 
 def read_manifest(path: Path, columns: list[str] | None = None) -> pa.Table:
-    """Read the manifest. Raises FacemaskError where there is none, or one of another schema version."""
+    """Read the manifest. Raises FacemaskError for a missing one, and for one of another schema version."""
     try:
         found = (pq.read_schema(path).metadata or {}).get(b"facemask_schema", b"none").decode()
         if found == str(SCHEMA_VERSION):
@@ -159,8 +138,11 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pa.Table:
 
 
 def read_table(path: Path, schema: pa.Schema, again: str) -> pa.Table:
-    """Read `schema`'s columns of a table. `again` is the command that makes it anew, for the error."""
+    """Read `schema`'s columns of a table.
+
+    Raises FacemaskError where it has other columns; `again` is the command that makes it, for the message.
+    """
     try:
         return pq.read_table(path, columns=schema.names).cast(schema)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise FacemaskError(f"{path} cannot be read as the table it should be: run '{again}'") from error
+        raise FacemaskError(f"{path} is not a table with the expected columns: run '{again}'") from error

@@ -1,10 +1,10 @@
-"""The packed training arrays: what `pack` writes and the training code reads. Needs numpy only.
+"""The packed training arrays: stage `pack` writes them, training and evaluation read them. Needs numpy only.
 
 A folder holds `pack.json` and, for each set DOMAIN_SPLIT (such as `unmasked_train`):
 
     DOMAIN_SPLIT.images.npy    (N, H, W, 3) uint8, RGB, H = W = load_px
-    DOMAIN_SPLIT.guides.npy    (N, H, W, 2) uint8, from the landmarks: 255 where a mask belongs, the lower face; and a
-                               drawing of nose, mouth and jaw, where they are or should be under a mask
+    DOMAIN_SPLIT.guides.npy    (N, H, W, 2) uint8, the conditioning maps, drawn from the landmarks: the lower-face
+                               region, 0 or 255, and a sketch of nose, mouth and jaw, 0-255
     DOMAIN_SPLIT.faces.json    the N image ids and yaws (degrees, null without landmarks), in the arrays' order
 """
 
@@ -25,49 +25,51 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class PackInfo:
-    """pack.json: what the arrays are, and of which manifest."""
+    """The content of pack.json."""
 
     schema: int
     load_px: int
-    content: str  # digest of the packed images' ids, file digests and splits: other verdicts do not change it
+    content: str  # digest of the packed images' ids, file digests and splits, and of nothing else in the manifest
     images: dict[str, int]  # set name -> N
     data_licence: str
 
 
 @dataclass(frozen=True)
 class PackedSet:
-    """One domain and split; the arrays are memory-mapped, read-only."""
+    """The faces of one domain and split; the arrays are memory-mapped and read-only."""
 
     images: NDArray[np.uint8]  # (N, H, W, 3) RGB
-    guides: NDArray[np.uint8]  # (N, H, W, 2): region, 0 or 255, and drawing, 0-255
+    guides: NDArray[np.uint8]  # (N, H, W, 2) conditioning maps: lower-face region, 0 or 255, and landmark sketch, 0-255
     image_ids: list[str]
-    yaws: NDArray[np.float32]  # (N,), degrees, how far each head is turned; NaN without landmarks
+    yaws: NDArray[np.float32]  # (N,) degrees; NaN without landmarks
 
     def __len__(self) -> int:
         return len(self.image_ids)
 
 
 def set_name(domain: str, split: str) -> str:
+    """The name of a set in file names and in PackInfo.images."""
     return f"{domain}_{split}"
 
 
 def array_paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """Paths of a set's images, guides, and what says whose they are."""
+    """The paths of a set's images, conditioning maps, and ids and yaws."""
     return folder / f"{name}.images.npy", folder / f"{name}.guides.npy", folder / f"{name}.faces.json"
 
 
 def write_faces(path: Path, image_ids: list[str], yaws: list[float]) -> None:
-    """Whose the arrays are, in their order. A yaw that is not a number is null in the file."""
-    told = [None if math.isnan(yaw) else yaw for yaw in yaws]
-    path.write_text(json.dumps({"image_ids": image_ids, "yaws": told}), encoding="utf-8")
+    """Write the ids and yaws of a set, in the arrays' order; NaN becomes null."""
+    values = {"image_ids": image_ids, "yaws": [None if math.isnan(yaw) else yaw for yaw in yaws]}
+    path.write_text(json.dumps(values), encoding="utf-8")
 
 
 def write_info(folder: Path, info: PackInfo) -> None:
+    """Write pack.json."""
     (folder / "pack.json").write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
 
 
 def read_info(folder: Path) -> PackInfo:
-    """Raises FacemaskError where there is no pack, or one of another schema."""
+    """Read pack.json. Raises FacemaskError where there is none, or one of another schema."""
     path = folder / "pack.json"
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
@@ -79,7 +81,7 @@ def read_info(folder: Path) -> PackInfo:
 
 
 def read_set(folder: Path, domain: str, split: str) -> PackedSet:
-    """Open one set, memory-mapped. Raises FacemaskError where the arrays do not fit each other or are not there."""
+    """Open one set, memory-mapped. Raises FacemaskError where a file is missing, or their lengths differ."""
     images_path, guides_path, faces_path = array_paths(folder, set_name(domain, split))
     try:
         images = np.load(images_path, mmap_mode="r", allow_pickle=False)

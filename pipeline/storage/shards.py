@@ -1,4 +1,4 @@
-"""Stored zip archives: a thousand images in one file, uncompressed, the same bytes for the same images."""
+"""Shards: zip files of up to a thousand images, uncompressed; equal images give equal bytes."""
 
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -9,25 +9,25 @@ from typing import IO
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import replacing
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold: archives do not depend on the clock
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip can hold: shards do not depend on the clock
 
 
 def write_shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
-    """Write (name, content) pairs, in their order, whole or not at all."""
-    with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as archive:
+    """Write (name, content) pairs in the given order, whole or not at all."""
+    with replacing(path) as beside, zipfile.ZipFile(beside, "w", zipfile.ZIP_STORED) as shard:
         for name, content in members:
-            archive.writestr(zipfile.ZipInfo(name, _EPOCH), content)
+            shard.writestr(zipfile.ZipInfo(name, _EPOCH), content)
 
 
 def read_members(path: Path | str, names: Iterable[str]) -> Iterator[bytes]:
-    """Read members by name; `path` may be an address that fsspec opens, of which only what is needed is fetched.
+    """Yield the content of members by name; `path` may be a URL that fsspec opens, of which only these are fetched.
 
-    Raises FacemaskError where the archive is damaged (each member has its CRC).
+    Raises FacemaskError for a damaged shard (each member has a CRC).
     """
     try:
-        with _opened(path) as file, zipfile.ZipFile(file) as archive:
+        with _opened(path) as file, zipfile.ZipFile(file) as shard:
             for name in names:
-                yield archive.read(name)
+                yield shard.read(name)
     except (OSError, KeyError, zipfile.BadZipFile) as error:
         raise FacemaskError(f"archive {path} is damaged ({error}): remove it, then run 'dvc repro' again") from error
 
@@ -38,7 +38,7 @@ def _opened(path: Path | str) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             yield file
         return
-    import fsspec  # slow to load, and rarely asked for
+    import fsspec  # slow to load, and rarely needed
 
     try:
         with fsspec.open(path, "rb") as file:

@@ -1,6 +1,6 @@
 """Process pool that replaces crashed workers and isolates the item that crashed them.
 
-Its processes end with the process that opened the pool, however that one ends.
+The worker processes end with the process that opened the pool, even if that one is killed.
 """
 
 import os
@@ -20,21 +20,22 @@ from pipeline.storage.dask_cluster import Cluster
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-PIECES_PER_POOL = 400  # then its processes are replaced: whatever a library leaks is bounded
+PIECES_PER_POOL = 400  # then the processes are replaced, which bounds memory leaks of libraries
 IMAGE_CPU_S = 60.0
-"""The CPU time that one image may take. 100 megapixels take up to 8 s (an RGBA PNG on a 2.5 GHz core): a machine may be
-seven times as slow. CPU time, not wall-clock time: a busy machine makes no image unreadable."""
-_STOP_GRACE_S = 5.0  # from the request to stop to the end of a worker: time to remove what it has half written
+"""CPU time limit of one image. 100 megapixels take up to 8 s (an RGBA PNG on a 2.5 GHz core). CPU time and not
+wall-clock time: on a busy machine no image becomes unreadable."""
+_STOP_GRACE_S = 5.0  # for a stopping worker to remove its half-written files
 
 _is_worker = False  # whether this process is a worker of a pool
-_is_busy = False  # whether it works on a piece right now
+_is_busy = False  # whether it is processing a piece
 
 
 class WorkerPool(Generic[Item, Result]):
     """A pool for `work`, which takes a list of items and returns one result; use it in a `with`.
 
-    `lost` returns the result for a single item that kills the process that works on it. With a `cluster` the pieces
-    are sent there, and only those that killed one of its workers are processed here, item by item.
+    A worker that crashes or runs out of memory is replaced, and the items of its piece are repeated one by one in a
+    single process; `lost` returns the result for an item that crashes that process too. With a `cluster` the pieces run
+    there, and only those that killed one of its workers are repeated here.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class WorkerPool(Generic[Item, Result]):
         self._work, self._lost, self._cluster = work, lost, cluster
         self._count = count or os.cpu_count() or 1
         self._pool: _Pool | None = None
-        self._done = 0  # pieces that this pool has done
+        self._done = 0  # pieces that the present processes have done
 
     def __enter__(self) -> "WorkerPool[Item, Result]":
         return self
@@ -56,9 +57,9 @@ class WorkerPool(Generic[Item, Result]):
         self._close(stop=kind is not None)
 
     def run(self, pieces: list[list[Item]]) -> Iterator[tuple[int, list[Result]]]:
-        """Process every piece; yields its number and its results as pieces end.
+        """Process every piece; yield its number and its results, in the order in which pieces end.
 
-        That is one result, or one for each item where a process died.
+        A piece has one result, or one for each item if a process crashed.
         """
         todo = dict(enumerate(pieces))
         if self._cluster:
@@ -71,7 +72,7 @@ class WorkerPool(Generic[Item, Result]):
                 yield from self._run_until_crash(todo)
             except BrokenExecutor:
                 self._close(stop=True)
-                # The crash was caused by one of the pieces that the processes had, or had waiting.
+                # One of the pieces that were running or queued in a process caused the crash.
                 for number in list(todo)[: self._count + 1]:
                     yield number, self._run_one_by_one(todo.pop(number))
 
@@ -81,7 +82,7 @@ class WorkerPool(Generic[Item, Result]):
             number = futures[future]
             try:
                 results = [future.result()]
-            except cluster.killed:
+            except (cluster.killed, MemoryError):
                 results = self._run_one_by_one(todo[number])
             yield number, results
 
@@ -98,7 +99,7 @@ class WorkerPool(Generic[Item, Result]):
             yield futures[future], [result]
 
     def _run_one_by_one(self, items: list[Item]) -> list[Result]:
-        """Process each item alone, in one process until an item crashes it: that one is lost, and known at once."""
+        """Process the items one by one in one process; an item that crashes it is lost, and a new process continues."""
         results: list[Result] = []
         while len(results) < len(items):
             try:
@@ -117,9 +118,9 @@ class WorkerPool(Generic[Item, Result]):
 
 @contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
-    """In a worker of a pool, kill the process once the block has used `seconds` of CPU time; elsewhere do nothing.
+    """In a worker of a pool, kill the process when the block has used `seconds` of CPU time; elsewhere do nothing.
 
-    The kernel does it, so that it works within C code too. Windows has no such timer: there nothing is limited.
+    The kernel enforces it, so it works within C code too. Windows has no such timer: nothing is limited there.
     """
     if not (_is_worker and hasattr(signal, "setitimer")):
         yield
@@ -132,11 +133,11 @@ def cpu_limit(seconds: float) -> Iterator[None]:
 
 
 class _Pool:
-    """Worker processes that stop as soon as `_ours` is closed: by this process, or by its death."""
+    """Worker processes that stop when `_ours` is closed, by this process or by its end."""
 
     def __init__(self, count: int) -> None:
-        # Spawned: MediaPipe's threads do not survive a fork.
-        # Not max_tasks_per_child: Python 3.11 then hangs now and then.
+        # spawn: MediaPipe's threads do not survive a fork.
+        # No max_tasks_per_child: with it, Python 3.11 sometimes hangs.
         context = get_context("spawn")
         self._theirs, self._ours = context.Pipe(duplex=False)
         self._executor = ProcessPoolExecutor(
@@ -153,7 +154,7 @@ class _Pool:
         return self._executor.submit(_work_on, work, items)
 
     def close(self, *, stop: bool) -> None:
-        """Wait until all processes have ended: `stop` interrupts their work."""
+        """Wait until all processes have ended; `stop` interrupts their work."""
         if stop:
             self._ours.close()
         self._executor.shutdown(cancel_futures=True)
@@ -165,15 +166,15 @@ def _start_worker(pool: Connection) -> None:
     """Prepare this process as a worker of the pool that holds the other end of `pool`."""
     global _is_worker
     _is_worker = True
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all: the pool's process decides
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes: the main one decides
     signal.signal(signal.SIGTERM, _stop)
     if hasattr(signal, "SIGPROF"):
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # of cpu_limit: it kills
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # cpu_limit's signal kills the process
     threading.Thread(target=_stop_with, args=(pool,), daemon=True).start()
 
 
 def _stop_with(pool: Connection) -> None:
-    """Wait until the other end of `pool` is closed, then end this process, by force after _STOP_GRACE_S."""
+    """Wait until the other end of `pool` is closed, then end this process; after _STOP_GRACE_S by force."""
     with suppress(EOFError, OSError):
         pool.recv_bytes()
     os.kill(os.getpid(), signal.SIGTERM)  # to _stop, in the main thread
@@ -182,19 +183,22 @@ def _stop_with(pool: Connection) -> None:
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
-    """Interrupt the piece that is worked on, so that its half-written files are removed; between pieces end at once."""
+    """Interrupt the piece in progress, so that its half-written files are removed; between pieces end at once."""
     if _is_busy:
         raise KeyboardInterrupt
     os._exit(1)
 
 
 def _work_on(work: Callable[[list[Item]], Result], items: list[Item]) -> Result:
-    """What a worker runs."""
+    """Run `work` in a worker.
+
+    Out of memory, the worker ends as if it had crashed: the items are then repeated in one process with all the memory.
+    """
     global _is_busy
     try:
         _is_busy = True
         return work(items)
-    except KeyboardInterrupt:  # of _stop: an executor's process would go on with the next piece
+    except (KeyboardInterrupt, MemoryError):  # from _stop; the executor's process would continue with the next piece
         os._exit(1)
     finally:
         _is_busy = False

@@ -1,21 +1,19 @@
-"""What is wrong with real collections: near-duplicates under another name, and files that are no images."""
+"""Faults of real collections: near-duplicates under other names, and files that are not images."""
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.synthetic.portraits import Picture
-
-Image = NDArray[np.uint8]
+from pipeline.masks.compositing import to_bytes
+from pipeline.masks.records import ByteImage
 
 PNG, JPEG = ".png", ".jpg"
+
 _JPEG_QUALITY = 92
+_TEXT = b"A note somebody left where an image should be.\n"
 
-NOTE = b"A note somebody left where an image should be.\n"
 
-
-def encode(image: Image, extension: str, quality: int = _JPEG_QUALITY) -> bytes:
-    """(H, W, 3) uint8 RGB -> the file's bytes."""
+def encode(image: ByteImage, extension: str, quality: int = _JPEG_QUALITY) -> bytes:
+    """Encode an image (H, W, 3) as PNG or JPEG; `quality` is that of a JPEG. Raises RuntimeError where OpenCV fails."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if extension == JPEG else []
     done, data = cv2.imencode(extension, np.ascontiguousarray(image[..., ::-1]), options)
     if not done:
@@ -23,8 +21,8 @@ def encode(image: Image, extension: str, quality: int = _JPEG_QUALITY) -> bytes:
     return bytes(data.tobytes())
 
 
-def copied(image: Image, number: int) -> Image:
-    """A near-duplicate: re-compressed, resized, brightened or mirrored, by turns of `number`."""
+def near_duplicate(image: ByteImage, number: int) -> ByteImage:
+    """Return an altered copy, by `number` modulo 4: recompressed, resized, brightened or mirrored."""
     match number % 4:
         case 0:
             data = np.frombuffer(encode(image, JPEG, quality=55), np.uint8)
@@ -32,12 +30,11 @@ def copied(image: Image, number: int) -> Image:
         case 1:
             return np.asarray(cv2.resize(image, None, fx=1.25, fy=1.25, interpolation=cv2.INTER_CUBIC), np.uint8)
         case 2:
-            brighter: Picture = image.astype(np.float32) * 1.06 + 4
-            return np.asarray(np.clip(np.rint(brighter), 0, 255), np.uint8)
+            return to_bytes(image.astype(np.float32) * 1.06 + 4)
         case _:
             return image[:, ::-1]
 
 
-def broken(data: bytes) -> tuple[bytes, ...]:
-    """Three files that cannot be read as images: the image `data` cut short, nothing, a text."""
-    return data[: len(data) * 2 // 5], b"", NOTE
+def unreadable_files(content: bytes) -> tuple[bytes, ...]:
+    """Return three files that are not images: the first two fifths of an image file, an empty file, and a text."""
+    return content[: len(content) * 2 // 5], b"", _TEXT

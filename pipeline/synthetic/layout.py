@@ -1,4 +1,4 @@
-"""The sample as files, named and laid out as FFHQ and MaskedFace-Net are, each with its truth."""
+"""The embedded sample: files named and arranged as in FFHQ and MaskedFace-Net, each with its ground truth."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,31 +7,32 @@ from typing import Literal
 
 import numpy as np
 import pydantic
-from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.masks import surgical as mask
-from pipeline.masks import surgical_fit as wear
+from pipeline.masks.compositing import CompositeStyle, compose, render_mask
+from pipeline.masks.fit import FitKind, draw_fit
+from pipeline.masks.records import ByteImage, UnmaskedFace
+from pipeline.masks.surgical import draw_surgical_mask, surgical_design
 from pipeline.params import STRICT
-from pipeline.synthetic import corruptions as flaws
-from pipeline.synthetic.corruptions import Image
+from pipeline.synthetic.corruptions import JPEG, PNG, encode, near_duplicate, unreadable_files
 from pipeline.synthetic.portraits import Portrait, Source, load_portraits
 from pipeline.synthetic.variations import Variation, draw_variation, render
 
 Domain = Literal["unmasked", "masked"]
 CmfdKind = Literal["correct", "eyes_covered", "shifted", "none"]
 Kind = Literal[
-    "plain", "correct", "nose_out", "chin_out", "chin_only", "eyes_covered", "shifted", "none", "broken", "other"
+    "unmasked", "correct", "nose_out", "chin_out", "chin_only", "eyes_covered", "shifted", "none", "broken", "other"
 ]
 
-IMFD_SUFFIX: dict[wear.Worn, str] = {
+IMFD_SUFFIX: dict[FitKind, str] = {
     "nose_out": "_Mask_Mouth_Chin",
     "chin_out": "_Mask_Nose_Mouth",
     "chin_only": "_Mask_Chin",
 }
-"""MaskedFace-Net names what the mask covers (Cabani et al. 2021)."""
+"""MaskedFace-Net names an incorrectly masked face after what the mask covers (Cabani et al. 2021)."""
 
 _WRONG_IN_CMFD: tuple[CmfdKind, ...] = ("eyes_covered", "shifted", "none")
+_STYLE = CompositeStyle(light=1.0, shadow=0.42, pasted=False, opacity=1.0)
 _LICENCE_NOTE = (
     b"Synthetic test faces made by facemask from two public-domain portraits:\n"
     b"Eileen Collins (NASA) and Grace Hopper (US Navy). They show nobody as they are.\n"
@@ -49,50 +50,52 @@ class SampleParams:
 
 @dataclass(frozen=True)
 class SampleFile:
+    """A file of the sample, and its ground truth."""
+
     path: str  # relative, as the original collection would name it
     content: bytes
-    kind: Kind  # the truth
-    copy_of: str | None  # path of the file that this one nearly repeats
+    kind: Kind
+    copy_of: str | None  # path of the file of which this one is a near-duplicate
     licence: str
     author: str
     url: str | None
 
 
 class _Purpose(IntEnum):
-    """Each draw has its own generator, so that no file depends on which others are made."""
+    """Each draw has a separate random generator, so that a file does not depend on which other files are made."""
 
     VARIATION = 0
     PICTURE = 1
-    CLOTH = 2
+    MASK = 2
     FIT = 3
     PLAN = 4
 
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which ids become what; a function of faces and seed alone."""
+    """The kinds of the masked files; depends on the number of faces and the seed alone."""
 
-    cmfd: dict[int, CmfdKind]
-    imfd: dict[int, wear.Worn]  # a few of the ids
-    copies: tuple[int, ...]  # the original of each copy, whose id follows the last face's
+    cmfd: dict[int, CmfdKind]  # face id -> kind, for every face
+    imfd: dict[int, FitKind]  # face id -> kind, for some faces
+    copies: tuple[int, ...]  # face ids of which a near-duplicate is made; its id follows the last face's
 
 
 def sample_files(domain: Domain, params: SampleParams) -> Iterator[SampleFile]:
-    """Make one domain's files, one at a time: the faces by id, then near-duplicates, broken files and a note.
+    """Make the files of one domain one at a time: faces by id, near-duplicates, unreadable files and a licence note.
 
-    The same params give the same bytes. A masked image shows the same face as the plain image of its id. About a
-    twentieth of the ids come again, slightly altered, under ids after the last (`copy_of`). Raises FacemaskError
-    where the portraits' packages are missing.
+    The same params give the same bytes. A masked image shows the face of the unmasked image with its id. About a
+    twentieth of the faces have a near-duplicate (`copy_of`), with ids after the last face's. Raises FacemaskError
+    where the packages with the portraits are missing.
     """
     studio = _Studio(params, load_portraits(params.image_px))
     plan = _plan(params)
-    yield from _plain_files(studio, plan) if domain == "unmasked" else _masked_files(studio, plan)
-    yield _made_up("LICENSE.txt", _LICENCE_NOTE, "other")
+    yield from _unmasked_files(studio, plan) if domain == "unmasked" else _masked_files(studio, plan)
+    yield _other_file("LICENSE.txt", _LICENCE_NOTE, "other")
 
 
 @dataclass(frozen=True)
 class _Studio:
-    """Makes each face by its id alone."""
+    """Makes each face from its id alone."""
 
     params: SampleParams
     portraits: tuple[Portrait, ...]
@@ -106,86 +109,82 @@ class _Studio:
     def source(self, face_id: int) -> Source:
         return self.portraits[self.variation(face_id).portrait].source
 
-    def face(self, face_id: int) -> tuple[Image, NDArray[np.float32]]:
+    def face(self, face_id: int) -> UnmaskedFace:
         rng = self.rng(face_id, _Purpose.PICTURE)
         return render(self.portraits, self.variation(face_id), rng, self.params.image_px)
 
-    def masked(self, face: tuple[Image, NDArray[np.float32]], face_id: int, kind: wear.Worn) -> Image:
-        cloth = mask.draw_cloth(self.rng(face_id, _Purpose.CLOTH))
-        fit = wear.draw_fit(kind, self.rng(face_id, _Purpose.FIT))
-        return wear.put_on(*face, cloth, fit)
+    def masked(self, face: UnmaskedFace, face_id: int, kind: FitKind) -> ByteImage:
+        design = surgical_design(draw_surgical_mask(self.rng(face_id, _Purpose.MASK)))
+        fit = draw_fit(kind, self.rng(face_id, _Purpose.FIT))
+        return compose(face.image, render_mask(face, design, fit, _STYLE))
 
 
 def _plan(params: SampleParams) -> _Plan:
     count = params.faces
     rng = np.random.default_rng([params.seed, count, _Purpose.PLAN])
-    each_wrong, each_imfd = max(1, round(count / 16)), max(1, round(count / 8))
+    per_wrong_kind, per_imfd_kind = max(1, round(count / 16)), max(1, round(count / 8))
     shuffled = [int(number) for number in rng.permutation(count)]
     cmfd: dict[int, CmfdKind] = dict.fromkeys(range(count), "correct")
     for index, kind in enumerate(_WRONG_IN_CMFD):
-        cmfd.update(dict.fromkeys(shuffled[index * each_wrong : (index + 1) * each_wrong], kind))
-    right = shuffled[len(_WRONG_IN_CMFD) * each_wrong :]
-    copies = tuple(right[: max(4, round(count / 20))])
+        cmfd.update(dict.fromkeys(shuffled[index * per_wrong_kind : (index + 1) * per_wrong_kind], kind))
+    correct = shuffled[len(_WRONG_IN_CMFD) * per_wrong_kind :]
+    copies = tuple(correct[: max(4, round(count / 20))])
 
-    again = [int(number) for number in rng.permutation(count)]
-    imfd: dict[int, wear.Worn] = {}
-    for index, worn in enumerate(IMFD_SUFFIX):
-        imfd.update(dict.fromkeys(again[index * each_imfd : (index + 1) * each_imfd], worn))
+    shuffled = [int(number) for number in rng.permutation(count)]
+    imfd: dict[int, FitKind] = {}
+    for index, fit_kind in enumerate(IMFD_SUFFIX):
+        imfd.update(dict.fromkeys(shuffled[index * per_imfd_kind : (index + 1) * per_imfd_kind], fit_kind))
     return _Plan(cmfd, imfd, copies)
 
 
-def _plain_path(face_id: int) -> str:
-    return f"{_folder(face_id)}/{face_id:05d}{flaws.PNG}"
+def _unmasked_path(face_id: int) -> str:
+    return f"{_folder(face_id)}/{face_id:05d}{PNG}"
 
 
-def _masked_path(face_id: int, worn: wear.Worn | None = None) -> str:
-    """In IMFD for the three kinds of wrong that it knows, else in CMFD."""
-    root, suffix = ("IMFD", IMFD_SUFFIX[worn]) if worn else ("CMFD", "_Mask")
-    return f"{root}/{_folder(face_id)}/{face_id:05d}{suffix}{flaws.JPEG}"
+def _masked_path(face_id: int, imfd_kind: FitKind | None = None) -> str:
+    """A path in IMFD for its three kinds, else in CMFD."""
+    root, suffix = ("IMFD", IMFD_SUFFIX[imfd_kind]) if imfd_kind else ("CMFD", "_Mask")
+    return f"{root}/{_folder(face_id)}/{face_id:05d}{suffix}{JPEG}"
 
 
 def _folder(face_id: int) -> str:
     return f"{face_id // 1000 * 1000:05d}"
 
 
-def _plain_files(studio: _Studio, plan: _Plan) -> Iterator[SampleFile]:
+def _unmasked_files(studio: _Studio, plan: _Plan) -> Iterator[SampleFile]:
     for face_id in plan.cmfd:
-        image, _ = studio.face(face_id)
-        yield _of_face(studio, face_id, _plain_path(face_id), flaws.encode(image, flaws.PNG), "plain")
-    for number, original in enumerate(plan.copies):
-        image, _ = studio.face(original)
-        data = flaws.encode(flaws.copied(image, number), flaws.PNG)
-        path = _plain_path(studio.params.faces + number)
-        yield _of_face(studio, original, path, data, "plain", copy_of=_plain_path(original))
-    whole = flaws.encode(studio.face(0)[0], flaws.PNG)
-    for number, data in enumerate(flaws.broken(whole), studio.params.faces + len(plan.copies)):
-        yield _made_up(_plain_path(number), data, "broken")
+        content = encode(studio.face(face_id).image, PNG)
+        yield _face_file(studio.source(face_id), _unmasked_path(face_id), content, "unmasked")
+    for copy_id, original in enumerate(plan.copies, studio.params.faces):
+        image = near_duplicate(studio.face(original).image, copy_id - studio.params.faces)
+        path, copy_of = _unmasked_path(copy_id), _unmasked_path(original)
+        yield _face_file(studio.source(original), path, encode(image, PNG), "unmasked", copy_of)
+    intact = encode(studio.face(0).image, PNG)
+    for file_id, content in enumerate(unreadable_files(intact), studio.params.faces + len(plan.copies)):
+        yield _other_file(_unmasked_path(file_id), content, "broken")
 
 
 def _masked_files(studio: _Studio, plan: _Plan) -> Iterator[SampleFile]:
     for face_id, kind in plan.cmfd.items():
-        face = studio.face(face_id)
-        image = face[0] if kind == "none" else studio.masked(face, face_id, kind)
-        yield _of_face(studio, face_id, _masked_path(face_id), flaws.encode(image, flaws.JPEG), kind)
-        if worn := plan.imfd.get(face_id):
-            data = flaws.encode(studio.masked(face, face_id, worn), flaws.JPEG)
-            yield _of_face(studio, face_id, _masked_path(face_id, worn), data, worn)
-    for number, original in enumerate(plan.copies):
+        face, source = studio.face(face_id), studio.source(face_id)
+        image = face.image if kind == "none" else studio.masked(face, face_id, kind)
+        yield _face_file(source, _masked_path(face_id), encode(image, JPEG), kind)
+        if imfd_kind := plan.imfd.get(face_id):
+            content = encode(studio.masked(face, face_id, imfd_kind), JPEG)
+            yield _face_file(source, _masked_path(face_id, imfd_kind), content, imfd_kind)
+    for copy_id, original in enumerate(plan.copies, studio.params.faces):
         image = studio.masked(studio.face(original), original, "correct")
-        data = flaws.encode(flaws.copied(image, number), flaws.JPEG)
-        path = _masked_path(studio.params.faces + number)
-        yield _of_face(studio, original, path, data, "correct", copy_of=_masked_path(original))
-    whole = flaws.encode(studio.masked(studio.face(0), 0, "correct"), flaws.JPEG)
-    for number, data in enumerate(flaws.broken(whole), studio.params.faces + len(plan.copies)):
-        yield _made_up(_masked_path(number), data, "broken")
+        content = encode(near_duplicate(image, copy_id - studio.params.faces), JPEG)
+        path, copy_of = _masked_path(copy_id), _masked_path(original)
+        yield _face_file(studio.source(original), path, content, "correct", copy_of)
+    intact = encode(studio.masked(studio.face(0), 0, "correct"), JPEG)
+    for file_id, content in enumerate(unreadable_files(intact), studio.params.faces + len(plan.copies)):
+        yield _other_file(_masked_path(file_id), content, "broken")
 
 
-def _of_face(
-    studio: _Studio, face_id: int, path: str, content: bytes, kind: Kind, copy_of: str | None = None
-) -> SampleFile:
-    source = studio.source(face_id)
+def _face_file(source: Source, path: str, content: bytes, kind: Kind, copy_of: str | None = None) -> SampleFile:
     return SampleFile(path, content, kind, copy_of, source.licence, source.author, source.url)
 
 
-def _made_up(path: str, content: bytes, kind: Kind) -> SampleFile:
+def _other_file(path: str, content: bytes, kind: Kind) -> SampleFile:
     return SampleFile(path, content, kind, None, "Public domain", "facemask", None)

@@ -1,4 +1,4 @@
-"""The two public-domain portraits, framed as FFHQ frames its faces and cut out of their backgrounds."""
+"""The two public-domain portraits, cropped to FFHQ's frame and cut out of their backgrounds."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -6,46 +6,42 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import FacemaskError
+from pipeline.faces.alignment import ffhq_frame
 from pipeline.faces.landmarker import Detect, open_landmarker
-from pipeline.faces.regions import polygon_mask
-
-Picture = NDArray[np.float32]
-Points = NDArray[np.float64]
+from pipeline.faces.regions import FACE_OVAL, polygon_mask
+from pipeline.masks.fit import SIDES
+from pipeline.masks.records import ByteImage, FloatImage, Points
 
 MARGIN = 0.35
-"""How far a portrait's canvas reaches beyond the face's frame, as a share of the frame, on each side."""
+"""By how much a portrait's canvas is larger than the face's frame on each side, as a share of the frame."""
 
 _SKIN_TONE = np.array([16.0, 20.0])  # CIELAB a, b
-_EYES = (468, 473)  # the pupils, as the picture shows them: left, right
-_MOUTH = (61, 291)
-OVAL = (10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377, 152,
-        148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109)  # fmt: skip
+_FOREHEAD, _LIPS, _CHIN = 10, 13, 152  # landmarks
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a portrait comes from, and what must be known to cut the person out."""
+    """The origin of a portrait, and the outline of the person in it."""
 
     name: str
     author: str
     licence: str
     url: str
-    outline: tuple[tuple[int, int], ...]  # the person, drawn by hand, px of the original picture
-    head: int  # the first points of the outline that are head; the rest is neck and clothes
+    outline: tuple[tuple[int, int], ...]  # of the person, drawn by hand, px of the original picture
+    head: int  # number of points of the outline that belong to the head, first; the others are neck and clothes
 
 
 @dataclass(frozen=True)
 class Portrait:
-    """A person on a canvas of (1 + 2 MARGIN) image_px, whose middle image_px are the FFHQ frame."""
+    """A person on a canvas of (1 + 2 MARGIN) image_px, of which the middle image_px are FFHQ's frame."""
 
     source: Source
-    person: Picture  # (S, S, 4) CIELAB, continued beyond the outline, and 0-1: how much of a pixel is the person
-    parts: Picture  # (S, S, 3) 0-1: skin, hair or hat, clothes
+    person: FloatImage  # (S, S, 4): CIELAB, extended beyond the outline, and alpha 0-1
+    parts: FloatImage  # (S, S, 3) 0-1: skin, hair or hat, clothes
     points: Points  # (478, 2) landmarks, canvas px
-    head: Points  # (N, 2) the head's outline, canvas px
+    head: Points  # (N, 2) outline of the head, canvas px
 
 
 ASTRONAUT = Source(
@@ -83,9 +79,9 @@ HOPPER = Source(
 
 @lru_cache(maxsize=2)
 def load_portraits(image_px: int) -> tuple[Portrait, ...]:
-    """Both portraits, framed for images of `image_px`.
+    """Return both portraits, prepared for images of `image_px`.
 
-    Raises FacemaskError where scikit-image or matplotlib, which carry them, is missing.
+    Raises FacemaskError where scikit-image or matplotlib, which contain the pictures, is missing.
     """
     pictures = _read_pictures()
     with open_landmarker(1) as detect:
@@ -95,14 +91,14 @@ def load_portraits(image_px: int) -> tuple[Portrait, ...]:
         )
 
 
-def _landmarks(detect: Detect, picture: NDArray[np.uint8]) -> Points:
-    """The one face's landmarks, px."""
+def _landmarks(detect: Detect, picture: ByteImage) -> Points:
+    """The landmarks of the only face, (478, 2) px."""
     return detect(picture)[0].points.astype(np.float64) * picture.shape[1::-1]
 
 
-def _read_pictures() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _read_pictures() -> tuple[ByteImage, ByteImage]:
     try:
-        # Imported here: only making the sample needs them, and they are an extra.
+        # Imported here: only the sample needs them, and they are in an optional extra.
         import matplotlib
         import skimage.data
 
@@ -114,21 +110,8 @@ def _read_pictures() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         raise FacemaskError(f"the sample's portraits are missing ({error}): run pip install -e '.[sample]'") from error
 
 
-def ffhq_frame(points: Points) -> tuple[Points, float]:
-    """Centre (2,) and side of the upright square that FFHQ would cut, in the unit of points (478, 2).
-
-    Karras et al. 2019, section A: side from the eyes' distance and the way from eyes to mouth. Pose is added
-    later, so unlike FFHQ's the frame is not turned with the eyes.
-    """
-    eyes, mouth = points[list(_EYES)], points[list(_MOUTH)]
-    eye_to_eye = eyes[1] - eyes[0]
-    eye_to_mouth = mouth.mean(axis=0) - eyes.mean(axis=0)
-    half = max(2.0 * np.hypot(*eye_to_eye), 1.8 * np.hypot(*eye_to_mouth))
-    return eyes.mean(axis=0) + 0.1 * eye_to_mouth, 2 * float(half)
-
-
-def _prepare(source: Source, picture: NDArray[np.uint8], found: Points, image_px: int) -> Portrait:
-    centre, side = ffhq_frame(found)
+def _prepare(source: Source, picture: ByteImage, landmarks: Points, image_px: int) -> Portrait:
+    centre, side = ffhq_frame(landmarks)
     size = round(image_px * (1 + 2 * MARGIN))
     zoom = image_px / side
     shift = size / 2 - zoom * centre - 0.5
@@ -136,36 +119,35 @@ def _prepare(source: Source, picture: NDArray[np.uint8], found: Points, image_px
     def to_canvas(points: Points) -> Points:
         return np.asarray(points * zoom + shift)
 
-    points = to_canvas(found)
+    points = to_canvas(landmarks)
     outline = to_canvas(np.array(source.outline, dtype=np.float64))
-    colour = _framed(picture, zoom, shift, size)
-    alpha = _cut_out(colour, outline, zoom)
+    colour = _crop_to_canvas(picture, zoom, shift, size)
+    alpha = _person_alpha(colour, outline, zoom)
     skin = _skin(colour, points, alpha)
     hair, clothes = _hair_and_clothes(points, alpha, skin)
-    lab = cv2.cvtColor(_continued(colour, alpha) / 255, cv2.COLOR_RGB2LAB)
-    # The two prints differ in their reds: bring the skins half-way to a common tone, so that one change suits both.
+    lab = cv2.cvtColor(_extend_colours(colour, alpha) / 255, cv2.COLOR_RGB2LAB)
+    # The two pictures differ in their reds: move both skins halfway to a common tone, so that one change suits both.
     tint = _SKIN_TONE - np.median(lab[skin > 0.9][:, 1:], axis=0)
     lab[..., 1:] += 0.5 * skin[..., None] * tint.astype(np.float32)
-    person = np.dstack([lab, alpha])
-    return Portrait(source, person, np.dstack([skin, hair, clothes]), points, outline[: source.head])
+    return Portrait(source, np.dstack([lab, alpha]), np.dstack([skin, hair, clothes]), points, outline[: source.head])
 
 
-def _framed(picture: NDArray[np.uint8], zoom: float, shift: Points, size: int) -> Picture:
-    """Bring the picture onto the canvas; where that leaves the picture, its reflection fills in."""
-    if zoom < 1:  # an area filter first, or a small canvas would alias
+def _crop_to_canvas(picture: ByteImage, zoom: float, shift: Points, size: int) -> FloatImage:
+    """Scale and shift the picture onto the canvas (size, size, 3); outside the picture it is mirrored."""
+    if zoom < 1:  # filter first, or a small canvas would alias
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.4 / zoom), np.uint8)
     matrix = np.array([[zoom, 0, shift[0]], [0, zoom, shift[1]]])
     flags, border = cv2.INTER_LANCZOS4, cv2.BORDER_REFLECT_101
-    framed = cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=border).astype(np.float32)
-    if zoom > 1:  # enlarged, so a little crispness is given back
-        framed += 0.5 * (framed - cv2.GaussianBlur(framed, (0, 0), 0.8 * zoom))
-    return np.clip(framed, 0, 255)
+    canvas = cv2.warpAffine(picture, matrix, (size, size), flags=flags, borderMode=border).astype(np.float32)
+    if zoom > 1:  # sharpen what was enlarged
+        canvas += 0.5 * (canvas - cv2.GaussianBlur(canvas, (0, 0), 0.8 * zoom))
+    return np.clip(canvas, 0, 255)
 
 
-def _cut_out(colour: Picture, outline: Points, zoom: float) -> Picture:
-    """The person's alpha: GrabCut in a band about the hand-drawn outline, then a guided filter for the hair."""
+def _person_alpha(colour: FloatImage, outline: Points, zoom: float) -> FloatImage:
+    """The person's alpha, (S, S) 0-1: GrabCut in a band around the outline, then a guided filter for the hair."""
     size = len(colour)
-    small = 300  # px; GrabCut's time grows with the pixels, its edge is refined below anyway
+    small = 300  # px; the time of GrabCut grows with the pixels, and its edge is refined below
     scale = small / size
     drawn = np.zeros((small, small), np.uint8)
     cv2.fillPoly(drawn, [np.rint(outline * scale).astype(np.int32)], 1)
@@ -175,30 +157,30 @@ def _cut_out(colour: Picture, outline: Points, zoom: float) -> Picture:
     trimap[cv2.erode(drawn, kernel) > 0] = cv2.GC_FGD
     trimap[cv2.dilate(drawn, kernel) == 0] = cv2.GC_BGD
     pixels = np.asarray(cv2.resize(colour, (small, small), interpolation=cv2.INTER_AREA), np.uint8)
-    cv2.setRNGSeed(0)  # GrabCut's clustering draws from OpenCV's generator
+    cv2.setRNGSeed(0)  # GrabCut's clustering draws from OpenCV's random generator
     cv2.grabCut(pixels, trimap, (0, 0, small, small), np.zeros((1, 65)), np.zeros((1, 65)), 3, cv2.GC_INIT_WITH_MASK)
     person = np.where(np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD)), 255, 0).astype(np.uint8)
     smooth = cv2.resize(cv2.medianBlur(person, 5), (size, size), interpolation=cv2.INTER_LINEAR)
     rough = np.asarray(smooth / 255.0, np.float32)
     grey = np.asarray(cv2.cvtColor(colour / 255, cv2.COLOR_RGB2GRAY), np.float32)
-    fine = _guided(grey, rough, radius=max(2, round(size / 110)), smooth=2e-3)
-    # The background's colours fringe the edge: tighten it by a little.
+    fine = _guided_filter(grey, rough, radius=max(2, round(size / 110)), epsilon=2e-3)
+    # The edge still shows the background's colours: shrink the alpha a little.
     return np.asarray(np.clip((fine - 0.22) / 0.7, 0, 1), np.float32)
 
 
-def _guided(guide: Picture, target: Picture, radius: int, smooth: float) -> Picture:
-    """Guided filter (He et al. 2010): `target` smoothed, with the edges of `guide`."""
+def _guided_filter(guide: FloatImage, target: FloatImage, radius: int, epsilon: float) -> FloatImage:
+    """Smooth `target` but keep the edges of `guide` (He et al. 2010)."""
 
-    def mean(values: Picture) -> Picture:
+    def mean(values: FloatImage) -> FloatImage:
         return np.asarray(cv2.blur(values, (2 * radius + 1, 2 * radius + 1)))
 
     guide_mean, target_mean = mean(guide), mean(target)
-    slope = (mean(guide * target) - guide_mean * target_mean) / (mean(guide * guide) - guide_mean**2 + smooth)
+    slope = (mean(guide * target) - guide_mean * target_mean) / (mean(guide * guide) - guide_mean**2 + epsilon)
     return mean(slope) * guide + mean(target_mean - slope * guide_mean)
 
 
-def _continued(colour: Picture, alpha: Picture) -> Picture:
-    """The person's own colours wherever the background shows through, so that no halo of it is left."""
+def _extend_colours(colour: FloatImage, alpha: FloatImage) -> FloatImage:
+    """Replace colours in which the background is visible by the nearest colours of the person, to leave no halo."""
     sure = np.asarray(cv2.erode((alpha > 0.97).astype(np.float32), np.ones((3, 3))))
     out = colour * sure[..., None]
     filled = sure.copy()
@@ -211,42 +193,44 @@ def _continued(colour: Picture, alpha: Picture) -> Picture:
     return out
 
 
-def _oval(points: Points, size: int, grow: float) -> Picture:
-    """The face's oval about its middle, grown by a factor, soft: (size, size) 0-1."""
-    middle = points[list(OVAL)].mean(axis=0)
-    shares = ((middle + grow * (points - middle) + 0.5) / size).astype(np.float32)
-    drawn = polygon_mask(shares, OVAL, size, size).astype(np.float32) / 255
+def _oval(points: Points, size: int, scale: float) -> FloatImage:
+    """The oval of the face, scaled about its centre, with soft edges: (size, size) 0-1."""
+    centre = points[list(FACE_OVAL)].mean(axis=0)
+    shares = ((centre + scale * (points - centre) + 0.5) / size).astype(np.float32)
+    drawn = polygon_mask(shares, FACE_OVAL, size, size).astype(np.float32) / 255
     return np.asarray(cv2.GaussianBlur(drawn, (0, 0), size / 90))
 
 
-def _neck(points: Points, size: int) -> Picture:
-    """Where a neck may be: a box under the mouth, soft, (size, size) 0-1."""
-    wide = 0.36 * abs(points[454, 0] - points[234, 0])
-    tall = 0.65 * (points[152, 1] - points[10, 1])
-    corners = (points[152, 0] - wide, points[13, 1], points[152, 0] + wide, points[152, 1] + tall)
+def _neck(points: Points, size: int) -> FloatImage:
+    """Where the neck may be, (size, size) 0-1: a box below the mouth, with soft edges."""
+    half_width = 0.36 * abs(points[SIDES[1], 0] - points[SIDES[0], 0])
+    below = 0.65 * (points[_CHIN, 1] - points[_FOREHEAD, 1])
+    x, y = points[_CHIN]
+    corners = (x - half_width, points[_LIPS, 1], x + half_width, y + below)
     left, top, right, bottom = (int(np.clip(round(corner), 0, size)) for corner in corners)
     drawn = np.zeros((size, size), np.float32)
     drawn[top:bottom, left:right] = 1
     return np.asarray(cv2.GaussianBlur(drawn, (0, 0), size / 90), np.float32)
 
 
-def _skin(colour: Picture, points: Points, alpha: Picture) -> Picture:
-    """Skin by its likeness to the cheeks' colour, sought in and about the face."""
+def _skin(colour: FloatImage, points: Points, alpha: FloatImage) -> FloatImage:
+    """Skin, (S, S) 0-1: colours similar to the face's median, in and near the face."""
     lab = cv2.cvtColor(colour / 255, cv2.COLOR_RGB2LAB)
     size = len(colour)
     inner = _oval(points, size, 0.8) > 0.9
-    middle, spread = np.median(lab[inner], axis=0), np.array([26.0, 11.0, 11.0])  # L, a, b
-    likeness = np.exp(-0.5 * np.sum(((lab - middle) / spread) ** 2, axis=2))
+    median, spread = np.median(lab[inner], axis=0), np.array([26.0, 11.0, 11.0])  # L, a, b
+    similarity = np.exp(-0.5 * np.sum(((lab - median) / spread) ** 2, axis=2))
     where = np.maximum(_oval(points, size, 1.45), _neck(points, size))
-    skin = np.clip(likeness * 2.5, 0, 1).astype(np.float32) * where * alpha
+    skin = np.clip(similarity * 2.5, 0, 1).astype(np.float32) * where * alpha
     return np.asarray(cv2.GaussianBlur(skin, (0, 0), size / 250))
 
 
-def _hair_and_clothes(points: Points, alpha: Picture, skin: Picture) -> tuple[Picture, Picture]:
+def _hair_and_clothes(points: Points, alpha: FloatImage, skin: FloatImage) -> tuple[FloatImage, FloatImage]:
+    """Divide the rest of the person at the mouth, gradually: hair or hat above, clothes below; each (S, S) 0-1."""
     size = len(alpha)
     face = _oval(points, size, 1.0)
     rows = np.arange(size, dtype=np.float32)[:, None]
-    mouth, chin = points[13, 1], points[152, 1]
+    mouth, chin = points[_LIPS, 1], points[_CHIN, 1]
     below = np.clip((rows - mouth) / (0.6 * (chin - mouth)), 0, 1)
     rest = alpha * (1 - skin) * (1 - face)
     return rest * (1 - below), rest * below

@@ -1,98 +1,159 @@
-"""`facemask curate`: any folder of images, without DVC: a manifest and a page."""
+"""`facemask curate`: curate any folder of images, without DVC: a manifest and a page."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from pipeline import params
+from pipeline.curation.measure_params import MeasureParams
+from pipeline.curation.measuring import measure_files, open_workers
 from pipeline.curation.reviews import read_reviews
 from pipeline.curation.rules import CurateParams
+from pipeline.curation.summary import write_summary
+from pipeline.curation.verdicts import manifest_rows, refuse_empty_domain
 from pipeline.errors import FacemaskError
 from pipeline.progress import Progress
 from pipeline.report.facts import PageContent
-from pipeline.report.page import new_sheets, write_page
-from pipeline.sources.config import Domain, files_under
-from pipeline.stages.curate import refuse_empty_domain, verdicts, write_summary
-from pipeline.stages.measure import MeasureParams, measure_files, workers
+from pipeline.report.page import data_folder, new_sprite_sheets, write_page
+from pipeline.report.sprite_sheets import SpriteSheets
+from pipeline.sources.config import Domain
+from pipeline.sources.folders import files_under, printable, require_utf8
+from pipeline.storage.files import locked
 from pipeline.storage.images import is_image_name
 from pipeline.storage.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
 
-_AT_A_TIME = 1000  # images: of no more are landmarks and thumbnails held, five kilobytes each
+_PIECE = 1000  # images measured at a time: landmarks and thumbnails in memory take five kilobytes each
+_PAGE_TITLE = b"<title>facemask: "  # in a page that facemask wrote
 
 
 @dataclass(frozen=True)
-class FolderSource:
+class ImageFolder:
+    """A folder of images of one domain."""
+
     name: str
     folder: Path
     domain: Domain
 
 
 def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: Path | None) -> Path:
-    """Curate `folder` into out/manifest.parquet and out/index.html; gives the page's path.
+    """Curate `folder` into out/manifest.parquet and out/index.html; return the page's path.
 
-    Raises FacemaskError for a folder without images, and after all is written, where a domain is left empty.
+    `domain` may be None for a folder in FFHQ's or MaskedFace-Net's layout, or one that contains such folders. Limits
+    are those of `params_file`, by default the project's own params.yaml.
 
-    A folder in FFHQ's or MaskedFace-Net's layout, or one that holds such folders, is known by itself; any other needs
-    `domain`. Limits are those of `params_file`, by default the project's own params.yaml.
+    Raises FacemaskError for a folder without images, for an `out` that has files of others or that another process
+    writes to, and, after everything is written, for a domain without accepted images.
     """
     if not folder.is_dir():
-        raise FacemaskError(f"{folder} is no folder: name one that holds images")
+        raise FacemaskError(f"{printable(str(folder))} is not a folder: name a folder of images")
+    require_utf8(folder.resolve())
+    require_utf8(out)
     file = params_file or Path(__file__).parents[2] / "params.yaml"
     measuring = params.load("measure", MeasureParams, file)
     limits = params.load("curate", CurateParams, file)
-
     sources = find_sources(folder, domain)
-    listed = {source.name: [path for path, _ in files_under(source.folder)] for source in sources}
-    total = sum(is_image_name(path) for paths in listed.values() for path in paths)
-    others = sum(map(len, listed.values())) - total
-    print(f"curate: {total:,} images in {folder}, {others:,} other files left alone", flush=True)
-    if not total:
-        raise FacemaskError(f"{folder} holds no images (png, jpg, webp, bmp, tiff): name a folder that does")
+    images = _list_images(folder, sources)
 
     page = out / "index.html"
-    progress, tables, sheets = Progress("measure", total), [], new_sheets(page)
-    with workers(measuring) as processes:
-        for source in sources:
-            paths = [path for path in listed[source.name] if is_image_name(path)]
-            for start in range(0, len(paths), _AT_A_TIME):
-                some = paths[start : start + _AT_A_TIME]
-                table = measure_files(processes, source.folder, some, progress)
-                sheets.add(source.name, table)
-                numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
-                tables.append(numbers.assign(source=source.name, domain=source.domain))
-    images = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
-    reviews = read_reviews(out / "review.csv")
-    rows = verdicts(images, limits, reviews)
-    write_manifest(rows, out / "manifest.parquet")
-    write_summary(rows, out)
-    folders = {source.name: source.folder for source in sources}
-    write_page(page, sheets, PageContent(rows, limits, reviews, folders))
-    refuse_empty_domain(rows)  # at the end: the page shows why
+    if out.exists() and not out.is_dir():
+        raise FacemaskError(f"{out} is not a folder: choose another --out")
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out, f"another 'facemask curate' is writing to {out}: wait until it ends, or choose another --out"):
+        _refuse_files_of_others(page)
+        sheets = new_sprite_sheets(page)
+        measured = _measure(sources, images, measuring, sheets)
+        reviews = read_reviews(out / "review.csv")
+        rows = manifest_rows(measured, limits, reviews)
+        write_manifest(rows, out / "manifest.parquet")
+        write_summary(rows, out)
+        folders = {source.name: source.folder for source in sources}
+        write_page(page, sheets, PageContent(rows, limits, reviews, folders))
+    refuse_empty_domain(rows)  # last: the page shows why
     return page
 
 
-def find_sources(folder: Path, domain: Domain | None) -> list[FolderSource]:
-    """What `folder` holds: one source if `domain` is given, else as its layout tells."""
+def find_sources(folder: Path, domain: Domain | None) -> list[ImageFolder]:
+    """Return the sources in `folder`: the folder itself if `domain` is given, otherwise by the layout of its folders.
+
+    Raises FacemaskError for an unknown layout.
+    """
     if domain is not None:
-        return [FolderSource(folder.resolve().name, folder, domain)]
-    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+        return [ImageFolder(folder.resolve().name, folder, domain)]
     if found := layout(folder):
-        return [FolderSource(folder.resolve().name, folder, found)]
-    sources = [FolderSource(path.name, path, found) for path in inner if (found := layout(path))]
+        return [ImageFolder(folder.resolve().name, folder, found)]
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    sources = [ImageFolder(path.name, path, found) for path in inner if (found := layout(path))]
     if not sources:
         raise FacemaskError(
-            f"{folder} is laid out neither as FFHQ (00000/00000.png) nor as MaskedFace-Net (CMFD, IMFD): "
-            "say what it holds with --domain masked or --domain unmasked"
+            f"{folder} has neither the layout of FFHQ (00000/00000.png) nor that of MaskedFace-Net (CMFD, IMFD): "
+            "name its domain with --domain masked or --domain unmasked"
         )
     return sources
 
 
 def layout(folder: Path) -> Domain | None:
-    """masked for MaskedFace-Net's layout, unmasked for FFHQ's, None for another."""
+    """Return masked for MaskedFace-Net's layout, unmasked for FFHQ's, None for any other."""
     names = {path.name for path in folder.iterdir() if path.is_dir()}
     if names & {"CMFD", "IMFD"}:
         return "masked"
     if any(len(name) == 5 and name.isdigit() for name in names):
         return "unmasked"
     return None
+
+
+def _list_images(folder: Path, sources: list[ImageFolder]) -> dict[str, list[str]]:
+    """Return source -> paths of its images, and print how many there are. Raises FacemaskError if there are none."""
+    listed = {source.name: [path for path, _ in files_under(source.folder)] for source in sources}
+    images = {name: [path for path in paths if is_image_name(path)] for name, paths in listed.items()}
+    total = sum(map(len, images.values()))
+    others = sum(map(len, listed.values())) - total
+    print(f"curate: {total:,} images in {folder}, {others:,} other files left alone", flush=True)
+    if not total:
+        raise FacemaskError(f"{folder} has no images (png, jpg, webp, bmp, tiff): name a folder that has")
+    return images
+
+
+def _measure(
+    sources: list[ImageFolder], images: dict[str, list[str]], measuring: MeasureParams, sheets: SpriteSheets
+) -> pd.DataFrame:
+    """Measure all images and add their thumbnails to `sheets`; one row for each image."""
+    progress, tables = Progress("measure", sum(map(len, images.values()))), []
+    with open_workers(measuring) as workers:
+        for source in sources:
+            paths = images[source.name]
+            for start in range(0, len(paths), _PIECE):
+                table = measure_files(workers, source.folder, paths[start : start + _PIECE], progress)
+                sheets.add(source.name, table)
+                numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
+                tables.append(numbers.assign(source=source.name, domain=source.domain))
+    return pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
+
+
+def _refuse_files_of_others(page: Path) -> None:
+    """Raise FacemaskError if a file that would be replaced was not written by facemask."""
+    manifest, data = page.with_name("manifest.parquet"), data_folder(page)
+    foreign = [
+        path
+        for path, is_ours in ((page, _is_page), (data, _is_page_data), (manifest, _is_manifest))
+        if path.exists() and not is_ours(path)
+    ]
+    if foreign:
+        raise FacemaskError(f"{foreign[0]} already exists and was not created by facemask: choose another --out")
+
+
+def _is_page(path: Path) -> bool:
+    return path.is_file() and _PAGE_TITLE in path.read_bytes()[:1000]
+
+
+def _is_page_data(path: Path) -> bool:
+    return (path / "ids.json").is_file()
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        return b"facemask_schema" in (pq.read_schema(path).metadata or {})
+    except (OSError, pa.ArrowInvalid):
+        return False

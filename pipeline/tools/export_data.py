@@ -1,11 +1,11 @@
-"""`facemask export-data`: the accepted images in the forms that others' training code reads.
+"""`facemask export-data`: the accepted images in formats that other training code reads.
 
-    folders      trainA/ trainB/ testA/ ...: A plain faces, B masked ones, as the CycleGAN authors' code reads them
+    folders      trainA/ trainB/ testA/ ...: A unmasked, B masked, as the CycleGAN authors' code reads them
     webdataset   SPLIT-DOMAIN-000000.tar ...: a sample is KEY.jpg or .png and KEY.json (Aizman et al. 2019)
     parquet      SPLIT-00000.parquet ...: a column `image` of {bytes, path}, as Hugging Face `datasets` decodes it
-    stylegan     SPLIT.zip: square PNGs and dataset.json with labels, 0 plain, 1 masked, as StyleGAN2-ADA's dataset tool
+    stylegan     SPLIT.zip: square PNGs and dataset.json with labels (1 masked), as StyleGAN2-ADA's dataset tool
 
-All but `stylegan` hold the files as they are, to the byte.
+All but `stylegan` contain the original files unchanged.
 """
 
 import io
@@ -23,28 +23,31 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from pipeline.errors import FacemaskError
+from pipeline.paths import Paths
 from pipeline.progress import Progress
-from pipeline.stages.curate import MANIFEST
-from pipeline.storage.files import replacing_folder
+from pipeline.storage.files import digest_of, replacing_folder
 from pipeline.storage.manifest import DATA_LICENCE, read_manifest
 from pipeline.storage.packed_arrays import DOMAINS, SPLITS
 from pipeline.storage.shards import read_members
 
 _SIDE = 256  # px of StyleGAN's squares, which must be a power of 2
 _PER_FILE = 1000  # images of a tar or Parquet file
-_TOLD = ["image_id", "domain", "split", "licence", "author", "url", "sha256"]
-_COLUMNS = [*_TOLD, "source", "archive", "path", "accepted"]
+_DESCRIPTION = ["image_id", "domain", "split", "licence", "author", "url", "sha256"]
+_COLUMNS = [*_DESCRIPTION, "source", "archive", "path", "accepted"]
 
 Samples = Iterator[tuple[dict[str, Any], bytes]]
-"""Rows of the manifest, each with its file's content."""
+"""Rows of the manifest with `name`, unique, and `suffix` for the exported file, each with the file's content."""
 
 
 def export_data(out: Path, form: str) -> None:
-    """Write all accepted images to the folder `out`, whole or not at all. Raises FacemaskError where `out` is there."""
+    """Write all accepted images to the folder `out`, whole or not at all; `form` is a key of FORMATS.
+
+    Raises FacemaskError if `out` exists or there is no manifest.
+    """
     if out.exists():
-        raise FacemaskError(f"{out} is there already: choose another --out, or move it away")
-    rows = read_manifest(MANIFEST, _COLUMNS).to_pandas()
-    rows = rows[rows["accepted"]].sort_values(["source", "archive", "path"], ignore_index=True)
+        raise FacemaskError(f"{out} already exists: choose another --out, or move it away")
+    rows = read_manifest(Paths().manifest, _COLUMNS).to_pandas()
+    rows = _named(rows[rows["accepted"]].sort_values(["source", "archive", "path"], ignore_index=True))
     progress = Progress("export-data", len(rows))
     write = FORMATS[form]
     with replacing_folder(out) as made:
@@ -56,14 +59,21 @@ def export_data(out: Path, form: str) -> None:
     print(f"export-data: {len(rows):,} images as {form}: {out}", flush=True)
 
 
+def _named(rows: pd.DataFrame) -> pd.DataFrame:
+    """Add `name` and `suffix` of the exported file; image ids that give equal names get a digest of the id."""
+    parts = rows["image_id"].str.rpartition(".")
+    names = parts[0].str.replace(r"[/.]", "_", regex=True)
+    repeated = names.str.lower().duplicated(keep=False)
+    names = names.where(~repeated, names + "_" + rows["image_id"].map(digest_of))
+    return rows.assign(name=names, suffix=parts[2].str.lower())
+
+
 def _samples(rows: pd.DataFrame, progress: Progress) -> Samples:
-    """Archive by archive; a sample's keys are the manifest's, with `name` and `suffix` of a file that is its own."""
-    for (source, archive), part in rows.groupby(["source", "archive"], observed=True):
-        contents = read_members(Path("data/raw") / str(source) / str(archive), part["path"])
+    """Read the files of the rows, shard by shard."""
+    for (source, shard), part in rows.groupby(["source", "archive"], observed=True):
+        contents = read_members(Paths().raw / str(source) / str(shard), part["path"])
         for row, content in zip(part.to_dict("records"), contents, strict=True):
-            stem, _, suffix = str(row["image_id"]).rpartition(".")
-            name = stem.replace("/", "_").replace(".", "_")
-            yield {**row, "name": name, "suffix": suffix.lower()}, content
+            yield row, content
             progress.add(1)
 
 
@@ -81,8 +91,8 @@ def _webdataset(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -
         for number, some in enumerate(_in_parts(samples)):
             with tarfile.open(out / f"{split}-{domain}-{number:06d}.tar", "w") as tar:
                 for row, content in some:
-                    told = json.dumps(_told(row), ensure_ascii=False).encode()
-                    for suffix, data in ((row["suffix"], content), ("json", told)):
+                    description = json.dumps(_description(row), ensure_ascii=False).encode()
+                    for suffix, data in ((row["suffix"], content), ("json", description)):
                         member = tarfile.TarInfo(f"{row['name']}.{suffix}")
                         member.size = len(data)
                         tar.addfile(member, io.BytesIO(data))
@@ -90,20 +100,20 @@ def _webdataset(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -
 
 def _parquet(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> None:
     text = {"dtype": "string", "_type": "Value"}
-    features = {"image": {"_type": "Image"}, **dict.fromkeys(_TOLD, text)}
+    features = {"image": {"_type": "Image"}, **dict.fromkeys(_DESCRIPTION, text)}
     schema = pa.schema(
         [
             ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-            *((name, pa.string()) for name in _TOLD),
+            *((name, pa.string()) for name in _DESCRIPTION),
         ],
         metadata={"huggingface": json.dumps({"info": {"features": features}}), "data_licence": DATA_LICENCE},
     )
     for number, some in enumerate(_in_parts(_samples(rows, progress))):
-        given = [
-            {"image": {"bytes": content, "path": f"{row['name']}.{row['suffix']}"}, **_told(row)}
+        records = [
+            {"image": {"bytes": content, "path": f"{row['name']}.{row['suffix']}"}, **_description(row)}
             for row, content in some
         ]
-        pq.write_table(pa.Table.from_pylist(given, schema), out / f"{split}-{number:05d}.parquet", row_group_size=100)
+        pq.write_table(pa.Table.from_pylist(records, schema), out / f"{split}-{number:05d}.parquet", row_group_size=100)
 
 
 def _stylegan(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> None:
@@ -125,17 +135,17 @@ FORMATS: dict[str, Callable[[Path, str, pd.DataFrame, Progress], None]] = {
 
 
 def _square(content: bytes) -> bytes:
-    """The central square, as `pack` cuts it, as a PNG."""
-    from pipeline.stages.pack import square  # OpenCV comes with it, which the other formats need not load
+    """Return the central square, the same as in stage `pack`, as a PNG."""
+    from pipeline.faces.central_square import central_square  # loads OpenCV, which the other formats do not need
 
-    pixels, _ = square(content, None, _SIDE)
+    pixels, _ = central_square(content, None, _SIDE)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()
 
 
-def _told(row: dict[str, Any]) -> dict[str, str | None]:
-    return {name: None if pd.isna(row[name]) else str(row[name]) for name in _TOLD}
+def _description(row: dict[str, Any]) -> dict[str, str | None]:
+    return {name: None if pd.isna(row[name]) else str(row[name]) for name in _DESCRIPTION}
 
 
 def _in_parts(samples: Samples) -> Iterator[list[tuple[dict[str, Any], bytes]]]:

@@ -1,36 +1,36 @@
-"""Photos that a person names, singly or by folder, and where what is made of each is written."""
+"""The photos that the user names, as files or folders, and the output path of each."""
 
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import FacemaskError
-from pipeline.sources.config import files_under
+from pipeline.sources.folders import files_under, require_utf8
 from pipeline.storage.images import SUFFIXES, is_image_name
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo."""
+    """A photo and its output paths."""
 
     source: Path
-    painted: Path  # a PNG: for what is made of it
-    copied: Path  # under its own name: for a copy, where there is nothing to make
+    painted: Path  # the result, a PNG
+    copied: Path  # the copy of a photo without a face, under its own name
 
 
 def list_photos(named: list[Path], out: Path) -> list[Photo]:
-    """All photos of the files and folders that are named; a folder's keep their places in it.
+    """Return all photos of the named files and folders; those of a folder keep their relative paths.
 
-    Raises FacemaskError for a path that is not there or is no image, for folders without one, and where two
-    photos would be written to one place, or over a photo.
+    Raises FacemaskError for a path that does not exist or is not an image, for folders without images, and if two
+    photos would be written to one path, or one over a photo.
     """
     found = list(dict.fromkeys(pair for path in named for pair in _under(path, out.resolve())))
     if not found:
-        raise FacemaskError(f"no images ({', '.join(sorted(SUFFIXES))}) in {', '.join(map(str, named))}: name some")
+        raise FacemaskError(f"no images ({', '.join(sorted(SUFFIXES))}) in {', '.join(map(str, named))}: name others")
     shared = Counter(inside.with_suffix(".png") for _, inside in found)
     photos = []
     for file, inside in found:
-        # a.jpg becomes a.png; beside another a, a.jpg.png
+        # a.jpg becomes a.png; if there is another a, a.jpg.png
         name = inside.name if shared[inside.with_suffix(".png")] > 1 and inside.suffix != ".png" else inside.stem
         photos.append(Photo(file, out / inside.with_name(f"{name}.png"), out / inside))
     _refuse_clashes(photos)
@@ -38,7 +38,8 @@ def list_photos(named: list[Path], out: Path) -> list[Photo]:
 
 
 def _under(path: Path, out: Path) -> list[tuple[Path, Path]]:
-    """Photos as (file, path within what was named)."""
+    """Return the photos of a named file or folder as (file, path relative to the folder)."""
+    require_utf8(path)
     if path.is_dir():
         return [
             (file, Path(inside))
@@ -46,9 +47,9 @@ def _under(path: Path, out: Path) -> list[tuple[Path, Path]]:
             if is_image_name(inside) and not file.resolve().is_relative_to(out)
         ]
     if not path.is_file():
-        raise FacemaskError(f"{path} is not there: name photos, or folders of photos")
+        raise FacemaskError(f"{path} does not exist: name photos, or folders of photos")
     if not is_image_name(path.name):
-        raise FacemaskError(f"{path} is no image by its name: name {', '.join(sorted(SUFFIXES))} files, or folders")
+        raise FacemaskError(f"{path} is not an image: name {', '.join(sorted(SUFFIXES))} files, or folders")
     return [(path, Path(path.name))]
 
 
@@ -58,9 +59,9 @@ def _refuse_clashes(photos: list[Photo]) -> None:
     for photo in photos:
         for target in {photo.painted, photo.copied}:
             if target.resolve() in sources:
-                raise FacemaskError(f"{target} is a photo itself and would be written over: choose another --out")
+                raise FacemaskError(f"{target} is one of the photos and would be overwritten: choose another --out")
             if (other := taken.setdefault(target, photo.source)) != photo.source:
                 raise FacemaskError(
                     f"{other} and {photo.source} would both be written to {target}: "
-                    "name their folders one at a time, each with an --out of its own"
+                    "run the command for each of their folders, with different --out"
                 )

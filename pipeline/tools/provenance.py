@@ -1,8 +1,8 @@
-"""What a synthetic picture says of itself: that it is one, and what made it.
+"""Provenance metadata of synthetic pictures: that a picture is synthetic, and what made it.
 
-In XMP the property DigitalSourceType of IPTC's Photo Metadata Standard (2023.2, schema "Iptc4xmpExt"), kept as PNG
-keeps XMP: an iTXt chunk "XML:com.adobe.xmp" (XMP Specification Part 3, section 1.1.5). Beside it lies a text chunk
-"facemask" with JSON.
+The XMP has the property DigitalSourceType of IPTC's Photo Metadata Standard (2023.2, schema "Iptc4xmpExt"). A PNG
+stores it in an iTXt chunk "XML:com.adobe.xmp" (XMP Specification Part 3, section 1.1.5). Another
+text chunk, "facemask", has JSON.
 """
 
 import io
@@ -23,15 +23,15 @@ _NAMES = {
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
 }
-_HEAD_BYTES = 32 << 20  # of a file, in which a mark is sought: it stands before the pixels
-_MAX_XMP_BYTES = 1 << 20  # editors write some 10 kB, with a long history 200
-_MAX_XMP_DEPTH = 100  # elements within each other; XMP needs 10
+_HEAD_BYTES = 32 << 20  # of a file are searched: the metadata precedes the pixels
+_MAX_XMP_BYTES = 1 << 20  # editors write about 10 kB, with a long history 200 kB
+_MAX_XMP_DEPTH = 100  # nested elements; XMP needs 10
 _PROPERTY = f"{{{_NAMES['Iptc4xmpExt']}}}DigitalSourceType"
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """The text chunk."""
+    """The content of the text chunk."""
 
     tool: str  # name and version
     checkpoint: str  # first 12 hex digits of the sha256 of its checkpoint.json
@@ -42,7 +42,7 @@ class Provenance:
 
 
 def png_info(mark: Provenance, xmp: bytes | None) -> PngInfo:
-    """The chunks for a picture whose photo has, or has not, XMP of its own: that is kept, and the property added."""
+    """Return the chunks for a picture. The XMP of its photo, if any, is kept, and the property is added."""
     info = PngInfo()
     info.add_itxt(XMP_KEY, with_source_type(xmp))
     info.add_text(KEY, json.dumps(asdict(mark)))
@@ -50,7 +50,7 @@ def png_info(mark: Provenance, xmp: bytes | None) -> PngInfo:
 
 
 def with_source_type(xmp: bytes | None) -> str:
-    """An XMP packet that says SOURCE_TYPE, and all else that `xmp` said if it can be read."""
+    """Return an XMP packet with SOURCE_TYPE and everything else in `xmp`, if that can be parsed."""
     for prefix, name in _NAMES.items():
         ElementTree.register_namespace(prefix, name)
     top = _parsed(xmp)
@@ -58,10 +58,10 @@ def with_source_type(xmp: bytes | None) -> str:
     if top is None or rdf is None:
         top = ElementTree.Element(f"{{{_NAMES['x']}}}xmpmeta")
         rdf = ElementTree.SubElement(top, f"{{{_NAMES['rdf']}}}RDF")
-    for told in rdf:  # what the photo itself said of this is no longer so
-        told.attrib.pop(_PROPERTY, None)
-        for element in told.findall(_PROPERTY):
-            told.remove(element)
+    for description in rdf:  # the photo's own source type does not hold for the result
+        description.attrib.pop(_PROPERTY, None)
+        for element in description.findall(_PROPERTY):
+            description.remove(element)
     about = {f"{{{_NAMES['rdf']}}}about": "", _PROPERTY: SOURCE_TYPE}
     ElementTree.SubElement(rdf, f"{{{_NAMES['rdf']}}}Description", about)
     text = ElementTree.tostring(top, encoding="unicode")
@@ -69,31 +69,31 @@ def with_source_type(xmp: bytes | None) -> str:
 
 
 def source_type(xmp: str | bytes | None) -> str | None:
-    """The DigitalSourceType that an XMP packet says, if any."""
+    """Return the DigitalSourceType in an XMP packet, None if it has none or cannot be parsed."""
     top = _parsed(xmp.encode() if isinstance(xmp, str) else xmp)
-    for told in top.iter(f"{{{_NAMES['rdf']}}}Description") if top is not None else ():
-        if value := told.get(_PROPERTY) or told.findtext(_PROPERTY):
+    for description in top.iter(f"{{{_NAMES['rdf']}}}Description") if top is not None else ():
+        if value := description.get(_PROPERTY) or description.findtext(_PROPERTY):
             return value
     return None
 
 
 def read_provenance(path: Path) -> Provenance | None:
-    """Read the mark of a picture; None where it has none, is no PNG, or cannot be read. No pixel is decoded."""
+    """Read the provenance of a picture, without its pixels; None if it has none, is not a PNG, or cannot be read."""
     try:
         with open_regular(path) as file:
             head = file.read(_HEAD_BYTES)
-        # Not Image.open: of its formats only this one can hold a mark, and a mark is read at any size of the picture.
+        # Not Image.open: only PNGs have this metadata, and it is read whatever the size of the picture.
         with PngImageFile(io.BytesIO(head)) as image:
             text, xmp = image.info.get(KEY), image.info.get(XMP_KEY) or image.info.get("xmp")
         if isinstance(text, str) and source_type(xmp) == SOURCE_TYPE:
             return Provenance(**json.loads(text))
     except (OSError, ValueError, TypeError, SyntaxError, RecursionError):
-        pass  # no PNG (to Pillow that is a SyntaxError), or other text; json raises a RecursionError
+        pass  # not a PNG (Pillow raises SyntaxError), or another text chunk (json may raise RecursionError)
     return None
 
 
 def _parsed(xmp: bytes | None) -> ElementTree.Element | None:
-    """The packet's xmpmeta element; None where it has none, is damaged, or larger or deeper than XMP ever is."""
+    """Return the packet's xmpmeta element; None if it has none, is damaged, or is above a limit of size or depth."""
     if not xmp or len(xmp) > _MAX_XMP_BYTES:
         return None
     parser = ElementTree.XMLParser(target=_Shallow())
@@ -106,20 +106,22 @@ def _parsed(xmp: bytes | None) -> ElementTree.Element | None:
 
 
 class _TooDeep(Exception):
-    pass
+    """The XMP has more than _MAX_XMP_DEPTH nested elements."""
 
 
 class _Shallow(ElementTree.TreeBuilder):
-    """Builds a tree of _MAX_XMP_DEPTH at most: Python writes one by recursion."""
+    """Builds a tree of at most _MAX_XMP_DEPTH levels: Python serializes a tree by recursion."""
 
     _depth = 0
 
     def start(self, tag: str, attrs: dict[str, str], /) -> ElementTree.Element:
+        """Open an element. Raises _TooDeep below the limit."""
         self._depth += 1
         if self._depth > _MAX_XMP_DEPTH:
             raise _TooDeep
         return super().start(tag, attrs)
 
     def end(self, tag: str, /) -> ElementTree.Element:
+        """Close an element."""
         self._depth -= 1
         return super().end(tag)

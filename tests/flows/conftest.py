@@ -1,5 +1,6 @@
 """A toy workspace: the project's flows over a dvc.yaml of trivial shell stages, run by the real programs."""
 
+import json
 import logging
 import os
 import shutil
@@ -10,10 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+
+from flows.local_server.api import Api
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = Path(sys.executable).parent
+PATIENCE_S = 540.0  # pytest ends a test after 600 s, with all stacks
 
 DVC_YAML = """
 stages:
@@ -31,7 +36,7 @@ stages:
     deps: [manifest]
     outs: [model]
 """
-# What a program needs to know of the S3 server below, beside its address.
+# The settings of a client of the S3 server below, beside its address.
 S3_SETTINGS = {"AWS_ACCESS_KEY_ID": "toy", "AWS_SECRET_ACCESS_KEY": "toy", "AWS_DEFAULT_REGION": "us-east-1"}
 S3_BUCKET = "bucket"
 CURATION_JSON = """
@@ -49,38 +54,50 @@ def python(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> sub
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
     )
 
 
-def wait_for(condition: Callable[[], object], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Wait until `condition` is true; on a busy machine that may take minutes."""
+    deadline = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
         time.sleep(0.1)
 
 
 def start_up(folder: Path, env: dict[str, str], log: Path, *arguments: str) -> subprocess.Popen[bytes]:
-    """`facemask up` in `folder`, ready, with all printed in `log` that it says when it is."""
+    """`facemask up` in `folder`, once it is ready; its output goes to `log`."""
     with log.open("w") as output:
         command = [sys.executable, "-m", "flows.cli", "up", *arguments]
         up = subprocess.Popen(command, cwd=folder, env=env, stdout=output, stderr=output)
     try:
         # The last of the lines that follow "facemask: ready".
-        wait_for(lambda: "facemask down\n" in log.read_text() or up.poll() is not None, 120, "facemask up is ready")
+        wait_for(lambda: "facemask down\n" in log.read_text() or up.poll() is not None, "facemask up is ready")
         assert up.poll() is None, log.read_text()
     except BaseException:
         up.terminate()
-        up.wait(60)
+        up.wait()
         raise
     return up
+
+
+def api_of(workspace: Path) -> Api:
+    """The REST API of the `facemask up` that runs in a workspace."""
+    running = json.loads((workspace / "work" / "up.lock").read_text())
+    return Api(running["url"], (workspace / "work" / "prefect-password").read_text().strip())
+
+
+def asking(workspace: Path, env: dict[str, str]) -> dict[str, str]:
+    """The environment of a client, anywhere, of the `facemask up` that runs in a workspace."""
+    password = (workspace / "work" / "prefect-password").read_text().strip()
+    return {**env, "PREFECT_API_URL": api_of(workspace).url, "PREFECT_API_AUTH_STRING": password}
 
 
 def is_running(pid: int) -> bool:
     """Whether `pid` runs; a zombie does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return False
 
 
@@ -114,7 +131,7 @@ def prefect_env(tmp_path: Path) -> dict[str, str]:
 
 
 def clean_env(folder: Path) -> dict[str, str]:
-    """The environment of a user who has set nothing of Prefect's but a home in `folder`."""
+    """An environment without any setting of Prefect but a home in `folder`."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     return {**clean, "PREFECT_HOME": str(folder / "prefect-home"), "DO_NOT_TRACK": "1"}
 
@@ -122,7 +139,8 @@ def clean_env(folder: Path) -> dict[str, str]:
 def failing(reason: str) -> str:
     """A script that ends with an error that a user can act on."""
     return f"""
-from pipeline.errors import FacemaskError, run
+from pipeline.command import run
+from pipeline.errors import FacemaskError
 def main(): raise FacemaskError({reason!r})
 run(main)
 """

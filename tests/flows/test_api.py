@@ -1,4 +1,4 @@
-"""Questions to a server that is busy, or refuses."""
+"""Requests to a server that is busy, or refuses."""
 
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -25,7 +25,7 @@ def server(monkeypatch) -> Iterator[tuple[Api, list[int]]]:
 
         def log_message(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(api_module, "_WAIT_S", 0.0)
+    monkeypatch.setattr(api_module, "_WAITS_S", (0.0,) * 5)
     serving = HTTPServer(("127.0.0.1", 0), Answer)
     Thread(target=serving.serve_forever, daemon=True).start()
     yield Api(f"http://127.0.0.1:{serving.server_port}/api", None), statuses
@@ -33,22 +33,22 @@ def server(monkeypatch) -> Iterator[tuple[Api, list[int]]]:
     serving.server_close()
 
 
-def test_a_server_whose_database_is_locked_for_a_moment_is_asked_again(server):
+def test_a_request_to_a_busy_server_is_repeated(server):
     api, statuses = server
     statuses += [503, 503]
     assert api.get("/x") == {}
 
 
-def test_one_that_stays_busy_is_told_in_one_line(server):
+def test_a_server_that_stays_busy_is_one_line(server):
     api, statuses = server
     statuses += [503] * 10
     with pytest.raises(FacemaskError, match="answers 503 to GET /x") as caught:
         api.get("/x")
     assert "\n" not in str(caught.value)
-    assert len(statuses) == 10 - api_module._TRIES
+    assert len(statuses) == 10 - 6
 
 
-def test_a_refusal_is_not_asked_again(server):
+def test_a_refused_request_is_not_repeated(server):
     api, statuses = server
     statuses += [401, 200]
     with pytest.raises(FacemaskError, match="answers 401"):

@@ -6,7 +6,8 @@ import json
 import numpy as np
 from PIL import Image
 
-from flows.artifacts import MAX_IMAGE_BYTES, data_uri, figure_rows, loss_rows, rejection_rows, rejection_summary
+from flows.artifacts import MAX_IMAGE_BYTES, data_uri, loss_rows, metric_rows, rejection_rows, rejection_summary
+from models.evaluation_report import DirectionMetrics, Evaluation
 from models.registry import Model
 from tests.flows.conftest import CURATION_JSON
 
@@ -62,16 +63,16 @@ def test_without_curves_there_is_no_table(tmp_path):
 
 
 def model(name: str, **mask: float) -> Model:
-    return Model(name, "", "", None, 1, "", {}, "", {"images_seen": 1, "mask": mask}, "")
+    return Model(name, "", "", None, 1, "", {}, "", Evaluation(mask=DirectionMetrics(**mask)), "")
 
 
 def test_a_models_figures_stand_beside_those_of_the_one_before_with_the_change():
-    rows = figure_rows(model("v2", accepted=0.9, kid=0.1), model("v1", accepted=0.8))
+    rows = metric_rows(model("v2", accepted=0.9, kid=0.1), model("v1", accepted=0.8))
     assert rows == [
-        {"figure": "mask.accepted", "v2": 0.9, "v1": 0.8, "change": "+0.1"},
-        {"figure": "mask.kid", "v2": 0.1, "v1": "-", "change": "-"},
+        {"metric": "mask.accepted", "v2": 0.9, "v1": 0.8, "change": "+0.1"},
+        {"metric": "mask.kid", "v2": 0.1, "v1": "-", "change": "-"},
     ]
 
 
 def test_the_first_models_figures_stand_alone():
-    assert figure_rows(model("v1", accepted=0.8), None) == [{"figure": "mask.accepted", "v1": 0.8}]
+    assert metric_rows(model("v1", accepted=0.8), None) == [{"metric": "mask.accepted", "v1": 0.8}]

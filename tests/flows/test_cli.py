@@ -1,34 +1,34 @@
-"""The `facemask` command's face."""
+"""The command line of `facemask`."""
 
 import json
 import re
 import socket
 import sys
+from importlib.metadata import version
 
 import pytest
 
-from flows.cli import parser
+from flows.cli import main, parser
 from tests.flows.conftest import ROOT, python
 
 COMMANDS = [
     "up",
     "status",
     "down",
-    "models",
     "run",
     "fetch",
     "curate",
     "review",
+    "export-data",
     "apply",
     "app",
-    "export-data",
+    "models",
     "export",
 ]
 
 
-def test_every_command_is_known_here(capsys):
-    with pytest.raises(SystemExit):
-        parser().parse_args(["--help"])
+def test_without_a_command_the_help_lists_every_command(capsys):
+    main([])
     assert re.findall(r"^    ([a-z-]+)\s", capsys.readouterr().out, re.MULTILINE) == COMMANDS
 
 
@@ -46,33 +46,46 @@ def test_each_commands_help_has_an_example(command, capsys):
     assert f"example:\n  facemask {command}" in capsys.readouterr().out
 
 
+def test_a_misspelt_command_is_refused_with_the_one_that_was_meant(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["facemask", "stauts"])
+    with pytest.raises(SystemExit) as ended:
+        main(None)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith("did you mean 'status'?")
+
+
+def test_the_version_is_the_packages(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"facemask {version('facemask')}\n"
+
+
 @pytest.mark.parametrize("command", ["run", "up"])
-def test_outside_a_workspace_one_line_says_so(command, tmp_path):
-    told = python(
+def test_outside_a_workspace_the_error_is_one_line(command, tmp_path):
+    done = python(
         "-c",
         f"import sys; sys.path.insert(0, {str(ROOT)!r}); import flows.cli; flows.cli.main(['{command}'])",
         cwd=tmp_path,
     )
-    assert told.returncode == 1
-    assert told.stdout.count("\n") == 1
-    assert told.stdout.startswith("facemask: error: no ")
-    assert "run this in the project's folder" in told.stdout
+    assert done.returncode == 1
+    assert done.stdout.count("\n") == 1
+    assert done.stdout.startswith("facemask: error: no ")
+    assert "run this in the project's folder" in done.stdout
 
 
-def test_a_port_in_use_is_told_with_the_way_out(toy, prefect_env):
+def test_a_port_in_use_is_one_line_that_names_another(toy, prefect_env):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        told = python("-m", "flows.cli", "up", "--port", str(port), cwd=toy, env=prefect_env)
-    assert told.returncode == 1
-    assert told.stdout.startswith(f"facemask: error: port {port} on 127.0.0.1 is in use")
-    assert told.stdout.count("\n") == 1
+        done = python("-m", "flows.cli", "up", "--port", str(port), cwd=toy, env=prefect_env)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"facemask: error: port {port} on 127.0.0.1 is in use")
+    assert done.stdout.count("\n") == 1
 
 
-def test_curate_hands_its_options_on(monkeypatch, tmp_path, capsys):
-    from flows import cli
-
+def test_curate_passes_its_options_on(monkeypatch, tmp_path, capsys):
     calls = []
 
     class Folder:
@@ -82,6 +95,6 @@ def test_curate_hands_its_options_on(monkeypatch, tmp_path, capsys):
             return tmp_path / "index.html"
 
     monkeypatch.setitem(sys.modules, "pipeline.tools.curate_folder", Folder)
-    cli.main(["curate", "faces", "--out", "there", "--domain", "masked"])
+    main(["curate", "faces", "--out", "there", "--domain", "masked"])
     assert [str(part) for part in calls[0]] == ["faces", "there", "masked", "None"]
     assert str(tmp_path / "index.html") in capsys.readouterr().out

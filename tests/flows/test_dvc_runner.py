@@ -65,10 +65,10 @@ def test_a_stop_at_any_moment_after_a_stages_end_leaves_dvcs_files_whole(ticking
     before = stages_of(ticking)
     for number in range(STOPS):
         run = start(["-c", RUN], ticking)
-        wait_for(lambda run=run: (ticking / "done").exists() or run.poll() is not None, 120, "the stage has ended")
+        wait_for(lambda run=run: (ticking / "done").exists() or run.poll() is not None, "the stage has ended")
         time.sleep(0.8 * number / STOPS)  # spread over what DVC does then: hashing, cache, dvc.lock, rwlock
         run.send_signal((signal.SIGTERM, signal.SIGINT)[number % 2])
-        run.wait(120)
+        run.wait()
         output = (ticking / "output").read_text()
         assert (ticking / "done").exists(), f"stop {number}: the run did not go on after the one before it:\n{output}"
         assert "damaged" not in output, f"stop {number}: {output}"
@@ -85,7 +85,7 @@ def test_after_a_kill_while_dvc_writes_a_file_the_same_command_goes_on(ticking, 
         written = file.stat().st_mtime_ns
         run = start(["-m", "dvc", "repro", "--single-item", "tick"], ticking)
         if name == "dvc.lock":
-            wait_for(lambda run=run: (ticking / "done").exists() or run.poll() is not None, 120, "the stage has ended")
+            wait_for(lambda run=run: (ticking / "done").exists() or run.poll() is not None, "the stage has ended")
         while file.stat().st_mtime_ns == written and run.poll() is None:
             pass
         run.kill()

@@ -23,7 +23,18 @@ from flows.handoff.state_store import FOLDER
 from flows.local_server.api import Api
 from flows.local_server.server import free_port
 from models.training.state_files import STATE_FILES
-from tests.flows.conftest import PROGRAMS, S3_BUCKET, S3_SETTINGS, clean_env, is_running, make_toy, start_up, wait_for
+from tests.flows.conftest import (
+    PROGRAMS,
+    S3_BUCKET,
+    S3_SETTINGS,
+    api_of,
+    asking,
+    clean_env,
+    is_running,
+    make_toy,
+    start_up,
+    wait_for,
+)
 
 STAGES = ["pack", "train", "evaluate", "report"]
 DVC_YAML = """
@@ -49,7 +60,7 @@ stages:
 """
 PARAMS = """
 train: {images: 20}
-handoff: {enabled: true, wait_minutes: 1, checkpoint_minutes: 0.02}
+handoff: {enabled: true, wait_minutes: 60, checkpoint_minutes: 0.02}
 """
 TRAIN = (
     f"STATE_FILES = {sorted(STATE_FILES)}"
@@ -84,7 +95,7 @@ shutil.rmtree(work)
 
 @dataclass
 class Toy:
-    """The curating side's clone `a`, its `facemask up`, and what the tests share."""
+    """The curating side's clone `a` and its `facemask up`."""
 
     folder: Path
     env: dict[str, str]
@@ -97,21 +108,18 @@ class Toy:
         return self.folder / "a"
 
     def asking(self, clone: Path) -> dict[str, str]:
-        """The environment of a terminal in `clone`, told where the server is and its password."""
-        told = {"PREFECT_API_URL": self.api.url, "PREFECT_API_AUTH_STRING": self.password(), "PWD": str(clone)}
-        return {**self.env, **told, "PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_PLUGINS_ENABLED": "false"}
-
-    def password(self) -> str:
-        return (self.a / "work" / "prefect-password").read_text().strip()
+        """The environment of a terminal in `clone` with the server's address and password."""
+        settings = {"PREFECT_WORKER_QUERY_SECONDS": "1", "PREFECT_PLUGINS_ENABLED": "false", "PWD": str(clone)}
+        return {**asking(self.a, self.env), **settings}
 
     def new_faces(self, name: str, pace_s: float = 0) -> None:
-        """Something to train on, `pace_s` seconds for each of 20 steps."""
+        """Write new training data; training takes `pace_s` seconds for each of 20 steps."""
         (self.a / "given" / "faces").write_text(name + "\n")
         (self.folder / "pace").write_text(str(pace_s))
         (self.folder / "trace").write_text("")
 
     def trainings(self) -> list[tuple[str, int, int]]:
-        """Where training began since `new_faces`: clone, pid, and at which step."""
+        """The starts of training since `new_faces`: clone, pid, and first step."""
         lines = (self.folder / "trace").read_text().split("\n")[:-1]
         return [(clone, int(pid), int(n)) for clone, pid, n in map(str.split, lines)]
 
@@ -124,7 +132,7 @@ class Toy:
 
     def prefect(self, *arguments: str) -> str:
         command = [str(PROGRAMS / "prefect"), *arguments]
-        done = subprocess.run(command, cwd=self.a, env=self.asking(self.a), capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, cwd=self.a, env=self.asking(self.a), capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
@@ -136,7 +144,7 @@ class Toy:
         return max(self.runs(flow), key=lambda run: run["created"])
 
     def worker(self, name: str) -> subprocess.Popen[bytes]:
-        """A GPU machine: a clone of the repository, and in it the worker that its user starts, if it is not running."""
+        """Start the worker of a GPU machine, which is a clone of the repository, if it is not running."""
         if name in self.workers and self.workers[name].poll() is None:
             return self.workers[name]
         clone = self.folder / name
@@ -146,7 +154,7 @@ class Toy:
         with (self.folder / f"{name}.log").open("a") as log:
             worker = subprocess.Popen(command, cwd=clone, env=self.asking(clone), stdout=log, stderr=log)
         self.workers[name] = worker
-        wait_for(lambda: name in self.online(), 60, f"worker {name} is online")
+        wait_for(lambda: name in self.online(), f"worker {name} is online")
         return worker
 
     def use_remote(self, name: str) -> None:
@@ -198,19 +206,20 @@ def toy(tmp_path_factory: pytest.TempPathFactory, s3: str) -> Iterator[Toy]:
     port, log = free_port(), folder / "up.log"
     up = start_up(toy.a, toy.env, log, "--port", str(port))
     try:
-        toy.api = Api(f"http://127.0.0.1:{port}/api", toy.password())
+        toy.api = api_of(toy.a)
         yield toy
     finally:
         for process in (*toy.workers.values(), up):
             process.send_signal(signal.SIGINT)
         for process in (*toy.workers.values(), up):
-            process.wait(60)
+            process.wait()
 
 
-def ended(run: subprocess.Popen[str], timeout: float = 60) -> str:
-    said, _ = run.communicate(timeout=timeout)
-    print(said)
-    return said
+def output_of(run: subprocess.Popen[str]) -> str:
+    """The output of a run, once it has ended."""
+    output, _ = run.communicate()
+    print(output)
+    return output
 
 
 def result(toy: Toy) -> str:
@@ -219,47 +228,47 @@ def result(toy: Toy) -> str:
 
 def test_without_a_worker_training_runs_in_process(toy):
     toy.new_faces("alone")
-    said = ended(toy.run())
-    assert "no hand-off: no worker of pool 'gpu' is online; training in this process" in said
+    output = output_of(toy.run())
+    assert "no hand-off: no worker of pool 'gpu' is online; training in this process" in output
     assert toy.trainings()[0][0] == "a"
     assert result(toy) == "alone\n20"
     assert toy.runs() == []
 
 
-def test_a_run_that_nobody_starts_is_cancelled_and_training_runs_in_process(toy):
+def test_a_run_that_no_worker_starts_is_cancelled_and_training_runs_in_process(toy):
     toy.new_faces("abandoned")
-    toy.api.post("/work_pools/gpu/workers/heartbeat", {"name": "killed"})  # it counts as online for another 90 s
+    toy.api.post("/work_pools/gpu/workers/heartbeat", {"name": "killed"})  # the server counts it as online for 90 s
     params = toy.a / "params.yaml"
-    params.write_text(PARAMS.replace("wait_minutes: 1,", "wait_minutes: 0.05,"))
+    params.write_text(PARAMS.replace("wait_minutes: 60,", "wait_minutes: 0.05,"))
     try:
         began = time.monotonic()
-        said = ended(toy.run())
+        output = output_of(toy.run())
         print(f"fell back in {time.monotonic() - began:.1f} s")
     finally:
         params.write_text(PARAMS)
-    assert ": it is Cancelled now" in said
-    assert "no hand-off: nobody started it within 0.05 minutes; training in this process" in said
+    assert ": it is Cancelled now" in output
+    assert "no hand-off: nobody started it within 0.05 minutes; training in this process" in output
     assert toy.newest()["state_name"] == "Cancelled"
     assert [clone for clone, _, _ in toy.trainings()] == ["a"]
     assert result(toy) == "abandoned\n20"
 
 
-def test_a_worker_trains_and_the_result_comes_here(toy):
+def test_a_worker_trains_and_its_result_is_pulled(toy):
     toy.worker("b")
     toy.new_faces("handed")
     began, before = time.monotonic(), len(toy.runs())
-    said = ended(toy.run())
+    output = output_of(toy.run())
     print(f"handed over and back in {time.monotonic() - began:.1f} s")
-    assert "worker b has started" in said
+    assert "worker b has started" in output
     assert [clone for clone, _, _ in toy.trainings()] == ["b"]
     assert result(toy) == "handed\n20"
     assert json.loads((toy.a / "metrics.json").read_text()) == {"n": 20}
     assert not (toy.folder / "b" / "report.txt").exists()
     assert not [*(toy.folder / "remote").rglob("state-*")]
     lines: list[str] = []
-    hand_over(STAGES, toy.a, lines.append)  # there is nothing to do: nobody is asked
+    hand_over(STAGES, toy.a, lines.append)  # everything is up to date
     assert lines == []
-    shutil.rmtree(toy.a / "checkpoints")  # as where a run was killed while its result came
+    shutil.rmtree(toy.a / "checkpoints")  # as after a kill during the pull of the result
     shutil.rmtree(toy.a / ".dvc" / "cache")
     hand_over(STAGES, toy.a, lines.append)
     assert (toy.a / "checkpoints" / "n").read_text() == "20"
@@ -273,15 +282,16 @@ def test_a_clone_with_other_code_is_refused_in_one_line(toy):
     other.write_text(TRAIN + "\n# something else\n")
     try:
         run = toy.run()
-        said = ended(run)
+        output = output_of(run)
     finally:
         other.write_text(TRAIN)
     assert run.returncode == 1
-    last = said.rstrip().splitlines()[-1]
+    last = output.rstrip().splitlines()[-1]
     assert last.startswith("facemask: error: train-cyclegan/train-cyclegan run '")
     assert last.endswith(
         f"ended as Failed: the GPU worker's clone in {toy.folder / 'b'} differs from the run that it is to train for, "
-        "in train.py: both are at the same commit, but one has changes of its own: commit them, then bring both to that"
+        "in train.py: both are at the same commit, but one has uncommitted changes: commit them, then bring both to "
+        "that"
     )
     assert toy.trainings() == []
 
@@ -291,9 +301,9 @@ def test_after_kill_9_of_the_worker_the_next_one_resumes_from_the_pushed_state(t
     b = toy.worker("b")
     toy.new_faces("preempted", pace_s=1)
     run = toy.run()
-    wait_for(toy.trainings, 60, "training starts")
+    wait_for(toy.trainings, "training starts")
     toy.worker("c")
-    wait_for(toy.half_done, 60, "a state is in the remote")
+    wait_for(toy.half_done, "a state is in the remote")
     ((_, training, _),) = toy.trainings()
     b.kill()  # and with it all that ran on its machine
     for pid in machine(training):
@@ -301,8 +311,8 @@ def test_after_kill_9_of_the_worker_the_next_one_resumes_from_the_pushed_state(t
     (toy.folder / "pace").write_text("0")
     # As the server's own rule does, after 90 s without a heartbeat: test_up.py.
     toy.api.post(f"/flow_runs/{toy.newest()['id']}/set_state", {"state": {"type": "CRASHED"}, "force": True})
-    said = ended(run)
-    assert "handing over to the next one" in said
+    output = output_of(run)
+    assert "handing over to the next one" in output
     assert [clone for clone, _, _ in toy.trainings()] == ["b", "c"]
     assert toy.trainings()[1][2] > 0
     assert result(toy) == "preempted\n20"
@@ -318,21 +328,21 @@ def machine(pid: int) -> list[int]:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "killed"])
-def test_what_ends_the_run_here_ends_the_training_there(toy, how):
+def test_a_run_that_ends_ends_its_training_on_the_worker(toy, how):
     toy.use_remote("folder")
     toy.worker("c")
     toy.new_faces(f"parent {how}", pace_s=5)
     stages = f"stages={json.dumps(STAGES)}"
     toy.prefect("deployment", "run", "curate-and-train/curate-and-train", "--param", stages)
-    wait_for(toy.trainings, 60, "training starts")
+    wait_for(toy.trainings, "training starts")
     ((_, training, _),) = toy.trainings()
     began = time.monotonic()
     if how == "cancelled":
         toy.prefect("flow-run", "cancel", toy.newest("curate-and-train")["id"])
     else:
         os.kill(json.loads((toy.a / "work" / "run.lock").read_text())["pid"], signal.SIGKILL)
-    wait_for(lambda: not is_running(training), 60, "the training ends")
+    wait_for(lambda: not is_running(training), "the training ends")
     print(f"ended in {time.monotonic() - began:.1f} s")
-    wait_for(lambda: toy.newest()["state_name"] == "Cancelled", 30, "its run is cancelled")
+    wait_for(lambda: toy.newest()["state_name"] == "Cancelled", "its run is cancelled")
     ended_as = {"cancelled": "Cancelled", "killed": "Crashed"}[how]
-    wait_for(lambda: toy.newest("curate-and-train")["state_name"] == ended_as, 30, f"the run is {ended_as}")
+    wait_for(lambda: toy.newest("curate-and-train")["state_name"] == ended_as, f"the run is {ended_as}")

@@ -1,4 +1,4 @@
-"""What a hand-off consists of is read from dvc.yaml, and a clone that differs is refused."""
+"""The contents of a hand-off are read from dvc.yaml, and a clone that differs is refused."""
 
 import json
 from pathlib import Path
@@ -22,17 +22,19 @@ LOCK = {
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """A clone with a stage `train` that stands on one file and on data/train."""
+    """A clone with a stage `train` that reads one file and data/train."""
     stages = {
         "pack": {"cmd": "pack", "outs": [{"data/train": {"persist": True}}]},
         "train": {"cmd": "train", "deps": ["data/train", "train.py"], "outs": ["checkpoints"], "metrics": ["m.json"]},
         "evaluate": {"cmd": "evaluate", "deps": ["checkpoints", "data/train"], "outs": ["e.json"]},
-        "each": {"foreach": ["a"], "do": {"cmd": "x"}},
+        "each": {"foreach": ["a"], "do": {"cmd": "x", "outs": ["${item}"]}},
     }
     (tmp_path / "dvc.yaml").write_text(json.dumps({"stages": stages}))
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump(LOCK, sort_keys=False))
     (tmp_path / "params.yaml").write_text("train: {images: 5}\n")
     (tmp_path / "train.py").write_text("pass\n")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\nno_scm = true\n")
     return tmp_path
 
 
@@ -61,22 +63,22 @@ def test_data_that_no_stage_makes_is_code_and_what_a_stage_makes_is_not(clone):
 
 @pytest.mark.parametrize("path", ["train.py", "params.yaml", "dvc.yaml"])
 def test_a_clone_that_differs_is_refused_by_the_files_name(clone, path):
-    asked = described(clone)
-    job.refuse_other_code(asked, clone)
+    described_job = described(clone)
+    job.refuse_other_code(described_job, clone)
     (clone / path).write_text((clone / path).read_text() + "\n# changed\n")
     with pytest.raises(FacemaskError, match=f"differs from the run that it is to train for, in {path}: ") as caught:
-        job.refuse_other_code(asked, clone)
+        job.refuse_other_code(described_job, clone)
     assert "\n" not in str(caught.value)
 
 
-def test_a_clone_at_another_commit_is_told_which_one_it_should_be_at(clone):
-    asked = Job(**{**described(clone), "commit": "c0ffee"})
+def test_the_refusal_of_a_clone_at_another_commit_names_the_right_one(clone):
+    described_job = Job(**{**described(clone), "commit": "c0ffee"})
     (clone / "train.py").unlink()
     with pytest.raises(FacemaskError, match=r"in train\.py: bring it to commit c0ffee, as by 'git restore"):
-        job.refuse_other_code(asked, clone)
+        job.refuse_other_code(described_job, clone)
 
 
-def test_a_training_keeps_its_name_while_only_code_and_other_stages_change(clone):
+def test_the_training_key_is_the_same_if_only_code_and_other_stages_change(clone):
     name = job.training_key(described(clone), clone)
     (clone / "train.py").write_text("# a comment\n")
     job.merge_lock({"train": {"cmd": "train", "outs": [{"path": "checkpoints", "md5": "3.dir"}]}}, clone)
@@ -85,7 +87,7 @@ def test_a_training_keeps_its_name_while_only_code_and_other_stages_change(clone
     assert job.training_key(described(clone), clone) != name
 
 
-def test_the_preset_that_params_yaml_names_is_part_of_the_code_and_of_the_trainings_name(clone):
+def test_the_preset_that_params_yaml_names_is_part_of_the_code_and_of_the_training_key(clone):
     text = (clone / "dvc.yaml").read_text().replace('"train.py"', '"train.py", "experiments/${train.preset}.yaml"')
     (clone / "dvc.yaml").write_text(text)
     (clone / "params.yaml").write_text("train: {preset: wide}\n")
@@ -97,13 +99,13 @@ def test_the_preset_that_params_yaml_names_is_part_of_the_code_and_of_the_traini
     assert job.training_key(described(clone), clone) != job.training_key(before, clone)
 
 
-def test_new_data_is_another_training(clone):
+def test_new_data_changes_the_training_key(clone):
     name = job.training_key(described(clone), clone)
     job.merge_lock({"pack": {"cmd": "pack", "outs": [{"path": "data/train", "md5": "9.dir"}]}}, clone)
     assert job.training_key(described(clone), clone) != name
 
 
-def test_of_the_other_clones_lock_only_its_stages_are_taken(clone):
+def test_merging_a_lock_takes_only_the_given_stages(clone):
     job.merge_lock({"train": {"cmd": "other"}, "evaluate": {"cmd": "evaluate"}}, clone)
     lock = yaml.safe_load((clone / "dvc.lock").read_text())
     assert lock["schema"] == "2.0"
@@ -126,3 +128,24 @@ def test_a_misspelt_key_is_refused_by_name(tmp_path):
     (tmp_path / "params.yaml").write_text("handoff: {enabled: true, wait_minute: 1, checkpoint_minutes: 1}\n")
     with pytest.raises(FacemaskError, match=r"handoff\.wait_minute' is unknown"):
         job.handoff_params(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("stages", "named"), [(["train", "pack"], "not pack"), (["../x"], r"not \.\./x"), ([], "not no")]
+)
+def test_stages_that_a_gpu_worker_does_not_do_are_refused_by_name(stages, named):
+    with pytest.raises(FacemaskError, match=named):
+        job.refuse_unknown_stages(stages)
+
+
+def test_an_interrupted_merge_leaves_the_whole_lock(clone, monkeypatch):
+    before = (clone / "dvc.lock").read_bytes()
+
+    def interrupted(path: Path, text: str, **_: object) -> None:
+        path.write_bytes(text[:20].encode())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        job.merge_lock({"train": {"cmd": "other"}}, clone)
+    assert (clone / "dvc.lock").read_bytes() == before

@@ -47,7 +47,7 @@ def test_the_running_server_of_this_folder_is_named(here, monkeypatch):
     (here / "work").mkdir()
     (here / "word").write_text("facemask:secret\n")
     with held("up", str) as lock:
-        lock.tell(url="http://there/api", password_file=str(here / "word"))
+        lock.update(url="http://there/api", password_file=str(here / "word"))
         environ: dict[str, str] = {}
         monkeypatch.setattr("os.environ", environ)
         prefect_plugin.find_server()
@@ -58,14 +58,14 @@ def test_a_server_that_the_user_named_is_not_given_this_ones_password(here, monk
     (here / "work").mkdir()
     (here / "word").write_text("facemask:secret\n")
     with held("up", str) as lock:
-        lock.tell(url="http://there/api", password_file=str(here / "word"))
+        lock.update(url="http://there/api", password_file=str(here / "word"))
         environ = {"PREFECT_API_URL": "http://elsewhere/api"}
         monkeypatch.setattr("os.environ", environ)
         prefect_plugin.find_server()
     assert environ == {"PREFECT_API_URL": "http://elsewhere/api"}
 
 
-def test_a_look_leaves_no_folder_behind(here):
+def test_finding_no_server_makes_no_folder(here):
     prefect_plugin.find_server()
     assert list(here.iterdir()) == []
 

@@ -1,18 +1,20 @@
-"""What becomes of a trained model: promoted or kept, by figures of the same test faces; DVC holds every one."""
+"""A trained model is promoted or kept by metrics on the same test faces; DVC keeps every one."""
 
 import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 
 from flows.model_list import list_models, promote
-from flows.promotion import register_trained, worse_figures
+from flows.promotion import register_trained, worse_metrics
 from models import registry
+from models.evaluation_report import Evaluation, parse
 from models.training.checkpoint import SCHEMA
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import sha256
@@ -20,23 +22,23 @@ from tests.conftest import demo_params
 from tests.flows.conftest import PROGRAMS, ROOT
 from tests.models.conftest import TINY, write_pack
 
-JUDGE = """
+EVALUATE = """
 import json
 from pathlib import Path
 Path("work").mkdir(exist_ok=True)
-Path("work/judged.json").write_text(Path("judged-now.json").read_text())
-print("judging")
+Path("work/promoted-evaluation.json").write_text(Path("evaluation-now.json").read_text())
+print("evaluating")
 """
 
 
 @pytest.fixture
 def here(toy, monkeypatch):
-    """The toy workspace, where an evaluation of the promoted model gives judged-now.json."""
+    """The toy workspace, where an evaluation of the promoted model returns evaluation-now.json."""
     monkeypatch.chdir(toy)
     monkeypatch.delenv("FACEMASK_WORK", raising=False)
     with Path("params.yaml").open("a") as params:
         params.write("curate: {split: {val: 0.1}}\nretrain: {warm_start: false, tolerance: 0.02}\n")
-    Path("models/__main__.py").write_text(JUDGE)
+    Path("models/__main__.py").write_text(EVALUATE)
     return toy
 
 
@@ -45,7 +47,7 @@ def figures(accepted=0.8, still_masked=0.1, test_set="faces", **more):
 
 
 def train(seed, code="code", split=None, schema=SCHEMA, **values):
-    """Leave behind what stages train and evaluate would; gives what becomes of the model, and the lines told."""
+    """Leave behind what stages train and evaluate would; returns the outcome, and the lines of the log."""
     shutil.rmtree("checkpoints", ignore_errors=True)
     Path("checkpoints").mkdir()
     Path("checkpoints/generator_mask.safetensors").write_text(f"weights {seed}")
@@ -75,8 +77,8 @@ def dvc(*words, cwd=None):
 
 
 def test_the_first_model_is_promoted(here):
-    became, _ = train(1)
-    assert became == "model v1 promoted: the first one"
+    outcome, _ = train(1)
+    assert outcome == "model v1 promoted: the first one"
     assert registry.read().promoted == "v1"
     assert registry.weights("v1").joinpath("generator_mask.safetensors").read_text() == "weights 1"
 
@@ -84,13 +86,13 @@ def test_the_first_model_is_promoted(here):
 def test_a_model_that_is_not_worse_is_promoted_and_a_worse_one_is_kept_and_marked(here):
     train(1, accepted=0.8)
     better, _ = train(2, accepted=0.79)
-    worse, told = train(3, accepted=0.7)
+    worse, lines = train(3, accepted=0.7)
     assert better.startswith("model v2 promoted: not worse than v1: mask.accepted 0.79 against 0.8")
     assert worse == (
         "model v3 kept, not promoted: worse than v2 by more than 0.02: mask.accepted 0.7 against 0.79; "
         "'facemask models --promote v3' does it"
     )
-    assert worse in told
+    assert worse in lines
     known = registry.read()
     assert known.promoted == "v2"
     assert known.find("v3").verdict == "worse than v2 by more than 0.02: mask.accepted 0.7 against 0.79"
@@ -111,44 +113,44 @@ def test_an_evaluation_of_another_checkpoint_registers_nothing(here):
 
 def test_on_other_test_faces_the_promoted_model_is_evaluated_again(here):
     train(1, accepted=0.8)
-    Path("judged-now.json").write_text(json.dumps(figures(accepted=0.6, test_set="other faces")))
-    became, told = train(2, accepted=0.61, test_set="other faces")
-    assert "judging" in told
-    assert became.startswith("model v2 promoted: not worse than v1: mask.accepted 0.61 against 0.6,")
-    assert registry.read().find("v1").figures["mask"]["accepted"] == 0.6
+    Path("evaluation-now.json").write_text(json.dumps(figures(accepted=0.6, test_set="other faces")))
+    outcome, lines = train(2, accepted=0.61, test_set="other faces")
+    assert "evaluating" in lines
+    assert outcome.startswith("model v2 promoted: not worse than v1: mask.accepted 0.61 against 0.6,")
+    assert registry.read().find("v1").metrics.mask.accepted == 0.6
 
 
-def test_with_another_gate_the_promoted_model_is_evaluated_again(here):
+def test_with_other_limits_the_promoted_model_is_evaluated_again(here):
     train(1, accepted=0.8)
-    Path("judged-now.json").write_text(json.dumps(figures(accepted=0.9)))
-    became, told = train(2, accepted=0.8, code="a stricter gate")
-    assert "judging" in told
-    assert "worse than v1 by more than 0.02: mask.accepted 0.8 against 0.9" in became
+    Path("evaluation-now.json").write_text(json.dumps(figures(accepted=0.9)))
+    outcome, lines = train(2, accepted=0.8, code="stricter limits")
+    assert "evaluating" in lines
+    assert "worse than v1 by more than 0.02: mask.accepted 0.8 against 0.9" in outcome
 
 
-def test_where_the_split_changed_it_is_said_that_they_cannot_be_compared(here):
+def test_after_a_change_of_the_split_models_are_not_compared(here):
     train(1)
-    became, told = train(2, accepted=1.0, split={"val": 0.2})
-    assert "model v2 kept, not promoted: cannot be compared with v1: curate.split has changed since" in became
-    assert "judging" not in told
+    outcome, lines = train(2, accepted=1.0, split={"val": 0.2})
+    assert "model v2 kept, not promoted: cannot be compared with v1: curate.split has changed since" in outcome
+    assert "evaluating" not in lines
 
 
 def test_a_model_that_this_code_cannot_read_is_not_compared_with(here):
     train(1, schema=1)
-    became, told = train(2, accepted=1.0, test_set="other faces")
-    assert "model v2 kept, not promoted: cannot be compared with v1, which an earlier facemask made" in became
-    assert "judging" not in told
+    outcome, lines = train(2, accepted=1.0, test_set="other faces")
+    assert "model v2 kept, not promoted: cannot be compared with v1, which an earlier facemask made" in outcome
+    assert "evaluating" not in lines
 
 
 def test_a_failed_evaluation_of_the_promoted_model_is_one_line_and_the_next_run_tries_again(here):
     train(1)
     with pytest.raises(
-        FacemaskError, match=r"the promoted model cannot be evaluated again: .*judged-now\.json"
+        FacemaskError, match=r"the promoted model cannot be evaluated again: .*evaluation-now\.json"
     ) as caught:
         train(2, test_set="other faces")
     assert "\n" not in str(caught.value)
     assert [model.name for model in registry.read().models] == ["v1"]
-    Path("judged-now.json").write_text(json.dumps(figures(test_set="other faces")))
+    Path("evaluation-now.json").write_text(json.dumps(figures(test_set="other faces")))
     assert register_trained(print).startswith("model v2 promoted")
 
 
@@ -164,11 +166,11 @@ def test_a_failed_evaluation_of_the_promoted_model_is_one_line_and_the_next_run_
     ],
 )
 def test_worse_means_by_more_than_the_tolerance(new, worse):
-    assert worse_figures(figures(**new), figures(kid=0.03), 0.02) == worse
+    assert worse_metrics(parse(figures(**new)), parse(figures(kid=0.03)), 0.02) == worse
 
 
-def test_a_figure_that_one_of_them_lacks_is_left_out():
-    assert worse_figures(figures(kid=0.9), figures(), 0.02) == []
+def test_a_metric_that_one_of_them_lacks_is_left_out():
+    assert worse_metrics(parse(figures(kid=0.9)), parse(figures()), 0.02) == []
 
 
 def test_a_rollback_restores_weights_that_garbage_collection_left(here):
@@ -223,7 +225,7 @@ def test_repro_runs_nothing_after_a_promotion_and_new_data_starts_from_the_promo
     for package in ("models", "pipeline", "experiments"):
         shutil.copytree(ROOT / package, workspace / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "dvc.yaml", workspace)
-    settings = {**demo_params(), "train": vars(TINY), "retrain": {"warm_start": True, "tolerance": 0.02}}
+    settings = {**demo_params(), "train": asdict(TINY), "retrain": {"warm_start": True, "tolerance": 0.02}}
     (workspace / "params.yaml").write_text(yaml.safe_dump(settings))
     counts = {"unmasked_train": 3, "masked_train": 3, "unmasked_test": 1, "masked_test": 1}
     write_pack(workspace / "data/train", counts)
@@ -242,7 +244,7 @@ def test_repro_runs_nothing_after_a_promotion_and_new_data_starts_from_the_promo
     (workspace / "registry").mkdir()
     shutil.copytree(workspace / "checkpoints", workspace / "registry/v1")
     about = {"name": "v1", "registered": "", "checkpoint": "", "started_from": None, "images_seen": 1, "data": ""}
-    model = registry.Model(**about, split={}, basis="", figures={}, verdict="")
+    model = registry.Model(**about, split={}, evaluation_id="", metrics=Evaluation(), verdict="")
     registry.write(registry.Registry("v1", (model,)), workspace / "registry")
     assert repro() == [False, False]
 

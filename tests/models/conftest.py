@@ -1,25 +1,29 @@
-"""A pack of small random pictures, and parameters of networks that train in a second."""
+"""Packed random images, parameters of networks that train within a second, and checkpoints."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from models.params import TrainParams
+from models.methods.method import load_method
+from models.params import CycleganParams, GuidedParams, TrainParams, values_used
 from models.training import checkpoint
 from models.training.device import training_device
-from models.training.loop import fresh_state
+from models.training.loop import train
+from models.training.optimisers import fresh_state
+from pipeline.paths import Paths
 from pipeline.storage import packed_arrays as packed
 
 LOAD_PX = 36
 BLUE = (12, 12, 243)
 TINY = TrainParams(
     preset="none",
-    generator="guided",
+    method="guided",
     loss="lsgan",
     image_px=32,
-    images=12,
+    images_per_domain=12,
     batch_size=2,
     width=4,
     blocks=1,
@@ -28,34 +32,53 @@ TINY = TrainParams(
     schedule="linear",
     lambda_cycle=10.0,
     lambda_identity=0.5,
-    lambda_matte=1.0,
     pool_size=3,
     save_every_images=4,
     seed=5,
     precision="auto",
     compile=False,
+    guided=GuidedParams(lambda_matte=1.0),
+    cyclegan=CycleganParams(),
 )
 
 
 def write_checkpoint(folder, params=TINY, colour=BLUE):
-    """Generators whose last layer knows one colour only, and leaves the matte to the region."""
-    state = fresh_state(params, training_device(params))
+    """Write a checkpoint of generators that paint one colour, with mattes that depend on the region only."""
+    method = load_method(params.method)
+    state = fresh_state(method.make_networks(params), params, training_device(params))
     for name in checkpoint.GENERATORS:
         last = [layer for layer in state.networks[name].modules() if isinstance(layer, torch.nn.Conv2d)][-1]
         torch.nn.init.zeros_(last.weight)
         with torch.no_grad():
             last.bias[:3] = torch.atanh(torch.tensor(colour) / 127.5 - 1)
-    info = {"schema": checkpoint.SCHEMA, "images_seen": 8, "params": vars(params), "pack_sha256": "p" * 64}
-    checkpoint.save(
-        folder,
-        state,
-        lambda digests: checkpoint.CheckpointInfo(**info, weights_sha256=digests, losses={}, data_licence="its own"),
-    )
+
+    def describe(digests):
+        return checkpoint.CheckpointInfo(
+            checkpoint.SCHEMA, 8, method.generator, values_used(params), "p" * 64, digests, {}, "its own"
+        )
+
+    checkpoint.save(folder, state, describe)
     return folder
 
 
+def write_start(folder=Path("data/start")):
+    """Write what stage `start` writes without a model to start from."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "start.json").write_text('{"model": null, "checkpoint": null}')
+
+
+def train_in(root, params):
+    """Train in the workspace `root` on the packed images and the start of the current folder; returns its Paths."""
+    root = Path(root)
+    root.mkdir(exist_ok=True)
+    if not (root / "data").exists():
+        (root / "data").symlink_to(Path("data").absolute())
+    train(params, Paths(root))
+    return Paths(root)
+
+
 def write_pack(folder, counts, seed=0):
-    """counts: set name -> images; what is not named is empty."""
+    """Write packed images. counts: set name -> images; other sets are empty."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     images = {}
@@ -77,20 +100,21 @@ def write_pack(folder, counts, seed=0):
 @pytest.fixture
 def pack(tmp_path):
     counts = {"unmasked_train": 5, "masked_train": 7, "unmasked_test": 3, "masked_test": 2}
+    write_start(tmp_path / "data" / "start")
     return write_pack(tmp_path / "data" / "train", counts)
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
-    """Outside any git repository, with a work folder of its own."""
+    """An empty current folder outside any git repository, with a separate work folder."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FACEMASK_WORK", str(tmp_path / "work"))
     monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
 
 
-@pytest.fixture(params=["guided", "resnet"])
+@pytest.fixture(params=["guided", "cyclegan"])
 def tiny(request):
-    return replace(TINY, generator=request.param)
+    return replace(TINY, method=request.param)
 
 
 @pytest.fixture(autouse=True)

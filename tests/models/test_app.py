@@ -1,4 +1,4 @@
-"""`facemask app` in a real browser: a photo is dropped and seen masked."""
+"""`facemask app` in a real browser, and against requests that its page does not send."""
 
 import contextlib
 import json
@@ -19,19 +19,20 @@ import pytest
 from PIL import Image
 
 from flows.cli import main
-from models.inference.app import MAX_PHOTO_BYTES, RULES, _painted, make_page, page_app, scratch_folder
-from models.inference.apply import Outcome, task_of
+from models.inference.app import MAX_PHOTO_BYTES, SETTINGS, _paint_uploaded, make_page, page_app
+from models.inference.apply import Outcome, make_task
+from models.inference.scratch_folder import scratch_folder
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import listening, serving
 from pipeline.tools.provenance import read_provenance
 from tests.models.conftest import BLUE, write_checkpoint
-from tests.pipeline.test_local_page import Opened
+from tests.pipeline.test_local_page import OpenPage
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:gradio.queueing"
-)  # of pandas, of Gradio's own lines
+)  # raised by pandas for Gradio's code
 
-PUT_ON, TAKEN_OFF = "Put a mask on", "Take the mask off"
+MASK, UNMASK = "Put a mask on", "Take the mask off"
 
 
 def free_port():
@@ -41,46 +42,47 @@ def free_port():
 
 @pytest.fixture
 def opened(browser, portraits, tmp_path):
-    """The page, in a browser that reaches nothing but it; and photos: face.png, none.jpg and one that is no image."""
+    """The page in a browser, and the photos face.png, none.jpg (no face) and broken.png (not an image)."""
     portraits[0].save("face.png")
     Image.new("RGB", (300, 200), (96, 112, 128)).save("none.jpg")
     Path("broken.png").write_bytes(Path("face.png").read_bytes()[:200])
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     with serve(Path("model"), scratch) as address:
-        yield from seen(browser, address)
+        yield from open_page(browser, address)
 
 
 @contextmanager
 def serve(model, scratch):
     served = make_page(write_checkpoint(model), scratch)
-    with listening(0) as listener, serving(page_app(served, scratch), listener, RULES) as address:
+    with listening(0) as listener, serving(page_app(served, scratch), listener, SETTINGS) as address:
         yield address
 
 
-def seen(browser, address):
+def open_page(browser, address):
+    """Yield the page, and check at the end that it has sent requests to its own server only."""
     page = browser.new_context(accept_downloads=True).new_page()
     page.set_viewport_size({"width": 1200, "height": 900})
-    page.set_default_timeout(30_000)
-    elsewhere, own = [], address.partition("?")[0]
+    page.set_default_timeout(300_000)
+    foreign, own = [], address.partition("?")[0]
     page.on(
         "request",
-        lambda request: None if request.url.startswith((own, "data:", "blob:")) else elsewhere.append(request.url),
+        lambda request: None if request.url.startswith((own, "data:", "blob:")) else foreign.append(request.url),
     )
     page.goto(address)
     assert page.url == own
-    page.get_by_label(PUT_ON).wait_for()
+    page.get_by_label(MASK).wait_for()
     yield page
     page.context.close()
-    assert elsewhere == []
+    assert foreign == []
 
 
 def drop(page, name):
     page.locator("input[type=file]").first.set_input_files(name)
 
 
-def downloaded(page, words):
-    page.get_by_text(words).wait_for()
+def downloaded(page, text):
+    page.get_by_text(text).wait_for()
     with page.expect_download() as download:
         page.get_by_label("Download").last.click()
     path = Path("downloaded.png")
@@ -88,7 +90,7 @@ def downloaded(page, words):
     return path
 
 
-def test_a_photo_that_is_dropped_is_seen_masked_and_its_download_is_marked(opened):
+def test_a_dropped_photo_is_masked_and_the_download_is_marked_as_synthetic(opened):
     drop(opened, "face.png")
     path = downloaded(opened, "1 face painted")
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
@@ -97,36 +99,36 @@ def test_a_photo_that_is_dropped_is_seen_masked_and_its_download_is_marked(opene
     assert read_provenance(path).painted == "mask"
 
 
-def test_the_other_direction_is_a_click_away(opened):
+def test_the_direction_can_be_changed_on_the_page(opened):
     drop(opened, "face.png")
     opened.get_by_text("1 face painted").wait_for()
-    opened.get_by_label(TAKEN_OFF).check()
+    opened.get_by_label(UNMASK).check()
     opened.locator("img[src*=unmask]").wait_for()
     assert read_provenance(downloaded(opened, "1 face painted")).painted == "unmask"
 
 
-def test_a_photo_without_a_face_is_told_of(opened):
+def test_a_photo_without_a_face_gets_a_message(opened):
     drop(opened, "none.jpg")
     opened.get_by_text("No face was found").wait_for()
 
 
-def test_a_file_that_is_no_image_is_told_of(opened):
+def test_a_file_that_is_not_an_image_gets_a_message(opened):
     drop(opened, "broken.png")
     opened.get_by_text("cannot be read as an image").wait_for()
 
 
-def test_no_checkpoint_is_said_before_anything_is_served(tmp_path):
+def test_without_a_checkpoint_no_page_is_made(tmp_path):
     with pytest.raises(FacemaskError, match="checkpoint"):
         make_page(tmp_path / "none", tmp_path)
 
 
-def test_a_port_in_use_is_said():
+def test_a_port_in_use_is_a_one_line_error():
     write_checkpoint(Path("model"))
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit, match="choose another --port"):
         main(["app", "model", "--port", str(taken.getsockname()[1])])
 
 
-# --- requests that the page does not make ---------------------------------------------------------------------------
+# --- requests that the page does not send -----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +137,14 @@ def one_page(tmp_path_factory):
     scratch = folder / "scratch"
     scratch.mkdir()
     with serve(folder / "model", scratch) as address:
-        page = Opened(address)
+        page = OpenPage(address)
         page.scratch = scratch
         yield page
 
 
 @pytest.fixture
-def asked(one_page, portraits):
-    """The page without a browser, and its empty scratch folder. secret.png is the owner's, and not on the page."""
+def client(one_page, portraits):
+    """A client of the page without a browser, with an empty scratch folder. secret.png is a file outside the folder."""
     for left in one_page.scratch.iterdir():
         shutil.rmtree(left) if left.is_dir() and not left.is_symlink() else left.unlink()
     portraits[0].save("secret.png")
@@ -150,23 +152,23 @@ def asked(one_page, portraits):
 
 
 def upload(page, content, name="face.png", **headers):
-    """Status, and the path under which the page knows the file."""
+    """Upload a file; returns the status and the path that the page gave it."""
     body = (
         f'--edge\r\nContent-Disposition: form-data; name="files"; filename="{name}"\r\nContent-Type: image/png\r\n\r\n'
     ).encode() + content
     headers = {"Content_Type": "multipart/form-data; boundary=edge"} | headers
-    answer, content = page.ask("POST", "/gradio_api/upload", body + b"\r\n--edge--\r\n", **headers)
+    answer, content = page.request("POST", "/gradio_api/upload", body + b"\r\n--edge--\r\n", **headers)
     return answer.status, json.loads(content)[0] if answer.status == 200 else None
 
 
-def paint(page, photo, words=PUT_ON, **headers):
-    """Status of the request to paint, and what the page sent back."""
-    body = {"data": [photo, words], "fn_index": 0, "session_hash": "test"}
+def paint(page, photo, label=MASK, **headers):
+    """Send a request to paint; returns its status and the response."""
+    body = {"data": [photo, label], "fn_index": 0, "session_hash": "test"}
     headers = {"Content_Type": "application/json"} | headers
-    answer, content = page.ask("POST", "/gradio_api/queue/join", json.dumps(body), **headers)
+    answer, content = page.request("POST", "/gradio_api/queue/join", json.dumps(body), **headers)
     if answer.status != 200:
         return answer.status, content.decode()
-    _, events = page.ask(path="/gradio_api/queue/data?session_hash=test")
+    _, events = page.request(path="/gradio_api/queue/data?session_hash=test")
     return 200, events.decode()
 
 
@@ -174,44 +176,44 @@ def as_photo(path):
     return {"path": str(path), "meta": {"_type": "gradio.FileData"}}
 
 
-def test_an_uploaded_photo_is_painted(asked):
-    status, path = upload(asked, Path("secret.png").read_bytes())
-    assert status == 200 and Path(path).is_relative_to(asked.scratch)
-    status, events = paint(asked, as_photo(path))
+def test_an_uploaded_photo_is_painted(client):
+    status, path = upload(client, Path("secret.png").read_bytes())
+    assert status == 200 and Path(path).is_relative_to(client.scratch)
+    status, events = paint(client, as_photo(path))
     assert (status, "1 face painted" in events) == (200, True)
 
 
 @pytest.mark.parametrize("meta", [{}, {"meta": {"_type": "gradio.FileData"}}, {"meta": {"_type": "other"}}])
 @pytest.mark.parametrize("shape", ["{}", "./{}", "SCRATCH/../{}", "link", "file://{}", "http://127.0.0.1:PORT/{}"])
-def test_no_file_of_the_owner_s_is_painted(asked, tmp_path, shape, meta):
+def test_no_file_outside_the_scratch_folder_is_painted(client, tmp_path, shape, meta):
     secret = Path("secret.png").resolve()
-    (asked.scratch / "link").symlink_to(secret)
-    named = os.path.relpath(secret, asked.scratch.parent) if shape.startswith("SCRATCH") else secret
-    path = str(asked.scratch / "link") if shape == "link" else shape.format(named)
-    path = path.replace("SCRATCH", str(asked.scratch)).replace("PORT", str(asked.port))
-    status, _ = paint(asked, {"path": path, **meta})
+    (client.scratch / "link").symlink_to(secret)
+    named = os.path.relpath(secret, client.scratch.parent) if shape.startswith("SCRATCH") else secret
+    path = str(client.scratch / "link") if shape == "link" else shape.format(named)
+    path = path.replace("SCRATCH", str(client.scratch)).replace("PORT", str(client.port))
+    status, _ = paint(client, {"path": path, **meta})
     assert status == 403
-    assert [file for file in asked.scratch.rglob("*.png")] == []
+    assert [file for file in client.scratch.rglob("*.png")] == []
 
 
-def test_the_painting_itself_takes_no_other_file(tmp_path):
-    """Whatever Gradio makes of a request: the last check is beside the photo's opening."""
+def test_painting_refuses_a_file_outside_the_scratch_folder(tmp_path):
+    """The check is repeated where the photo is opened, whatever Gradio makes of a request."""
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     Image.new("RGB", (64, 64)).save("secret.png")
-    task = task_of(write_checkpoint(Path("model")), "mask")
+    task = make_task(write_checkpoint(Path("model")), "mask")
     for photo in ({"path": str(Path("secret.png").resolve())}, {"path": None}, {}):
         with pytest.raises(FacemaskError, match="drop it again"):
-            _painted(photo, task, scratch)
+            _paint_uploaded(photo, task, scratch)
     assert list(scratch.iterdir()) == []
 
 
 @pytest.mark.parametrize("path", ["SECRET", "/etc/passwd", "SCRATCH/link", "SCRATCH/../SECRET", "http://127.0.0.1:1/a"])
-def test_no_file_of_the_owner_s_is_given(asked, path):
-    (asked.scratch / "link").symlink_to("/etc/passwd")
-    named = path.replace("SECRET", str(Path("secret.png").resolve())).replace("SCRATCH", str(asked.scratch))
+def test_no_file_outside_the_scratch_folder_is_returned(client, path):
+    (client.scratch / "link").symlink_to("/etc/passwd")
+    named = path.replace("SECRET", str(Path("secret.png").resolve())).replace("SCRATCH", str(client.scratch))
     for form in (named, named.replace("/", "%2f")):
-        answer, content = asked.ask(path=f"/gradio_api/file={form}")
+        answer, content = client.request(path=f"/gradio_api/file={form}")
         assert answer.status == 403 and b"root:" not in content
 
 
@@ -228,42 +230,42 @@ def test_no_file_of_the_owner_s_is_given(asked, path):
         "//gradio_api/file=/etc/passwd",
     ],
 )
-def test_only_the_addresses_that_the_page_uses_are_answered(asked, path):
-    assert asked.ask(path=path)[0].status == 404
-    assert asked.ask("POST", path, b"{}", Content_Type="application/json")[0].status == 404
+def test_addresses_that_the_page_does_not_use_do_not_exist(client, path):
+    assert client.request(path=path)[0].status == 404
+    assert client.request("POST", path, b"{}", Content_Type="application/json")[0].status == 404
 
 
 @pytest.mark.parametrize(
     "headers", [{"Cookie": None}, {"Host": "elsewhere.example"}, {"Origin": "http://elsewhere.example"}]
 )
-def test_nobody_else_uses_any_part_of_the_page(asked, headers):
-    assert asked.ask(**headers)[0].status == 403
+def test_requests_without_cookie_or_from_another_host_or_origin_are_refused(client, headers):
+    assert client.request(**headers)[0].status == 403
     for path in ("/config", "/theme.css", "/gradio_api/queue/data?session_hash=test", "/gradio_api/heartbeat/a"):
-        assert asked.ask(path=path, **headers)[0].status == 403
-    assert upload(asked, b"content", **headers)[0] == 403
-    assert paint(asked, None, **headers)[0] == 403
-    assert [file for file in asked.scratch.rglob("*") if file.is_file()] == []
+        assert client.request(path=path, **headers)[0].status == 403
+    assert upload(client, b"content", **headers)[0] == 403
+    assert paint(client, None, **headers)[0] == 403
+    assert [file for file in client.scratch.rglob("*") if file.is_file()] == []
 
 
-def test_an_upload_that_is_too_large_is_refused(asked, monkeypatch):
-    status, path = upload(asked, b"x" * (MAX_PHOTO_BYTES + 1))
+def test_an_upload_that_is_too_large_is_refused(client):
+    status, path = upload(client, b"x" * (MAX_PHOTO_BYTES + 1))
     assert (status, path) == (413, None)
-    assert [file for file in asked.scratch.rglob("*") if file.is_file()] == []
+    assert [file for file in client.scratch.rglob("*") if file.is_file()] == []
 
 
-def test_an_upload_without_a_length_is_refused_as_soon_as_it_is_too_large(asked):
+def test_an_upload_without_a_length_is_refused_as_soon_as_it_is_too_large(client):
     def endless():
         yield b'--edge\r\nContent-Disposition: form-data; name="files"; filename="a.png"\r\n\r\n'
         while True:
             yield b"x" * (1 << 20)
 
-    sent = HTTPConnection("127.0.0.1", asked.port, timeout=60)
-    headers = {"Cookie": asked.cookie, "Content-Type": "multipart/form-data; boundary=edge"}
-    with contextlib.suppress(ConnectionError):  # what the server does not read any more
+    sent = HTTPConnection("127.0.0.1", client.port, timeout=60)
+    headers = {"Cookie": client.cookie, "Content-Type": "multipart/form-data; boundary=edge"}
+    with contextlib.suppress(ConnectionError):  # the server stops reading
         sent.request("POST", "/gradio_api/upload", endless(), headers, encode_chunked=True)
     sent.close()
-    assert asked.ask()[0].status == 200
-    assert sum(file.stat().st_size for file in asked.scratch.rglob("*") if file.is_file()) <= RULES.max_bytes
+    assert client.request()[0].status == 200
+    assert sum(file.stat().st_size for file in client.scratch.rglob("*") if file.is_file()) <= SETTINGS.max_body_bytes
 
 
 @pytest.mark.parametrize(
@@ -278,37 +280,37 @@ def test_an_upload_without_a_length_is_refused_as_soon_as_it_is_too_large(asked)
         b"\xff\xfe",
     ],
 )
-def test_what_is_no_json_of_the_page_is_refused_without_a_traceback(asked, body, capfd):
-    answer, content = asked.ask("POST", "/gradio_api/queue/join", body, Content_Type="application/json")
+def test_a_malformed_body_is_refused_without_a_traceback(client, body, capfd):
+    answer, content = client.request("POST", "/gradio_api/queue/join", body, Content_Type="application/json")
     assert answer.status == 400 and b"Traceback" not in content
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize(
-    ("photo", "words"),
-    [(1.5, PUT_ON), ([], PUT_ON), ("a", PUT_ON), ({}, PUT_ON), ({"path": 1}, PUT_ON), (None, {}), (None, None)],
+    ("photo", "label"),
+    [(1.5, MASK), ([], MASK), ("a", MASK), ({}, MASK), ({"path": 1}, MASK), (None, {}), (None, None)],
 )
-def test_odd_values_are_refused_without_a_traceback(asked, photo, words, capfd):
-    status, answer = paint(asked, photo, words)
+def test_values_of_wrong_types_are_refused_without_a_traceback(client, photo, label, capfd):
+    status, answer = paint(client, photo, label)
     assert status == 400
     assert "Traceback" not in answer + "".join(capfd.readouterr())
 
 
-def test_a_direction_that_the_page_does_not_offer_is_a_sentence_on_the_page(asked, capfd):
-    status, events = paint(asked, None, "Paint it black")
+def test_an_unknown_direction_is_a_message_on_the_page(client, capfd):
+    status, events = paint(client, None, "Paint it black")
     assert status == 200 and "choose to put a mask on" in events
     assert "Traceback" not in events + "".join(capfd.readouterr())
 
 
 @pytest.mark.parametrize("fn_index", [999, -1])
-def test_a_request_for_what_the_page_cannot_do_is_refused_without_a_traceback(asked, fn_index, capfd):
-    body = json.dumps({"data": [None, PUT_ON], "fn_index": fn_index, "session_hash": "test"})
-    answer, content = asked.ask("POST", "/gradio_api/queue/join", body, Content_Type="application/json")
+def test_an_unknown_function_is_refused_without_a_traceback(client, fn_index, capfd):
+    body = json.dumps({"data": [None, MASK], "fn_index": fn_index, "session_hash": "test"})
+    answer, content = client.request("POST", "/gradio_api/queue/join", body, Content_Type="application/json")
     assert answer.status >= 400
     assert "Traceback" not in content.decode() + "".join(capfd.readouterr())
 
 
-# --- the end --------------------------------------------------------------------------------------------------------
+# --- how the page ends ------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -320,27 +322,27 @@ def running(temporary):
     env = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         try:
-            yield process, Opened(process.stdout.readline().split()[2])
+            yield process, OpenPage(process.stdout.readline().split()[2])
         finally:
             process.kill()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_each_way_to_end_it_leaves_no_photo_behind(portraits, tmp_path, number):
+def test_every_signal_that_ends_the_page_removes_its_photos(portraits, tmp_path, number):
     portraits[0].save("face.png")
     temporary = tmp_path / "temporary"
     with running(temporary) as (process, page):
         _, path = upload(page, Path("face.png").read_bytes())
         assert Path(path).is_file() and Path(path).is_relative_to(temporary)
-        # It ends in the midst of work: the photo is being painted.
-        body = {"data": [as_photo(path), PUT_ON], "fn_index": 0, "session_hash": "test"}
-        page.ask("POST", "/gradio_api/queue/join", json.dumps(body), Content_Type="application/json")
+        # The signal arrives while the photo is being painted.
+        body = {"data": [as_photo(path), MASK], "fn_index": 0, "session_hash": "test"}
+        page.request("POST", "/gradio_api/queue/join", json.dumps(body), Content_Type="application/json")
         process.send_signal(number)
         assert process.wait(300) == 0
     assert list(temporary.iterdir()) == []
 
 
-def test_a_photo_that_is_painted_while_the_page_ends_is_removed_too(tmp_path, monkeypatch):
+def test_a_photo_painted_while_the_page_ends_is_removed_too(tmp_path, monkeypatch):
     started, release = threading.Event(), threading.Event()
 
     def slow(photo, _task):
@@ -356,19 +358,19 @@ def test_a_photo_that_is_painted_while_the_page_ends_is_removed_too(tmp_path, mo
         scratch = ending.enter_context(scratch_folder())
         (scratch / "face.png").write_bytes(b"a photo")
         (painted,) = make_page(write_checkpoint(Path("model")), scratch).fns.values()
-        painting = threading.Thread(target=painted.fn, args=({"path": str(scratch / "face.png")}, PUT_ON))
+        painting = threading.Thread(target=painted.fn, args=({"path": str(scratch / "face.png")}, MASK))
         painting.start()
         started.wait()
         removing = threading.Thread(target=ending.pop_all().close)
         removing.start()
-        removing.join(1)  # s: time for a fault to show; what is right waits here
+        removing.join(1)  # s: enough to remove the folder if the removal did not wait for the painting
         release.set()
         painting.join()
         removing.join()
     assert list(tmp_path.glob("facemask-app-*")) == []
 
 
-def test_the_next_start_removes_what_a_killed_one_left_and_nothing_of_a_running_one(tmp_path):
+def test_a_start_removes_the_folder_of_a_killed_page_and_none_of_a_running_page(tmp_path):
     temporary = tmp_path / "temporary"
     with running(temporary) as (process, _):
         (killed,) = temporary.iterdir()

@@ -1,4 +1,4 @@
-"""`facemask apply` on photos with the sample's faces, with a generator that paints blue where a mask belongs."""
+"""`facemask apply` on photos of the sample's faces, with a generator that paints the mask region blue."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def photos(portraits):
     """photos/one.jpg with EXIF and a colour profile, photos/two/group.png with two faces, photos/none.png with none."""
     Path("photos/two").mkdir(parents=True)
     exif = Image.Exif()
-    exif[0x0112], exif[0x010F] = 6, "a camera"  # lies on its side
+    exif[0x0112], exif[0x010F] = 6, "a camera"  # to be rotated by a quarter turn
     turned = portraits[0].transpose(Image.Transpose.ROTATE_90)
     turned.save("photos/one.jpg", quality=95, exif=exif, icc_profile=b"a profile")
     group = Image.new("RGB", (900, 600), (96, 112, 128))
@@ -46,7 +46,7 @@ def blue(picture):
     return np.abs(picture - BLUE).max(axis=2) <= 16
 
 
-def test_every_face_is_painted_and_all_else_stays_the_same_pixels(photos):
+def test_every_face_is_painted_and_all_other_pixels_are_unchanged(photos):
     run("model", photos / "two/group.png", "--out", "out")
     before, after = pixels(photos / "two/group.png"), pixels("out/group.png")
     assert before.shape == after.shape
@@ -59,13 +59,13 @@ def test_every_face_is_painted_and_all_else_stays_the_same_pixels(photos):
     assert 0.02 < changed.mean() < 0.15
 
 
-def test_a_photo_without_a_face_is_copied_with_a_word(photos, capsys):
+def test_a_photo_without_a_face_is_copied_and_named(photos, capsys):
     run("model", photos / "none.png", "--out", "out")
     assert Path("out/none.png").read_bytes() == (photos / "none.png").read_bytes()
-    assert "no face in photos/none.png: copied as it is" in capsys.readouterr().out
+    assert "no face in photos/none.png: copied unchanged" in capsys.readouterr().out
 
 
-def test_a_turned_photo_comes_out_upright_with_its_metadata(photos, portraits):
+def test_a_rotated_photo_is_written_upright_with_its_metadata(photos, portraits):
     run("model", photos / "one.jpg", "--out", "out")
     with Image.open("out/one.png") as made:
         assert made.size == portraits[0].size
@@ -74,22 +74,22 @@ def test_a_turned_photo_comes_out_upright_with_its_metadata(photos, portraits):
     assert np.abs(pixels("out/one.png")[:40] - np.asarray(portraits[0])[:40]).mean() < 6
 
 
-def test_a_picture_says_that_it_is_synthetic_and_what_made_it(photos, capsys):
+def test_an_output_is_marked_as_synthetic_and_names_its_checkpoint(photos, capsys):
     run("model", photos / "two", "--out", "out", "--unmask")
     mark = read_provenance(Path("out/group.png"))
     assert (mark.painted, mark.faces, mark.tool) == ("unmask", 2, "facemask 0.1.0")
     run("--check", "out/group.png")
-    told = capsys.readouterr().out.splitlines()[-1]
-    assert told.startswith("out/group.png: compositeWithTrainedAlgorithmicMedia; unmask on 2 faces by facemask")
-    assert mark.checkpoint in told
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line.startswith("out/group.png: compositeWithTrainedAlgorithmicMedia; unmask on 2 faces by facemask")
+    assert mark.checkpoint in line
 
 
-def test_check_ends_with_an_error_where_a_picture_is_not_marked(photos):
-    with pytest.raises(SystemExit, match="1 of 1 pictures are not marked as synthetic"):
+def test_check_fails_for_an_image_without_a_mark(photos):
+    with pytest.raises(SystemExit, match="1 of 1 images are not marked as synthetic"):
         run("--check", photos / "none.png")
 
 
-def test_side_by_side_holds_the_photo_and_what_became_of_it(photos):
+def test_side_by_side_writes_the_photo_and_the_painted_photo(photos):
     run("model", photos / "two", "--out", "out", "--side-by-side")
     both, photo = pixels("out/group.png"), pixels(photos / "two/group.png")
     assert both.shape == (600, 1800, 3)
@@ -97,17 +97,17 @@ def test_side_by_side_holds_the_photo_and_what_became_of_it(photos):
     assert blue(both[:, 900:]).any()
 
 
-def test_what_is_there_is_not_made_again(photos, capsys):
+def test_present_outputs_are_not_written_again(photos, capsys):
     run("model", photos, "--out", "out")
     made = {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.png")}
     assert len(made) == 3
     run("model", photos, "--out", "out")
-    assert "0 faces painted in 0 photos, 0 without a face copied, 3 there already" in capsys.readouterr().out
+    assert "0 faces painted in 0 photos, 0 without a face copied, 3 already present" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in Path("out").rglob("*.png")} == made
 
 
 @pytest.mark.parametrize("change", ["another checkpoint", "another photo", "another direction"])
-def test_what_another_run_made_is_made_anew_where_something_changed(photos, portraits, change):
+def test_an_output_is_written_again_when_checkpoint_photo_or_direction_changed(photos, portraits, change):
     run("model", photos / "two", "--out", "out")
     before = read_provenance(Path("out/group.png"))
     more = []
@@ -121,91 +121,91 @@ def test_what_another_run_made_is_made_anew_where_something_changed(photos, port
     assert read_provenance(Path("out/group.png")) != before
 
 
-def test_a_folder_of_many_photos_is_worked_on_by_several_processes(photos, portraits, capsys):
+def test_many_photos_are_processed_by_several_processes(photos, portraits, capsys):
     for number in range(5):
         portraits[number % 3].save(photos / f"more{number}.png")
     (photos / "broken.png").write_bytes(b"no image")
-    with pytest.raises(SystemExit, match=r"1 of 9 photos cannot be read, photos/broken.png the first"):
+    with pytest.raises(SystemExit, match=r"1 of 9 photos cannot be read, the first is photos/broken.png"):
         run("model", photos, "--out", "out")
-    told = capsys.readouterr().out
-    assert "apply: 9 of 9 photos" in told
-    assert "8 faces painted in 7 photos, 1 without a face copied" in told
+    output = capsys.readouterr().out
+    assert "apply: 9 of 9 photos" in output
+    assert "8 faces painted in 7 photos, 1 without a face copied" in output
     assert len(list(Path("out").rglob("*.png"))) == 8
 
 
-def test_a_picture_of_somebody_else_is_not_written_over(photos, portraits):
+def test_an_image_that_facemask_did_not_create_is_not_overwritten(photos, portraits):
     Path("out").mkdir()
     portraits[1].save("out/one.png")
     mine = Path("out/one.png").read_bytes()
-    with pytest.raises(SystemExit, match=r"out/one.png is there and no work of facemask"):
+    with pytest.raises(SystemExit, match=r"out/one.png already exists and was not created by facemask"):
         run("model", photos, "--out", "out")
     assert Path("out/one.png").read_bytes() == mine
 
 
-def test_nor_one_that_has_the_photo_s_size_by_chance(photos):
+def test_a_file_of_the_same_size_as_the_photo_is_not_overwritten(photos):
     Path("out").mkdir()
     Path("out/none.png").write_bytes(b"x" * (photos / "none.png").stat().st_size)
-    with pytest.raises(SystemExit, match=r"out/none\.png is there and no work of facemask"):
+    with pytest.raises(SystemExit, match=r"out/none\.png already exists and was not created by facemask"):
         run("model", photos / "none.png", "--out", "out")
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["model"], "name what to use, and where it goes"),
         (["nowhere", "photos", "--out", "out"], "no checkpoint in nowhere"),
-        (["model", "nothing.png", "--out", "out"], "nothing.png is not there"),
+        (["model", "nothing.png", "--out", "out"], "nothing.png does not exist"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_one_line(photos, arguments, told):
+def test_wrong_arguments_are_a_one_line_error(photos, arguments, message):
     with pytest.raises(SystemExit) as ended:
         run(*arguments)
     assert str(ended.value).startswith("facemask: error: ")
-    assert told in str(ended.value)
+    assert message in str(ended.value)
     assert "\n" not in str(ended.value)
     assert not Path("out").exists()
 
 
-def test_the_plain_generator_repaints_the_face_s_square_and_nothing_beyond(photos):
-    write_checkpoint(Path("plain"), replace(TINY, generator="resnet"))
-    run("plain", photos / "two", "--out", "out")
+def test_the_papers_generator_repaints_the_frame_of_the_face_only(photos):
+    write_checkpoint(Path("cyclegan"), replace(TINY, method="cyclegan"))
+    run("cyclegan", photos / "two", "--out", "out")
     changed = (pixels("out/group.png") != pixels(photos / "two/group.png")).any(axis=2)
     assert changed[260:400, 120:260].mean() > 0.9
     assert not changed[:, 400:560].any()
 
 
-@pytest.mark.parametrize("many", [False, True], ids=["here", "in processes"])
+@pytest.mark.parametrize("many", [False, True], ids=["one process", "several processes"])
 def test_no_photo_starts_a_program(photos, portraits, fake_ghostscript, many):
     (photos / "eps.jpg").write_bytes(EPS)
     for number in range(5 * many):
         portraits[number % 3].save(photos / f"more{number}.png")
-    with pytest.raises(SystemExit, match=r"photos/eps.jpg the first"):
+    with pytest.raises(SystemExit, match=r"the first is photos/eps.jpg"):
         run("model", photos, "--out", "out")
     assert not fake_ghostscript.exists()
 
 
 def test_check_starts_no_program(photos, fake_ghostscript):
     (photos / "eps.jpg").write_bytes(EPS)
-    with pytest.raises(SystemExit, match="1 of 1 pictures are not marked"):
+    with pytest.raises(SystemExit, match="1 of 1 images are not marked"):
         run("--check", photos / "eps.jpg")
     assert not fake_ghostscript.exists()
 
 
-def test_check_of_a_huge_picture_is_one_line(photos, capsys):
+def test_check_of_a_huge_image_is_a_one_line_error(photos, capsys):
     Image.new("1", (20_000, 20_000)).save(photos / "huge.png")
     with pytest.raises(SystemExit) as ended:
         run("--check", photos / "huge.png")
-    assert str(ended.value).startswith("facemask: error: 1 of 1 pictures are not marked")
+    assert str(ended.value).startswith("facemask: error: 1 of 1 images are not marked")
     assert capsys.readouterr().err == ""
 
 
-def test_a_fifo_in_a_folder_of_photos_is_left_alone(photos, capsys):
+def test_a_fifo_in_a_folder_of_photos_is_ignored(photos, capsys):
     os.mkfifo(photos / "fifo.png")
     run("model", photos, "--out", "out")
     assert "apply: 3 of 3 photos" in capsys.readouterr().out
 
 
-def test_a_file_larger_than_any_photo_is_told_and_not_read(photos, capsys):
+def test_a_file_above_the_size_limit_is_named_and_not_read(photos, capsys):
     os.truncate(photos / "none.png", 30_000_000_000)  # sparse
     with pytest.raises(SystemExit, match="1 of 1 photos cannot be read"):
         run("model", photos / "none.png", "--out", "out")

@@ -1,4 +1,4 @@
-"""Our networks against the paper's, written once more with the layers that the authors' files name."""
+"""Our networks compared with the paper's, written here again with the layer names of the authors' files."""
 
 import json
 from dataclasses import replace
@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from models.export import authors_weights as reference
+from models.export import authors_weights
+from models.methods.cyclegan import make_networks
 from models.training import checkpoint
 from models.training.loop import train
 from pipeline.errors import FacemaskError
+from pipeline.paths import Paths
 from tests.models.conftest import TINY
 
 BLOCKS, WIDTH = 2, 8
@@ -68,49 +70,51 @@ def paper_discriminator(k=WIDTH):
 
 @pytest.fixture
 def params():
-    return replace(TINY, generator="resnet", width=WIDTH, blocks=BLOCKS, discriminator_width=WIDTH)
+    return replace(TINY, method="cyclegan", width=WIDTH, blocks=BLOCKS, discriminator_width=WIDTH)
 
 
 @pytest.fixture
 def ours(params):
-    return checkpoint.make_networks(params)
+    return make_networks(params)
 
 
 @pytest.fixture
-def pictures():
+def images():
     return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(3)) * 2 - 1
 
 
-@pytest.mark.parametrize("name", reference.FILES)
-def test_the_same_weights_give_the_same_output_in_the_papers_network(name, ours, pictures):
+@pytest.mark.parametrize("name", authors_weights.FILES)
+def test_converted_weights_give_the_same_output_in_the_papers_network(name, ours, images):
     theirs = paper_generator() if name in checkpoint.GENERATORS else paper_discriminator()
-    theirs.load_state_dict(reference.to_authors_layout(name, ours[name].state_dict(), BLOCKS))
+    theirs.load_state_dict(authors_weights.to_authors_layout(name, ours[name].state_dict(), BLOCKS))
     with torch.inference_mode():
-        made = ours[name](pictures, pictures[:, :1])[0] if name in checkpoint.GENERATORS else ours[name](pictures)
-        assert (made - theirs(pictures)).abs().max() < 1e-5
+        output = ours[name](images, images[:, :1])[0] if name in checkpoint.GENERATORS else ours[name](images)
+        assert (output - theirs(images)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("name", reference.FILES)
-def test_there_and_back_the_weights_are_the_same(name, ours):
+@pytest.mark.parametrize("name", authors_weights.FILES)
+def test_conversion_to_their_names_and_back_keeps_the_weights(name, ours):
     weights = ours[name].state_dict()
-    back = reference.from_authors_layout(name, reference.to_authors_layout(name, weights, BLOCKS))
+    back = authors_weights.from_authors_layout(name, authors_weights.to_authors_layout(name, weights, BLOCKS))
     assert back.keys() == weights.keys()
     assert all(torch.equal(back[key], weights[key]) for key in weights)
 
 
-def test_files_saved_from_dataparallel_with_old_statistics_are_read(ours):
-    theirs = reference.to_authors_layout("generator_mask", ours["generator_mask"].state_dict(), BLOCKS)
+def test_names_of_dataparallel_and_old_statistics_are_converted(ours):
+    theirs = authors_weights.to_authors_layout("generator_mask", ours["generator_mask"].state_dict(), BLOCKS)
     old = {f"module.{key}": value for key, value in theirs.items()} | {
         "module.model.2.running_mean": torch.zeros(WIDTH)
     }
-    assert reference.from_authors_layout("generator_mask", old).keys() == ours["generator_mask"].state_dict().keys()
+    assert (
+        authors_weights.from_authors_layout("generator_mask", old).keys() == ours["generator_mask"].state_dict().keys()
+    )
 
 
-def test_a_checkpoint_goes_out_and_comes_back(pack, params):
-    train(params, Path("data/train"), Path("checkpoints"), Path("reports"))
-    reference.write_authors_weights(Path("checkpoints"), Path("theirs"))
-    assert sorted(path.name for path in Path("theirs").iterdir()) == sorted(reference.FILES.values())
-    reference.read_authors_weights(Path("theirs"), Path("back"))
+def test_a_checkpoint_converted_to_files_and_back_has_the_same_weights(pack, params):
+    train(params, Paths())
+    authors_weights.write_authors_weights(Path("checkpoints"), Path("theirs"))
+    assert sorted(path.name for path in Path("theirs").iterdir()) == sorted(authors_weights.FILES.values())
+    authors_weights.read_authors_weights(Path("theirs"), Path("back"))
     one, _ = checkpoint.load_generators(Path("checkpoints"))
     other, info = checkpoint.load_generators(Path("back"))
     assert not checkpoint.other_networks(info, params)
@@ -119,26 +123,55 @@ def test_a_checkpoint_goes_out_and_comes_back(pack, params):
         assert all(torch.equal(left, right) for left, right in pairs)
 
 
-def test_a_guided_checkpoint_has_no_counterpart_and_that_is_said(pack):
-    train(TINY, Path("data/train"), Path("checkpoints"), Path("reports"))
-    with pytest.raises(FacemaskError, match="are guided: only resnet ones"):
-        reference.write_authors_weights(Path("checkpoints"), Path("theirs"))
+def test_a_guided_checkpoint_is_refused(pack):
+    train(TINY, Paths())
+    with pytest.raises(FacemaskError, match="are guided: only those of method cyclegan"):
+        authors_weights.write_authors_weights(Path("checkpoints"), Path("theirs"))
     assert not Path("theirs").exists()
 
 
-def test_weights_of_another_network_are_refused_by_name(ours):
-    theirs = reference.to_authors_layout("generator_mask", ours["generator_mask"].state_dict(), BLOCKS)
+def test_weights_of_another_network_are_refused_with_the_layer_name(ours):
+    theirs = authors_weights.to_authors_layout("generator_mask", ours["generator_mask"].state_dict(), BLOCKS)
     with_dropout = {key.replace("conv_block.5", "conv_block.6"): value for key, value in theirs.items()}
-    with pytest.raises(FacemaskError, match=r"latest_net_G_A.pth is no generator_mask .*conv_block"):
-        reference.from_authors_layout("generator_mask", with_dropout)
+    with pytest.raises(FacemaskError, match=r"latest_net_G_A.pth is not a generator_mask .*conv_block"):
+        authors_weights.from_authors_layout("generator_mask", with_dropout)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>no such file</html>", json.dumps({}).encode()])
-def test_a_file_that_holds_no_weights_is_told_in_one_line(content):
+def test_a_file_without_weights_is_a_one_line_error(content):
     Path("theirs").mkdir()
-    for file in reference.FILES.values():
+    for file in authors_weights.FILES.values():
         (Path("theirs") / file).write_bytes(content)
     with pytest.raises(FacemaskError, match=r"latest_net_G_A.pth cannot be read as weights") as caught:
-        reference.read_authors_weights(Path("theirs"), Path("back"))
+        authors_weights.read_authors_weights(Path("theirs"), Path("back"))
     assert "\n" not in str(caught.value)
     assert not Path("back").exists()
+
+
+def write_authors_files(folder, networks, prefix=""):
+    """The four files of the authors' code, with `prefix` before every name."""
+    folder.mkdir()
+    for name, file in authors_weights.FILES.items():
+        theirs = authors_weights.to_authors_layout(name, networks[name].state_dict(), BLOCKS)
+        torch.save({f"{prefix}{key}": value for key, value in theirs.items()}, folder / file)
+
+
+def test_files_saved_from_dataparallel_become_a_checkpoint(ours):
+    write_authors_files(Path("theirs"), ours, prefix="module.")
+    authors_weights.read_authors_weights(Path("theirs"), Path("converted"))
+    generators, info = checkpoint.load_generators(Path("converted"))
+    assert (info.params["width"], info.params["blocks"], info.params["discriminator_width"]) == (WIDTH, BLOCKS, WIDTH)
+    for name in checkpoint.GENERATORS:
+        pairs = zip(generators[name].parameters(), ours[name].parameters(), strict=True)
+        assert all(torch.equal(left, right) for left, right in pairs)
+
+
+def test_a_file_without_the_first_layer_is_a_one_line_error(ours):
+    write_authors_files(Path("theirs"), ours)
+    path = Path("theirs") / authors_weights.FILES["generator_mask"]
+    weights = torch.load(path, weights_only=True)
+    del weights["model.1.bias"]
+    torch.save(weights, path)
+    with pytest.raises(FacemaskError, match=r"model\.1\.bias is missing or unexpected"):
+        authors_weights.read_authors_weights(Path("theirs"), Path("converted"))
+    assert not Path("converted").exists()

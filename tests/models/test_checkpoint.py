@@ -1,27 +1,32 @@
+"""Checkpoints: what is saved is loaded, and what does not fit is refused in one line."""
+
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from models.methods.method import load_method
 from models.training import checkpoint
 from models.training.device import training_device
-from models.training.loop import fresh_state, train
+from models.training.optimisers import fresh_state
 from models.training.state_files import STATE_FILES
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import sha256
+from tests.models.conftest import train_in
 
 MADE = Path("checkpoints")
 
 
 @pytest.fixture
 def made(pack, tiny):
-    train(tiny, pack, MADE, Path("training"))
+    train_in(".", tiny)
     return sha256(pack / "pack.json")
 
 
 def load(params, pack_sha256):
-    state = fresh_state(params, training_device(params))
+    networks = load_method(params.method).make_networks(params)
+    state = fresh_state(networks, params, training_device(params))
     checkpoint.load(MADE, state, params, pack_sha256)
     return state
 
@@ -33,14 +38,14 @@ def refusal(params, pack_sha256):
     return str(caught.value)
 
 
-def test_what_was_saved_is_loaded(made, tiny):
+def test_a_saved_state_is_loaded_with_pools_and_optimisers(made, tiny):
     state = load(tiny, made)
-    assert state.images_seen == tiny.images
+    assert state.images_seen == tiny.images_per_domain
     assert all(len(pool.images) == tiny.pool_size for pool in state.pools.values())
     assert all(optimiser.state_dict()["state"] for optimiser in state.optimisers.values())
 
 
-def test_a_checkpoint_has_the_files_that_the_hand_off_accepts_and_no_other(made):
+def test_a_checkpoint_has_exactly_the_files_that_the_handoff_accepts(made):
     assert {path.name for path in MADE.iterdir()} == STATE_FILES
 
 
@@ -50,9 +55,9 @@ def test_another_architecture_is_refused_in_one_line(made, tiny, change):
     assert f"another architecture ({key} " in refusal(replace(tiny, **change), made)
 
 
-def test_the_other_kind_of_generator_is_refused_in_one_line(made, tiny):
-    other = "resnet" if tiny.generator == "guided" else "guided"
-    assert f"generator {tiny.generator} instead of {other}" in refusal(replace(tiny, generator=other), made)
+def test_another_method_is_refused_in_one_line(made, tiny):
+    other = "cyclegan" if tiny.method == "guided" else "guided"
+    assert f"method {tiny.method} instead of {other}" in refusal(replace(tiny, method=other), made)
 
 
 def test_a_checkpoint_of_other_packed_images_is_refused(made, tiny):
@@ -65,18 +70,18 @@ def test_a_checkpoint_of_another_schema_is_refused(made, tiny):
     assert "schema 99" in refusal(tiny, made)
 
 
-def test_weights_that_were_changed_are_refused(made, tiny):
+def test_changed_weights_are_refused(made, tiny):
     path = MADE / "generator_mask.safetensors"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     assert "generator_mask.safetensors is not the file" in refusal(tiny, made)
 
 
-def test_a_missing_checkpoint_says_what_to_run():
+def test_the_error_for_a_missing_checkpoint_says_what_to_run():
     with pytest.raises(FacemaskError, match="run 'dvc repro train'"):
         checkpoint.read_info(Path("nowhere"))
 
 
-def test_a_save_that_breaks_off_leaves_no_checkpoint_and_the_next_one_succeeds(made, tiny):
+def test_an_interrupted_save_leaves_no_checkpoint_and_the_next_one_succeeds(made, tiny):
     state = load(tiny, made)
 
     def fail(digests):

@@ -1,4 +1,4 @@
-"""The stages as processes: what they import, how they end, and that a kill costs nothing."""
+"""Stages as processes: their imports, exit statuses, and results after kills."""
 
 import json
 import os
@@ -13,16 +13,15 @@ import pytest
 import torch
 import yaml
 
-from models.training.loop import train
 from models.training.preemption import STOPPED
 from pipeline.storage.files import sha256
-from tests.models.conftest import TINY
+from tests.models.conftest import TINY, train_in
 
-HOUSE = Path(__file__).parents[2]
+PROJECT = Path(__file__).parents[2]
 
 
 def environment(work):
-    return os.environ | {"PYTHONPATH": str(HOUSE), "FACEMASK_WORK": str(work), "OMP_NUM_THREADS": "1"}
+    return os.environ | {"PYTHONPATH": str(PROJECT), "FACEMASK_WORK": str(work), "OMP_NUM_THREADS": "1"}
 
 
 def start(stage, work="work"):
@@ -42,8 +41,8 @@ def write_params(params):
 
 
 def finish(process):
-    said, _ = process.communicate(timeout=60)
-    return process.returncode, said
+    output, _ = process.communicate(timeout=900)
+    return process.returncode, output
 
 
 def weights(folder="checkpoints"):
@@ -51,17 +50,17 @@ def weights(folder="checkpoints"):
 
 
 def train_there(folder, params):
-    """What a process of the fork server does."""
+    """Train in the workspace `killed` of `folder`; runs in a process of the fork server."""
     os.chdir(folder)
     os.environ |= {"FACEMASK_WORK": str(folder / "killed"), "DVC_NO_ANALYTICS": "1"}
     torch.set_num_threads(1)
-    train(params, Path("data/train"), Path("killed/checkpoints"), Path("killed/training"))
+    train_in("killed", params)
 
 
-def test_killed_twenty_times_a_training_ends_with_the_same_weights(pack, tmp_path):
-    params = replace(TINY, images=80, save_every_images=4)
-    train(params, Path("data/train"), Path("whole"), Path("training"))
-    server = get_context("forkserver")  # a process a kill, without importing torch each time
+def test_training_killed_twenty_times_ends_with_the_same_weights(pack, tmp_path):
+    params = replace(TINY, images_per_domain=80, save_every_images=4)
+    train_in("whole", params)
+    server = get_context("forkserver")  # one process for each kill, without importing torch each time
     server.set_forkserver_preload(["models.training.loop"])
     moments, kills = random.Random(4), 0
     while kills < 20 and not Path("killed/checkpoints").exists():
@@ -75,52 +74,48 @@ def test_killed_twenty_times_a_training_ends_with_the_same_weights(pack, tmp_pat
     process.start()
     process.join()
     assert process.exitcode == 0
-    assert kills >= 5  # on a machine so fast that the training ended before its twentieth
-    assert weights("killed/checkpoints") == weights("whole")
+    assert kills >= 5  # a fast machine ends the training before its twentieth kill
+    assert weights("killed/checkpoints") == weights("whole/checkpoints")
 
 
 @pytest.mark.parametrize("tiny", ["guided"], indirect=True)
-def test_told_to_stop_it_saves_and_goes_on_to_the_same_weights(pack, tiny):
-    params = replace(tiny, images=120, save_every_images=120)
-    train(params, Path("data/train"), Path("whole"), Path("training"))
+def test_training_stopped_by_sigterm_saves_its_state_and_resumes_to_the_same_weights(pack, tiny):
+    params = replace(tiny, images_per_domain=120, save_every_images=120)
+    train_in("whole", params)
     write_params(params)
-    Path("data/start").mkdir()
-    Path("data/start/start.json").write_text('{"model": null, "checkpoint": null}')
     process = start("train")
     for line in process.stdout:
         if " images, " in line:  # some steps are done, and no state is saved yet
             break
     process.terminate()
-    status, said = finish(process)
+    status, output = finish(process)
     assert status == STOPPED
-    assert "stopped, state saved at" in said
+    assert "stopped, state saved at" in output
     assert finish(start("train"))[0] == 0
-    assert weights() == weights("whole")
+    assert weights() == weights("whole/checkpoints")
 
 
-def test_two_processes_train_as_one_with_the_joined_batch(pack):
-    params = replace(TINY, images=8, batch_size=4, precision="float32")
-    train(params, Path("data/train"), Path("whole"), Path("training"))
+def test_two_processes_give_the_curves_of_one_with_the_joined_batch(pack):
+    params = replace(TINY, images_per_domain=8, batch_size=4, precision="float32")
+    train_in("whole", params)
     write_params(params)
-    Path("data/start").mkdir()
-    Path("data/start/start.json").write_text('{"model": null, "checkpoint": null}')
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
-        [*command, "-m", "models", "train"], env=environment("work"), capture_output=True, text=True, timeout=120
+        [*command, "-m", "models", "train"], env=environment("work"), capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
-    one, two = (json.loads(Path(folder, "history.json").read_text()) for folder in ("whole", "checkpoints"))
+    one, two = (json.loads(Path(folder, "history.json").read_text()) for folder in ("whole/checkpoints", "checkpoints"))
     assert len(one) == len(two) == 2
     for alone, shared in zip(one, two, strict=True):
         assert shared == pytest.approx(alone, abs=1e-5)
 
 
 @pytest.mark.parametrize("tiny", ["guided"], indirect=True)
-def test_an_error_is_one_line_and_a_status(tiny):
+def test_an_error_is_one_line_and_exit_status_1(tiny):
     write_params(tiny)
-    status, said = finish(start("train"))
+    status, output = finish(start("train"))
     assert status == 1
-    assert said == "facemask: error: no packed images in data/train: run 'dvc repro pack'\n"
+    assert output == "facemask: error: no packed images in data/train: run 'dvc repro pack'\n"
 
 
 def test_training_imports_no_landmarks_no_opencv_and_no_prefect():

@@ -1,16 +1,18 @@
-"""FID, precision and recall: what they say of pictures, and which features they rest on."""
+"""FID, precision and recall: their values for images, and the features that they use."""
+
+import socket
 
 import numpy as np
 import pytest
 
 from models.evaluation import fid as module
 from models.evaluation import kid
-from models.evaluation.fid import FEWEST, fidelity
+from models.evaluation.fid import MIN_IMAGES, fidelity
 
 pytestmark = pytest.mark.skipif(kid.feature_network() is None, reason="the extra `evaluation` is not installed")
 
 
-def pictures(count, seed, shade=0):
+def images(count, seed, shade=0):
     rng = np.random.default_rng(seed)
     return (rng.integers(0, 128, (count, 8, 8, 3), dtype=np.uint8) + shade).astype(np.uint8)
 
@@ -20,25 +22,25 @@ def offline(monkeypatch):
     monkeypatch.setattr(module, "inception", lambda: None)
 
 
-def test_pictures_of_another_kind_are_further_off_and_none_of_them_is_among_the_real_ones(offline):
-    near, features = fidelity(pictures(20, 0), pictures(20, 1))
-    far, _ = fidelity(pictures(20, 0), pictures(20, 1, shade=120))
-    assert features == kid.FEATURES
-    assert far["fid"] > 2 * near["fid"]
-    assert far["precision"] == far["recall"] == 0
-    assert min(near["precision"], near["recall"]) > 0.5
+def test_images_of_another_distribution_have_a_higher_fid_and_no_precision_or_recall(offline):
+    near = fidelity(images(20, 0), images(20, 1))
+    far = fidelity(images(20, 0), images(20, 1, shade=120))
+    assert near.features == kid.FEATURES
+    assert far.fid > 2 * near.fid
+    assert far.precision == far.recall == 0
+    assert min(near.precision, near.recall) > 0.5
 
 
-def test_the_same_pictures_have_no_distance_and_all_are_found(offline):
-    figures, _ = fidelity(pictures(20, 0), pictures(20, 0))
-    assert figures == pytest.approx({"fid": 0, "precision": 1, "recall": 1}, abs=1e-3)
+def test_equal_sets_have_fid_0_precision_1_and_recall_1(offline):
+    found = fidelity(images(20, 0), images(20, 0))
+    assert (found.fid, found.precision, found.recall) == pytest.approx((0, 1, 1), abs=1e-3)
 
 
-def test_of_a_handful_of_pictures_nothing_is_said(offline):
-    assert fidelity(pictures(FEWEST - 1, 0), pictures(40, 1)) is None
+def test_too_few_images_give_none(offline):
+    assert fidelity(images(MIN_IMAGES - 1, 0), images(40, 1)) is None
 
 
-def test_where_inceptions_weights_cannot_be_fetched_that_is_said_in_a_line(monkeypatch, capsys):
+def test_a_failed_download_of_inceptions_weights_prints_one_line(monkeypatch, capsys):
     import torch_fidelity.feature_extractor_inceptionv3 as theirs
 
     def no_network(*_args, **_options):
@@ -49,5 +51,22 @@ def test_where_inceptions_weights_cannot_be_fetched_that_is_said_in_a_line(monke
     assert module.inception() is None
     module.inception.cache_clear()
     assert capsys.readouterr().out == (
-        "FID by efficientnet-lite0, not Inception, whose weights cannot be fetched here (no route to host)\n"
+        "FID uses efficientnet-lite0: the weights of Inception cannot be downloaded (no route to host)\n"
     )
+
+
+def test_the_download_timeout_ends_with_the_download(monkeypatch):
+    import torch_fidelity.feature_extractor_inceptionv3 as theirs
+
+    timeouts = []
+
+    def no_network(*_args, **_options):
+        timeouts.append(socket.getdefaulttimeout())
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(theirs, "load_state_dict_from_url", no_network)
+    module.inception.cache_clear()
+    module.inception()
+    module.inception.cache_clear()
+    assert timeouts == [module._DOWNLOAD_TIMEOUT_S]
+    assert socket.getdefaulttimeout() is None

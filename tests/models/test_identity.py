@@ -1,4 +1,4 @@
-"""Identity distance, on the sample's portraits: drawn faces, but a recogniser tells one from another."""
+"""Identity distance between the sample's portraits: synthetic faces, which the recogniser can tell apart."""
 
 import numpy as np
 import pytest
@@ -14,15 +14,15 @@ def faces(portraits):
     return np.stack([np.asarray(portrait) for portrait in portraits])
 
 
-def test_a_face_is_at_no_distance_from_itself(faces):
+def test_equal_images_have_distance_0(faces):
     assert identity_distances(faces, faces) == [0.0] * len(faces)
 
 
-def test_a_darker_picture_shows_the_same_person(faces):
+def test_a_darkened_image_counts_as_the_same_person(faces):
     assert max(identity_distances(faces, faces // 4 * 3)) < SAME_PERSON
 
 
-def test_another_face_is_farther_away_than_the_same_one_darker(faces):
+def test_another_face_has_a_greater_distance_than_the_same_face_darkened(faces):
     darker = identity_distances(faces, faces // 4 * 3)
     others = identity_distances(faces, np.roll(faces, 1, axis=0))
     assert min(others) > max(darker)

@@ -1,4 +1,4 @@
-"""KID: the estimate, and what it says of pictures."""
+"""KID: the estimator, and its values for images."""
 
 import numpy as np
 import pytest
@@ -10,13 +10,13 @@ from models.evaluation.kid import kid, squared_mmd
 needs_features = pytest.mark.skipif(module.feature_network() is None, reason="the extra `evaluation` is not installed")
 
 
-def pictures(count, seed, shade=0):
+def images(count, seed, shade=0):
     rng = np.random.default_rng(seed)
     base = rng.integers(0, 128, (count, 8, 8, 3), dtype=np.uint8)
     return (base + shade).astype(np.uint8)
 
 
-def test_the_estimate_is_the_papers_sum_over_pairs():
+def test_the_estimator_equals_the_sums_over_pairs_in_the_paper():
     rng = np.random.default_rng(0)
     some, others = rng.normal(size=(3, 5)), rng.normal(size=(4, 5))
 
@@ -31,26 +31,26 @@ def test_the_estimate_is_the_papers_sum_over_pairs():
     assert squared_mmd(torch.from_numpy(some), torch.from_numpy(others)) == pytest.approx(expected)
 
 
-def test_two_halves_of_one_distribution_are_near_zero():
+def test_two_samples_of_one_distribution_have_a_value_near_zero():
     features = torch.from_numpy(np.random.default_rng(0).normal(size=(400, 16)))
     assert abs(squared_mmd(features[:200], features[200:])) < 0.02
 
 
 @needs_features
-def test_pictures_of_another_kind_are_further_off_than_of_the_same():
-    near = kid(pictures(12, 0), pictures(12, 1))
-    far = kid(pictures(12, 0), pictures(12, 1, shade=120))
+def test_images_of_another_distribution_have_a_higher_kid_than_of_the_same():
+    near = kid(images(12, 0), images(12, 1))
+    far = kid(images(12, 0), images(12, 1, shade=120))
     assert near is not None
     assert far is not None
     assert far > near + 0.01
 
 
 @needs_features
-def test_the_value_does_not_depend_on_order():
-    some, others = pictures(5, 0), pictures(6, 1)
+def test_kid_does_not_depend_on_the_order_of_images():
+    some, others = images(5, 0), images(6, 1)
     assert kid(some, others) == pytest.approx(kid(some[::-1].copy(), others), abs=1e-6)
 
 
-def test_without_the_packages_there_is_no_value(monkeypatch):
+def test_without_the_extra_evaluation_kid_is_none(monkeypatch):
     monkeypatch.setattr(module, "feature_network", lambda: None)
-    assert kid(pictures(2, 0), pictures(2, 1)) is None
+    assert kid(images(2, 0), images(2, 1)) is None

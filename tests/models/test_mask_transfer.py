@@ -1,27 +1,27 @@
 import torch
 
-from models.training.mask_transfer import transfer_masks
+from models.mask_transfer import mask_tints, transfer_masks
 
 SIDE = 64
 GREEN, BLUE, RED = (
     torch.tensor(colour).view(1, 3, 1, 1) for colour in ([-0.2, 0.8, 0.6], [-0.2, 0.6, 0.8], [1.0, -1, -1])
 )
-AS_IT_IS = torch.ones(1, 3, 1, 1)
+NO_TINT = torch.ones(1, 3, 1, 1)
 
 
 def region(top, left, height, width):
-    there = torch.zeros(1, 1, SIDE, SIDE)
-    there[..., top : top + height, left : left + width] = 1
-    return there
+    mask = torch.zeros(1, 1, SIDE, SIDE)
+    mask[..., top : top + height, left : left + width] = 1
+    return mask
 
 
-def pictures():
-    """A grey face and a red one in a mask that is green left and blue right; the mask's region."""
-    plain = torch.full((1, 3, SIDE, SIDE), 0.1)
+def faces():
+    """A grey face, a red one with a mask that is green left and blue right, and the red face's region."""
+    unmasked = torch.full((1, 3, SIDE, SIDE), 0.1)
     masked = RED.expand(1, 3, SIDE, SIDE).clone()
     masked[:, :, 20:36, 10:18] = GREEN
     masked[:, :, 20:36, 18:26] = BLUE
-    return plain, masked, region(20, 10, 16, 16)
+    return unmasked, masked, region(20, 10, 16, 16)
 
 
 def near(image, colour):
@@ -29,45 +29,57 @@ def near(image, colour):
 
 
 def test_a_mask_is_moved_and_scaled_onto_the_other_face():
-    plain, masked, its_region = pictures()
-    made = transfer_masks(plain, region(8, 16, 32, 32), masked, its_region, AS_IT_IS)
-    assert near(made, GREEN)[0, 12:36, 20:30].all()
-    assert near(made, BLUE)[0, 12:36, 34:44].all()
+    unmasked, masked, masked_region = faces()
+    found = transfer_masks(unmasked, region(8, 16, 32, 32), masked, masked_region, NO_TINT)
+    assert near(found, GREEN)[0, 12:36, 20:30].all()
+    assert near(found, BLUE)[0, 12:36, 34:44].all()
 
 
-def test_the_mask_is_dyed_and_the_face_is_not():
-    plain, masked, its_region = pictures()
-    made = transfer_masks(
-        plain, region(8, 16, 32, 32), masked, its_region, torch.tensor([0.5, 0.5, 2]).view(1, 3, 1, 1)
+def test_the_mask_is_tinted_and_the_face_is_not():
+    unmasked, masked, masked_region = faces()
+    found = transfer_masks(
+        unmasked, region(8, 16, 32, 32), masked, masked_region, torch.tensor([0.5, 0.5, 2]).view(1, 3, 1, 1)
     )
-    dyed = torch.tensor([-0.6, -0.1, 1]).view(1, 3, 1, 1)
-    assert near(made, dyed)[0, 12:36, 20:30].all()
-    assert near(made, plain)[0, 44:].all()
+    tinted = torch.tensor([-0.6, -0.1, 1]).view(1, 3, 1, 1)
+    assert near(found, tinted)[0, 12:36, 20:30].all()
+    assert near(found, unmasked)[0, 44:].all()
 
 
-def test_all_else_of_the_plain_face_stays():
-    plain, masked, its_region = pictures()
-    made = transfer_masks(plain, region(8, 16, 32, 32), masked, its_region, AS_IT_IS)
-    assert near(made, plain)[0, 44:].all()
-    assert near(made, plain)[0, :, 54:].all()
+def test_the_rest_of_the_unmasked_face_is_unchanged():
+    unmasked, masked, masked_region = faces()
+    found = transfer_masks(unmasked, region(8, 16, 32, 32), masked, masked_region, NO_TINT)
+    assert near(found, unmasked)[0, 44:].all()
+    assert near(found, unmasked)[0, :, 54:].all()
 
 
-def test_the_bare_nose_in_the_upper_edge_of_the_region_is_no_mask():
-    plain, masked, its_region = pictures()
+def test_a_bare_nose_at_the_regions_upper_edge_is_not_transferred():
+    unmasked, masked, masked_region = faces()
     masked[:, :, :23] = RED
-    made = transfer_masks(plain, its_region, masked, its_region, AS_IT_IS)
-    assert near(made, plain)[0, 20].all()
-    assert not near(made, plain)[0, 26, 10:26].any()
+    found = transfer_masks(unmasked, masked_region, masked, masked_region, NO_TINT)
+    assert near(found, unmasked)[0, 20].all()
+    assert not near(found, unmasked)[0, 26, 10:26].any()
 
 
-def test_what_hangs_over_the_region_is_the_mask_too():
-    plain, masked, its_region = pictures()
+def test_a_mask_that_hangs_over_the_region_is_transferred_whole():
+    unmasked, masked, masked_region = faces()
     masked[:, :, 36:39, 10:26] = BLUE
-    made = transfer_masks(plain, its_region, masked, its_region, AS_IT_IS)
-    assert near(made, BLUE)[0, 37, 14:22].all()
+    found = transfer_masks(unmasked, masked_region, masked, masked_region, NO_TINT)
+    assert near(found, BLUE)[0, 37, 14:22].all()
 
 
-def test_faces_without_a_region_are_left_as_they_are():
-    plain, masked, its_region = pictures()
-    nowhere = torch.zeros_like(its_region)
-    assert transfer_masks(plain, nowhere, masked, nowhere, AS_IT_IS).equal(plain)
+def test_faces_without_a_region_are_unchanged():
+    unmasked, masked, masked_region = faces()
+    nowhere = torch.zeros_like(masked_region)
+    assert transfer_masks(unmasked, nowhere, masked, nowhere, NO_TINT).equal(unmasked)
+
+
+def test_two_thirds_of_the_tints_are_1_and_the_others_reach_almost_black():
+    factors = mask_tints(1, range(400))[:, :, 0, 0]
+    unchanged = (factors == 1).all(dim=1)
+    assert 0.57 < unchanged.float().mean() < 0.77
+    assert 0.09 < factors.min() < 0.2 and 1.2 < factors.max() < 1.6
+
+
+def test_a_tint_is_a_pure_function_of_seed_and_position():
+    assert mask_tints(1, range(20))[7:9].equal(mask_tints(1, range(7, 9)))
+    assert not mask_tints(1, range(20)).equal(mask_tints(2, range(20)))

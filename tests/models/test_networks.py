@@ -4,35 +4,35 @@ import torch
 from models.networks import GuidedGenerator, PatchDiscriminator, blend, make_discriminator, make_generator
 
 
-def test_each_score_of_the_discriminator_sees_70_by_70_pixels():
-    judge = PatchDiscriminator(4, instance_norm=False)  # which looks at the whole picture
+def test_each_score_of_the_patch_discriminator_depends_on_70_by_70_pixels():
+    discriminator = PatchDiscriminator(4, instance_norm=False)  # instance norm would mix all pixels
     image = torch.randn(1, 3, 256, 256, requires_grad=True)
-    scores = judge(image)
+    scores = discriminator(image)
     scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
     touched = image.grad.abs().sum(dim=(0, 1)) > 0
     assert int(touched.any(dim=1).sum()) == 70
     assert int(touched.any(dim=0).sum()) == 70
 
 
-def test_every_layer_of_the_judge_of_plain_faces_that_guided_makes_has_spectral_norm_1():
+def test_every_layer_of_the_coarse_discriminator_has_spectral_norm_1():
     torch.manual_seed(0)
-    judge = make_discriminator("guided", "unmasked", 4)
+    discriminator = make_discriminator("coarse", 4)
     for _ in range(20):  # each a power iteration
-        judge(torch.randn(1, 3, 64, 64))
-    weights = [layer.weight for layer in judge.modules() if isinstance(layer, torch.nn.Conv2d)]
+        discriminator(torch.randn(1, 3, 64, 64))
+    weights = [layer.weight for layer in discriminator.modules() if isinstance(layer, torch.nn.Conv2d)]
     assert len(weights) == 5
     for weight in weights:
         assert torch.linalg.matrix_norm(weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)
 
 
-def test_the_judge_of_plain_faces_that_guided_makes_sees_no_stroke_finer_than_64_px_show():
+def test_the_coarse_discriminator_ignores_patterns_that_vanish_at_64_px():
     torch.manual_seed(0)
-    judge = make_discriminator("guided", "unmasked", 4).eval()
+    discriminator = make_discriminator("coarse", 4).eval()
     image = torch.rand(1, 3, 128, 128) - 0.5
     stroke = torch.zeros(1, 1, 128, 128)
-    stroke[..., 0::2], stroke[..., 1::2] = 0.25, -0.25  # none, at half the size
-    assert torch.allclose(judge(image), judge(image + stroke), atol=1e-6)
-    assert not torch.allclose(judge(image), judge(image + stroke.abs()), atol=1e-4)
+    stroke[..., 0::2], stroke[..., 1::2] = 0.25, -0.25  # 0 at half the size
+    assert torch.allclose(discriminator(image), discriminator(image + stroke), atol=1e-6)
+    assert not torch.allclose(discriminator(image), discriminator(image + stroke.abs()), atol=1e-4)
 
 
 @pytest.mark.parametrize("direction", ["mask", "unmask"])
@@ -55,44 +55,46 @@ def test_the_guided_output_equals_the_input_to_the_bit_where_the_matte_is_0():
     assert torch.equal(mixed[..., :4], paint[..., :4])
 
 
-def test_the_untrained_guided_generator_paints_inside_the_region_first():
+def test_the_matte_of_an_untrained_guided_generator_is_open_in_the_region_only():
     torch.manual_seed(0)
     guide = torch.zeros(1, 2, 32, 32)
     guide[:, 0, 16:] = 1
     _, matte = make_generator("guided", "mask", 4, 1)(torch.zeros(1, 3, 32, 32), guide)
     assert matte[..., 19:, :].min() > 0.95
     assert matte[..., :13, :].max() < 0.05
-    assert 0.3 < matte[..., 16, :].mean() < 0.7  # at the edge it is open which
+    assert 0.3 < matte[..., 16, :].mean() < 0.7  # undecided at the edge
 
 
-def told(direction, **changed):
-    """What the guided generator paints on a picture by a guide, with or without more to go by."""
+def output(direction, **changed):
+    """The output of a guided generator, by default for a random image and an empty guide."""
     torch.manual_seed(0)
     generator = make_generator("guided", direction, 4, 1)
-    given = {"image": torch.rand(1, 3, 32, 32), "guide": torch.zeros(1, 2, 32, 32)} | changed
-    return generator(**given)[0]
+    inputs = {"image": torch.rand(1, 3, 32, 32), "guide": torch.zeros(1, 2, 32, 32)} | changed
+    return generator(**inputs)[0]
 
 
-def test_a_mask_is_taken_off_by_the_drawing_of_the_face():
+def test_unmask_depends_on_the_landmark_sketch_and_mask_does_not():
     image, guide = torch.rand(1, 3, 32, 32), torch.zeros(1, 2, 32, 32)
     guide[:, 1, 20:24, 10:20] = 0.7
-    assert not torch.equal(told("unmask", image=image), told("unmask", image=image, guide=guide))
-    assert torch.equal(told("mask", image=image), told("mask", image=image, guide=guide))  # a mouth under a mask
+    assert not torch.equal(output("unmask", image=image), output("unmask", image=image, guide=guide))
+    assert torch.equal(output("mask", image=image), output("mask", image=image, guide=guide))
 
 
-def test_a_mask_is_put_on_in_the_colours_that_are_given():
-    image, cloth = torch.rand(1, 3, 32, 32), torch.ones(1, 4, 32, 32)
-    assert not torch.equal(told("mask", image=image), told("mask", image=image, hint=cloth))
-    assert torch.equal(told("mask", image=image), told("mask", image=image, hint=torch.zeros_like(cloth)))
+def test_mask_depends_on_the_appearance_code():
+    image, code = torch.rand(1, 3, 32, 32), torch.ones(1, 4, 32, 32)
+    assert not torch.equal(output("mask", image=image), output("mask", image=image, condition=code))
+    assert torch.equal(output("mask", image=image), output("mask", image=image, condition=torch.zeros_like(code)))
 
 
-def test_a_mask_is_taken_off_otherwise_where_it_is_known_to_be_painted():
+def test_unmask_depends_on_the_area_of_a_painted_mask():
     image, painted = torch.rand(1, 3, 32, 32), torch.ones(1, 1, 32, 32)
-    assert not torch.equal(told("unmask", image=image), told("unmask", image=image, hint=painted))
-    assert torch.equal(told("unmask", image=image), told("unmask", image=image, hint=torch.zeros_like(painted)))
+    assert not torch.equal(output("unmask", image=image), output("unmask", image=image, condition=painted))
+    assert torch.equal(
+        output("unmask", image=image), output("unmask", image=image, condition=torch.zeros_like(painted))
+    )
 
 
-def test_weights_start_from_a_normal_distribution_of_width_one_fiftieth():
+def test_initial_weights_are_normal_with_a_standard_deviation_of_one_fiftieth():
     torch.manual_seed(0)
     generator = make_generator("resnet", "mask", 16, 2)
     weights = torch.cat([value.flatten() for name, value in generator.named_parameters() if "weight" in name])

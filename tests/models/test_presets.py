@@ -1,18 +1,18 @@
-"""The presets of experiments/: params.yaml's block `train`, with a file's values in place of some."""
+"""Presets: files of experiments/, which replace values of the block `train`."""
 
 from pathlib import Path
 
 import pytest
 import yaml
 
-from models.params import train_params
+from models.params import train_params, values_used
 from pipeline.errors import FacemaskError
 from tests.closure import ROOT
 
 
 @pytest.fixture
 def project():
-    """This project's own parameters and presets; gives a function that names a preset."""
+    """This project's parameters and presets; returns a function that sets a preset and reads the block."""
     Path("experiments").symlink_to(ROOT / "experiments")
     values = yaml.safe_load((ROOT / "params.yaml").read_text())
 
@@ -25,7 +25,7 @@ def project():
     return use
 
 
-def test_without_a_preset_the_block_stands_as_it_is(project):
+def test_preset_none_changes_nothing(project):
     assert project("none", width=48).width == 48
 
 
@@ -38,23 +38,23 @@ def test_without_a_preset_the_block_stands_as_it_is(project):
     ],
 )
 def test_the_original_studys_trials_are_presets(project, preset, image_px, batch_size, schedule, epochs, blocks):
-    params = project(preset)
-    found = (params.generator, params.image_px, params.batch_size, params.schedule, params.blocks)
-    assert found == ("resnet", image_px, batch_size, schedule, blocks)
-    assert params.images == epochs * 6000  # the study's faces a domain
+    params = project(preset, method="cyclegan")
+    found = (params.method, params.image_px, params.batch_size, params.schedule, params.blocks)
+    assert found == ("cyclegan", image_px, batch_size, schedule, blocks)
+    assert params.images_per_domain == epochs * 6000  # the study's faces a domain
     assert (params.lambda_cycle, params.lambda_identity, params.pool_size, params.learning_rate) == (10, 0.5, 50, 2e-4)
 
 
-def test_a_preset_leaves_what_it_does_not_name(project):
-    assert project("study-128", seed=9).seed == 9
+def test_a_preset_keeps_values_that_it_does_not_contain(project):
+    assert project("study-128", method="cyclegan", seed=9).seed == 9
 
 
-def test_a_preset_that_is_not_there_is_told_with_those_that_are(project):
+def test_an_unknown_preset_is_refused_with_a_list_of_the_known_ones(project):
     with pytest.raises(FacemaskError, match=r"no preset experiments/mine.yaml: .*none, study-128, study-256, "):
         project("mine")
 
 
-def test_an_unknown_key_in_a_preset_is_told_by_its_file(project):
+def test_an_unknown_key_in_a_preset_is_refused_with_its_file(project):
     Path("experiments").unlink()
     Path("experiments").mkdir()
     Path("experiments/mine.yaml").write_text("widht: 3")
@@ -62,9 +62,25 @@ def test_an_unknown_key_in_a_preset_is_told_by_its_file(project):
         project("mine")
 
 
-def test_params_without_a_preset_are_told(project):
+def test_a_missing_key_preset_is_refused(project):
     with pytest.raises(FacemaskError, match=r"params.yaml: key 'train.preset' is missing"):
         values = yaml.safe_load((ROOT / "params.yaml").read_text())
         del values["train"]["preset"]
         Path("params.yaml").write_text(yaml.safe_dump(values))
         train_params()
+
+
+def test_a_preset_of_another_method_is_refused(project):
+    with pytest.raises(FacemaskError, match=r"study-128.yaml is for method cyclegan, .*is guided: set it to cyclegan"):
+        project("study-128")
+
+
+@pytest.mark.parametrize("changes", [{"cyclegan": {"lambda_matte": 3.0}}, {"lambda_matte": 3.0}])
+def test_a_key_of_another_method_is_refused_by_name(project, changes):
+    with pytest.raises(FacemaskError, match=r"key 'train\.(cyclegan\.)?lambda_matte' is unknown"):
+        project("none", **changes)
+
+
+def test_values_used_are_those_of_the_own_method_only(project):
+    assert "guided" not in values_used(project("none", method="cyclegan"))
+    assert values_used(project("none"))["guided"] == {"lambda_matte": 3.0}

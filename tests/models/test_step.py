@@ -1,70 +1,71 @@
-"""What the generators learn from which picture."""
-
-from dataclasses import replace
+"""The objectives of both methods: which network learns from which images."""
 
 import pytest
 import torch
 
-from models.training.checkpoint import make_networks
-from models.training.step import GeneratorObjective
+from models.methods import cyclegan, guided
+from models.methods.method import Faces
 from tests.models.conftest import TINY
 
+IMAGE, GUIDES = torch.rand(2, 3, 32, 32), torch.ones(2, 2, 32, 32)
 
-class Heard(torch.nn.Module):
-    """A generator, and the hints that it was given."""
+
+class Recorder(torch.nn.Module):
+    """A generator, and the conditions that it was called with."""
 
     def __init__(self, generator):
         super().__init__()
-        self.generator, self.hints = generator, []
+        self.generator, self.conditions = generator, []
 
-    def forward(self, image, guide, hint=None):
-        self.hints.append(hint)
-        return self.generator(image, guide, hint)
+    def forward(self, image, guide, condition=None):
+        self.conditions.append(condition)
+        return self.generator(image, guide, condition)
 
 
 @pytest.mark.parametrize(("network", "channels"), [("generator_mask", 4), ("generator_unmask", 1)])
-def test_hints_are_given_on_the_way_back_alone(network, channels):
-    params = replace(TINY, generator="guided")
-    networks = make_networks(params)
-    networks[network] = Heard(networks[network])
-    image, guide = torch.rand(2, 3, 32, 32), torch.ones(2, 2, 32, 32)
-    GeneratorObjective(networks, params)(image, guide, image, guide, image)
-    there, back = networks[network].hints
-    assert there is None
-    assert back.shape == (2, channels, 32, 32) and back.any()
+def test_only_the_second_half_of_a_guided_cycle_is_conditioned(network, channels):
+    networks = guided.make_networks(TINY)
+    networks[network] = Recorder(networks[network])
+    guided.GeneratorObjective(networks, TINY)(Faces(IMAGE, GUIDES), Faces(IMAGE, GUIDES), IMAGE)
+    first, second = networks[network].conditions
+    assert first is None
+    assert second.shape == (2, channels, 32, 32) and second.any()
 
 
-def learned(kind, network, masked, term="cycle"):
-    """One loss's gradient for one generator's weights, with given masked faces and always the same plain ones."""
-    params = replace(TINY, generator=kind)
-    networks = make_networks(params)
-    rng = torch.Generator().manual_seed(0)
-    plain, guides = torch.rand(2, 3, 32, 32, generator=rng), torch.ones(2, 2, 32, 32)
-    terms = GeneratorObjective(networks, params)(plain, guides, masked, guides, plain)
-    weight = next(networks[network].parameters())
-    return torch.autograd.grad(terms[term], weight)[0]
+def gradient(method, network, masked, term):
+    """The gradient of one loss for one generator's first weights, with these masked faces and fixed unmasked ones."""
+    networks = method.make_networks(TINY)
+    unmasked = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    inputs = Faces(unmasked, GUIDES), Faces(masked, GUIDES), *([unmasked] if method is guided else [])
+    result = method.GeneratorObjective(networks, TINY)(*inputs)
+    return torch.autograd.grad(result.terms[term], next(networks[network].parameters()))[0]
 
 
-def test_nothing_of_a_mask_is_written_onto_the_face_for_the_way_back():
-    one, other = torch.zeros(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
-    of_f = [learned("guided", "generator_unmask", masked) for masked in (one, other)]
-    of_g = [learned("guided", "generator_mask", masked) for masked in (one, other)]
-    assert torch.equal(*of_f)
-    assert not torch.equal(*of_g)
+def depends_on_masked_faces(method, network, term):
+    return not torch.equal(*(gradient(method, network, masked, term) for masked in (torch.zeros_like(IMAGE), IMAGE)))
+
+
+def test_guided_unmask_does_not_learn_from_the_cycle_of_masked_faces():
+    assert not depends_on_masked_faces(guided, "generator_unmask", "cycle")
+    assert depends_on_masked_faces(guided, "generator_mask", "cycle")
 
 
 @pytest.mark.parametrize("network", ["generator_mask", "generator_unmask"])
-def test_the_papers_generators_both_learn_from_both_cycles(network):
-    one, other = torch.zeros(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
-    assert not torch.equal(*(learned("resnet", network, masked) for masked in (one, other)))
+def test_both_generators_of_the_paper_learn_from_both_cycles(network):
+    assert depends_on_masked_faces(cyclegan, network, "cycle")
 
 
-def test_the_judge_of_plain_faces_teaches_guided_ones_by_faces_whose_answer_is_known():
-    one, other = torch.zeros(2, 3, 32, 32), torch.rand(2, 3, 32, 32)
-    guided, papers = (
-        [learned(kind, "generator_unmask", masked, "adversarial") for masked in (one, other)]
-        for kind in ("guided", "resnet")
-    )
-    assert torch.equal(*guided)
-    assert guided[0].any()
-    assert not torch.equal(*papers)
+def test_guided_unmask_learns_adversarially_from_faces_with_known_ground_truth_only():
+    assert not depends_on_masked_faces(guided, "generator_unmask", "adversarial")
+    assert gradient(guided, "generator_unmask", IMAGE, "adversarial").any()
+    assert depends_on_masked_faces(cyclegan, "generator_unmask", "adversarial")
+
+
+@pytest.mark.parametrize(("method", "channels"), [(guided, 4), (cyclegan, 3)])
+def test_fakes_for_the_pools_have_no_gradients_and_guided_ones_their_region(method, channels):
+    faces = Faces(IMAGE, GUIDES)
+    inputs = faces, faces, *([IMAGE] if method is guided else [])
+    result = method.GeneratorObjective(method.make_networks(TINY), TINY)(*inputs)
+    assert result.total.requires_grad
+    for fakes in result.fakes.values():
+        assert fakes.shape == (2, channels, 32, 32) and not fakes.requires_grad

@@ -1,3 +1,5 @@
+"""Training as a whole: resuming, outputs, refusals, learning rates and curves."""
+
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -5,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from models.methods.method import load_method
 from models.training import checkpoint
 from models.training import loop as train_module
-from models.training.loop import learning_rate, train
+from models.training.optimisers import linear_learning_rate
 from pipeline.errors import FacemaskError
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.files import sha256
-from tests.models.conftest import TINY
+from tests.models.conftest import TINY, train_in
 
 PACK = Path("data/train")
 
@@ -20,9 +23,10 @@ class Killed(Exception):
     pass
 
 
-def run(params, to):
-    train(params, PACK, Path(to) / "checkpoints", Path(to) / "training")
-    return files_of(to)
+def run(params, root):
+    """Train in the workspace `root`; returns the digests of the files that it makes."""
+    train_in(root, params)
+    return files_of(root)
 
 
 def files_of(folder):
@@ -30,7 +34,7 @@ def files_of(folder):
 
 
 def die_at(monkeypatch, step):
-    """Make the step with this number, and all after it, raise."""
+    """Make this step, and all later ones, raise."""
     steps = 0
     true_step = train_module.train_step
 
@@ -44,18 +48,18 @@ def die_at(monkeypatch, step):
     monkeypatch.setattr(train_module, "train_step", stepping)
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit(pack, tiny, monkeypatch):
+def test_resumed_training_equals_uninterrupted(pack, tiny, monkeypatch):
     whole = run(tiny, "whole")
     with monkeypatch.context() as patch:
-        die_at(patch, 6)  # 10 images in, two after the last checkpoint
+        die_at(patch, 6)  # after 10 images, two after the last checkpoint
         with pytest.raises(Killed):
             run(tiny, "parts")
-    assert not Path("parts").exists()
+    assert files_of("parts") == {}
     assert run(tiny, "parts") == whole
 
 
-def test_a_batch_size_that_fits_no_number_resumes_just_as_well(pack, tiny, monkeypatch):
-    params = replace(tiny, batch_size=3, images=11, save_every_images=5)
+def test_resumed_training_equals_uninterrupted_with_a_shorter_last_batch(pack, tiny, monkeypatch):
+    params = replace(tiny, batch_size=3, images_per_domain=11, save_every_images=5)
     whole = run(params, "whole")
     with monkeypatch.context() as patch:
         die_at(patch, 4)
@@ -64,38 +68,38 @@ def test_a_batch_size_that_fits_no_number_resumes_just_as_well(pack, tiny, monke
     assert run(params, "parts") == whole
 
 
-def test_a_run_leaves_weights_state_readable_json_curves_and_pictures(pack, tiny):
+def test_training_writes_weights_state_json_curves_and_samples(pack, tiny):
     made = run(tiny, "out")
     names = [*checkpoint.GENERATORS, *checkpoint.DISCRIMINATORS]
     assert {f"checkpoints/{name}.safetensors" for name in names} < made.keys()
     assert {"checkpoints/state.pt", "checkpoints/checkpoint.json"} < made.keys()
-    assert {"training/metrics.json", "training/progress.png"} < made.keys()
-    curve = Path("out/training/plots/metrics/cycle.tsv").read_text().splitlines()
+    assert {"reports/training/metrics.json", "reports/training/progress.png"} < made.keys()
+    curve = Path("out/reports/training/plots/metrics/cycle.tsv").read_text().splitlines()
     assert curve[0] == "step\tcycle"
     assert [int(line.split("\t")[0]) for line in curve[1:]] == [2, 4, 6, 8, 10, 12]
     assert not list(Path("work/train").iterdir())
 
 
-def test_the_checkpoints_json_names_the_data_licence_the_pack_and_the_parameters(pack, tiny):
+def test_checkpoint_json_contains_licence_pack_and_parameters(pack, tiny):
     run(tiny, "out")
     values = json.loads(Path("out/checkpoints/checkpoint.json").read_text())
     assert values["data_licence"] == "CC BY-NC-SA 4.0"
-    assert values["images_seen"] == tiny.images
-    assert values["params"]["generator"] == tiny.generator
+    assert values["images_seen"] == tiny.images_per_domain
+    assert values["params"]["method"] == tiny.method
     assert values["pack_sha256"] == sha256(PACK / "pack.json")
     assert values["schema"] == checkpoint.SCHEMA
 
 
-def test_training_changes_all_four_networks(pack, tiny):
+def test_training_changes_both_generators(pack, tiny):
     run(tiny, "out")
     trained, _ = checkpoint.load_generators(Path("out/checkpoints"))
-    fresh = checkpoint.make_networks(tiny)
+    fresh = load_method(tiny.method).make_networks(tiny)
     for name in checkpoint.GENERATORS:
         pairs = zip(trained[name].parameters(), fresh[name].parameters(), strict=True)
         assert all((one - other).abs().sum() > 0 for one, other in pairs if one.dim() > 1)
 
 
-def test_a_nan_stops_the_run_names_the_image_and_keeps_the_last_good_state(pack, tiny, monkeypatch):
+def test_a_nan_stops_training_and_keeps_the_last_good_state(pack, tiny, monkeypatch):
     true_step = train_module.train_step
 
     def stepping(state, *args):
@@ -108,10 +112,10 @@ def test_a_nan_stops_the_run_names_the_image_and_keeps_the_last_good_state(pack,
             run(tiny, "out")
     (state,) = Path("work/train").glob("*/state-*")
     assert checkpoint.read_info(state).images_seen == 4
-    assert not Path("out").exists()
+    assert files_of("out") == {}
 
 
-def test_weights_that_are_no_numbers_are_never_saved(pack, tiny, monkeypatch):
+def test_weights_that_are_not_finite_are_not_saved(pack, tiny, monkeypatch):
     true_step = train_module.train_step
 
     def stepping(state, *args):
@@ -125,7 +129,7 @@ def test_weights_that_are_no_numbers_are_never_saved(pack, tiny, monkeypatch):
         run(tiny, "out")
 
 
-def test_an_empty_domain_is_told_in_one_line(pack, tiny):
+def test_an_empty_domain_is_refused_in_one_line(pack, tiny):
     images, guides, faces = packed.array_paths(PACK, "masked_train")
     np.save(images, np.load(images)[:0])
     np.save(guides, np.load(guides)[:0])
@@ -135,12 +139,12 @@ def test_an_empty_domain_is_told_in_one_line(pack, tiny):
     assert "\n" not in str(caught.value)
 
 
-def test_a_crop_larger_than_the_packed_images_is_told_in_one_line(pack, tiny):
+def test_a_crop_larger_than_the_packed_images_is_refused(pack, tiny):
     with pytest.raises(FacemaskError, match=r"train.image_px is 64.*packed at 36 px"):
         run(replace(tiny, image_px=64), "out")
 
 
-def test_a_second_training_of_the_same_work_is_refused(pack, tiny, monkeypatch):
+def test_a_second_process_in_the_same_work_folder_is_refused(pack, tiny, monkeypatch):
     def stepping(*args):
         with pytest.raises(FacemaskError, match="another process is training"):
             run(tiny, "second")
@@ -152,8 +156,8 @@ def test_a_second_training_of_the_same_work_is_refused(pack, tiny, monkeypatch):
 
 
 @pytest.mark.parametrize("changes", [{"schedule": "plateau"}, {"loss": "vanilla"}, {"lambda_identity": 0.0}])
-def test_every_way_of_training_resumes_to_the_last_bit(pack, changes, monkeypatch):
-    params = replace(TINY, images=40, **changes)  # eight epochs of the five faces: enough for a plateau
+def test_resumed_training_equals_uninterrupted_with_other_losses_and_schedules(pack, changes, monkeypatch):
+    params = replace(TINY, images_per_domain=40, **changes)  # eight epochs of the five faces: enough for a plateau
     whole = run(params, "whole")
     with monkeypatch.context() as patch:
         die_at(patch, 18)
@@ -162,21 +166,21 @@ def test_every_way_of_training_resumes_to_the_last_bit(pack, changes, monkeypatc
     assert run(params, "parts") == whole
 
 
-def test_by_plateau_the_learning_rate_falls_to_a_fifth_where_the_cycle_loss_does_not_fall(pack, monkeypatch):
+def test_plateau_schedule_divides_the_learning_rate_by_five_if_the_cycle_loss_does_not_fall(pack, monkeypatch):
     true_step = train_module.train_step
-    monkeypatch.setattr(train_module, "train_step", lambda *given: {**true_step(*given), "cycle": 1.0})
-    run(replace(TINY, schedule="plateau", images=70), "out")  # ten epochs of the seven faces
-    rows = Path("out/training/plots/metrics/learning_rate.tsv").read_text().splitlines()[1:]
+    monkeypatch.setattr(train_module, "train_step", lambda *args: {**true_step(*args), "cycle": 1.0})
+    run(replace(TINY, schedule="plateau", images_per_domain=70), "out")  # ten epochs of the seven faces
+    rows = Path("out/reports/training/plots/metrics/learning_rate.tsv").read_text().splitlines()[1:]
     assert [float(row.split("\t")[1]) for row in (rows[0], rows[-1])] == pytest.approx([2e-4, 4e-5])
 
 
-def test_the_learning_rate_is_constant_for_half_the_images_then_falls_to_0(tiny):
-    params = replace(tiny, images=1000, learning_rate=2e-4)
-    rates = [learning_rate(params, seen) for seen in (0, 500, 750, 1000)]
+def test_linear_schedule_is_constant_for_half_the_images_then_falls_to_0(tiny):
+    params = replace(tiny, images_per_domain=1000, learning_rate=2e-4)
+    rates = [linear_learning_rate(params, seen) for seen in (0, 500, 750, 1000)]
     assert rates == pytest.approx([2e-4, 2e-4, 1e-4, 0])
 
 
-def test_tensorboard_reads_the_curves_each_point_once_after_an_interruption_too(pack, monkeypatch):
+def test_tensorboard_shows_each_point_once_after_an_interruption(pack, monkeypatch):
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     with monkeypatch.context() as patch:
         die_at(patch, 6)

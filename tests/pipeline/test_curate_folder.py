@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,20 +9,21 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from tests.pipeline.test_workers import runs, wait_until
 
 from pipeline.errors import FacemaskError
 from pipeline.report.sprite_sheets import PER_SHEET
+from pipeline.storage.files import locked
 from pipeline.tools.curate_folder import curate_folder, find_sources
 from tests.conftest import ROOT
 from tests.pipeline.strangers import EPS
+from tests.pipeline.test_worker_pool import is_running, wait_until
 
 DEMO = ROOT / "flows/demo_params.yaml"
 
 
 @pytest.fixture(scope="module")
 def folder(sample_workspace, tmp_path_factory):
-    """The sample as plain folders ffhq/ and maskedface/, and a file that is no image."""
+    """The sample in the folders ffhq/ and maskedface/, and a file that is not an image."""
     folder = tmp_path_factory.mktemp("folder")
     for source in ("ffhq", "maskedface"):
         for archive in (sample_workspace / "data/raw" / source).glob("*.zip"):
@@ -38,7 +40,7 @@ def out(folder, tmp_path_factory):
     return out
 
 
-def test_a_folder_gets_the_same_verdicts_as_the_pipeline(out, sample_workspace):
+def test_a_folder_gets_the_same_verdicts_as_in_the_pipeline(out, sample_workspace):
     columns = ["image_id", "accepted", "dup_of", "split", "phash"]
     found, expected = (
         pd.read_parquet(path, columns=columns)
@@ -47,58 +49,112 @@ def test_a_folder_gets_the_same_verdicts_as_the_pipeline(out, sample_workspace):
     pd.testing.assert_frame_equal(found, expected)
 
 
-def test_it_ends_with_a_page_that_shows_pictures(out):
+def test_the_page_has_every_image(out):
     image_ids = json.loads((out / "index.data/ids.json").read_text())
     assert sorted(image_ids) == sorted(pd.read_parquet(out / "manifest.parquet")["image_id"])
     assert len(list((out / "index.data/sheets").rglob("*.jpg"))) == -(-len(image_ids) // PER_SHEET)
 
 
-def test_a_folder_with_no_known_layout_asks_for_the_domain(folder):
+def test_a_folder_of_unknown_layout_needs_a_domain(folder):
     with pytest.raises(FacemaskError, match="--domain masked or --domain unmasked"):
         find_sources(folder / "ffhq/00000", None)
 
 
 @pytest.mark.parametrize(("inner", "domain"), [("ffhq", "unmasked"), ("maskedface", "masked")])
-def test_a_layout_tells_the_domain(folder, inner, domain):
+def test_the_domain_is_found_from_the_layout(folder, inner, domain):
     assert [(source.name, source.domain) for source in find_sources(folder / inner, None)] == [(inner, domain)]
 
 
-def test_a_folder_without_images_is_told(tmp_path):
+def test_a_folder_without_images_is_an_error(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(FacemaskError, match="holds no images"):
+    with pytest.raises(FacemaskError, match="has no images"):
         curate_folder(tmp_path, tmp_path / "out", "masked", DEMO)
 
 
-def test_no_folder_is_told(tmp_path):
-    with pytest.raises(FacemaskError, match="is no folder"):
+def test_a_missing_folder_is_an_error(tmp_path):
+    with pytest.raises(FacemaskError, match="is not a folder"):
         curate_folder(tmp_path / "nowhere", tmp_path / "out", None, DEMO)
 
 
-def test_a_file_that_cannot_be_read_is_a_row_and_not_the_end(folder, tmp_path):
+def test_an_unreadable_file_is_a_row(folder, tmp_path):
     source = tmp_path / "faces"
     source.mkdir()
-    plain = sorted((folder / "ffhq/00000").iterdir())[0]
-    (source / plain.name).write_bytes(plain.read_bytes())
+    face = sorted((folder / "ffhq/00000").iterdir())[0]
+    (source / face.name).write_bytes(face.read_bytes())
     (source / "link.png").symlink_to(tmp_path / "nowhere.png")
     curate_folder(source, tmp_path / "out", "unmasked", DEMO)
     rows = pd.read_parquet(tmp_path / "out/manifest.parquet").set_index("path")
     assert list(rows.at["link.png", "reasons"]) == ["unreadable"]
 
 
-def test_what_strangers_put_into_a_folder_is_a_row_each_and_never_hangs(folder, tmp_path, fake_ghostscript):
+def test_each_hostile_file_is_a_row(folder, tmp_path, fake_ghostscript):
     source = tmp_path / "faces"
     source.mkdir()
-    plain = sorted((folder / "ffhq/00000").iterdir())[0]
-    (source / plain.name).write_bytes(plain.read_bytes())
+    face = sorted((folder / "ffhq/00000").iterdir())[0]
+    (source / face.name).write_bytes(face.read_bytes())
     (source / "eps.jpg").write_bytes(EPS)
     (source / "sparse.png").touch()
     os.truncate(source / "sparse.png", 30_000_000_000)
     os.mkfifo(source / "fifo.png")
     curate_folder(source, tmp_path / "out", "unmasked", DEMO)
     rows = pd.read_parquet(tmp_path / "out/manifest.parquet").set_index("path")
-    assert set(rows.index) == {plain.name, "eps.jpg", "sparse.png"}
+    assert set(rows.index) == {face.name, "eps.jpg", "sparse.png"}
     assert [list(rows.at[name, "reasons"]) for name in ("eps.jpg", "sparse.png")] == [["unreadable"]] * 2
     assert not fake_ghostscript.exists()
+
+
+@pytest.fixture
+def one_face(folder, tmp_path):
+    """A folder with one image."""
+    face = sorted((folder / "ffhq/00000").iterdir())[0]
+    (tmp_path / "faces").mkdir()
+    shutil.copy(face, tmp_path / "faces")
+    return tmp_path / "faces"
+
+
+def test_a_file_name_that_is_not_utf8_is_left_out_with_one_line(one_face, tmp_path, capsys):
+    (one_face / os.fsdecode(b"caf\xe9.png")).write_bytes(b"1")
+    curate_folder(one_face, tmp_path / "out", "unmasked", DEMO)
+    assert len(pd.read_parquet(tmp_path / "out/manifest.parquet")) == 1
+    assert (
+        r"1 files left out (names that are not UTF-8): rename them; the first is caf\xe9.png" in capsys.readouterr().out
+    )
+
+
+def test_a_folder_whose_name_is_not_utf8_is_an_error_of_one_line(one_face, tmp_path):
+    folder = one_face.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(FacemaskError, match=r"caf\\xe9 is not UTF-8: rename it"):
+        curate_folder(folder, tmp_path / "out", "unmasked", DEMO)
+
+
+def test_a_second_run_replaces_the_results_of_the_first(one_face, tmp_path):
+    curate_folder(one_face, tmp_path / "out", "unmasked", DEMO)
+    (one_face / "more.png").write_bytes(b"not an image")
+    curate_folder(one_face, tmp_path / "out", "unmasked", DEMO)
+    assert len(pd.read_parquet(tmp_path / "out/manifest.parquet")) == 2
+
+
+@pytest.mark.parametrize("name", ["index.html", "index.data/notes.txt", "manifest.parquet"])
+def test_files_of_others_are_neither_replaced_nor_removed(one_face, tmp_path, name):
+    foreign = tmp_path / "out" / name
+    foreign.parent.mkdir(parents=True)
+    foreign.write_text("<title>my page</title>")
+    with pytest.raises(FacemaskError, match="already exists and was not created by facemask: choose another --out"):
+        curate_folder(one_face, tmp_path / "out", "unmasked", DEMO)
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [foreign]
+    assert foreign.read_text() == "<title>my page</title>"
+
+
+def test_two_runs_into_one_folder_are_refused(one_face, tmp_path):
+    (tmp_path / "out").mkdir()
+    with locked(tmp_path / "out"), pytest.raises(FacemaskError, match="another 'facemask curate' is writing to"):
+        curate_folder(one_face, tmp_path / "out", "unmasked", DEMO)
+
+
+def test_an_output_path_that_is_a_file_is_an_error(one_face, tmp_path):
+    (tmp_path / "out").touch()
+    with pytest.raises(FacemaskError, match="out is not a folder: choose another --out"):
+        curate_folder(one_face, tmp_path / "out", "unmasked", DEMO)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
@@ -110,10 +166,12 @@ def test_the_workers_of_a_stopped_curate_end(folder, tmp_path, sent):
     )
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     with process:
-        wait_until(lambda: len(children.read_text().split()) > os.cpu_count(), "the workers start")  # and a tracker
+        wait_until(
+            lambda: len(children.read_text().split()) > os.cpu_count(), "the workers start"
+        )  # and a resource tracker
         workers = [int(pid) for pid in children.read_text().split()]
         process.send_signal(sent)
         if sent == signal.SIGTERM:
             assert process.stderr.read() == "facemask: stopped: the same command goes on from here\n"
             assert process.wait() == 128 + signal.SIGTERM
-    wait_until(lambda: not any(map(runs, workers)), "the workers end")
+    wait_until(lambda: not any(map(is_running, workers)), "the workers end")

@@ -19,12 +19,13 @@ import pytest
 
 from pipeline.errors import FacemaskError
 from pipeline.sources.download import DownloadSettings, Failure, Remote, download
-from pipeline.sources.download.downloader import THREAD_NAME, exclusive
+from pipeline.sources.download.downloader import THREAD_NAME
 from pipeline.sources.download.fsspec_source import open_fsspec
 from pipeline.sources.download.http_errors import retry_after_s
 from pipeline.sources.download.http_source import make_client, open_http
 from pipeline.sources.download.progress import DownloadProgress
 from pipeline.sources.download.response import TransientError
+from pipeline.storage.files import locked
 from tests.pipeline.faulty_server import (
     busy,
     busy_until,
@@ -405,7 +406,7 @@ def test_failing_disk_ends_the_download_with_one_error(server, tmp_path, monkeyp
 
 
 def test_second_download_to_the_same_folder_is_refused(server, tmp_path):
-    with exclusive(tmp_path), pytest.raises(FacemaskError, match="another process is downloading"):
+    with locked(tmp_path), pytest.raises(FacemaskError, match="another process is downloading"):
         get_a(server, tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""What is exported is read back by those who are to read it: the real libraries where pip has them."""
+"""Exported data is read by the libraries that it is made for, where these are installed."""
 
 import io
 import json
@@ -7,10 +7,13 @@ import zipfile
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from flows.cli import main
+from pipeline.storage.shards import write_shard
 
 
 @pytest.fixture
@@ -31,7 +34,7 @@ def run(form):
     main(["export-data", "--format", form, "--out", "out"])
 
 
-def test_folders_are_those_that_cyclegan_codes_read(workspace, kept):
+def test_folders_have_the_names_that_cyclegan_code_reads(workspace, kept):
     run("folders")
     for split in kept["split"].unique():
         for letter, domain in (("A", "unmasked"), ("B", "masked")):
@@ -69,7 +72,7 @@ def test_hugging_face_datasets_reads_its_parquet(workspace, kept, tmp_path, monk
     assert (one["domain"], one["licence"]) == (row["domain"], row["licence"])
 
 
-def test_stylegan_s_zip_has_squares_of_a_power_of_two_and_a_label_for_each(workspace, kept):
+def test_the_stylegan_zip_has_labelled_squares_of_a_power_of_two(workspace, kept):
     run("stylegan")
     with zipfile.ZipFile("out/train.zip") as archive:
         labels = dict(json.loads(archive.read("dataset.json"))["labels"])
@@ -83,22 +86,46 @@ def test_stylegan_s_zip_has_squares_of_a_power_of_two_and_a_label_for_each(works
 
 
 @pytest.mark.parametrize("form", ["folders", "webdataset", "parquet", "stylegan"])
-def test_the_data_s_licence_goes_along(workspace, form):
+def test_every_export_has_the_licence_of_the_data(workspace, form):
     run(form)
     assert "CC BY-NC-SA 4.0" in (workspace / "out/LICENCE.txt").read_text()
 
 
-def test_what_is_there_is_not_written_over(workspace):
+def test_an_existing_folder_is_not_overwritten(workspace):
     (workspace / "out").mkdir()
     (workspace / "out/mine").write_text("mine")
-    with pytest.raises(SystemExit, match="out is there already"):
+    with pytest.raises(SystemExit, match="out already exists"):
         run("folders")
     assert [path.name for path in (workspace / "out").iterdir()] == ["mine"]
 
 
-def test_an_export_that_breaks_off_leaves_nothing_at_its_place(workspace):
+def test_a_failed_export_leaves_no_folder(workspace):
     archive = next((workspace / "data/raw/maskedface").glob("*.zip"))
     archive.write_bytes(b"damaged")
     with pytest.raises(SystemExit, match="is damaged"):
         run("folders")
     assert not (workspace / "out").exists()
+
+
+def test_images_with_equal_names_are_exported_under_different_ones(workspace, kept):
+    first, second = kept[(kept["split"] == "train") & (kept["domain"] == "masked")]["path"].head(2)
+    for path, name in ((first, "a/b.png"), (second, "a_b.png")):
+        rename(workspace, path, name)
+    run("folders")
+    files = [path.name for path in (workspace / "out/trainB").iterdir()]
+    assert len(files) == ((kept["split"] == "train") & (kept["domain"] == "masked")).sum()
+    assert sum(name.startswith("maskedface_a_b_") for name in files) == 2
+
+
+def rename(workspace, path, name):
+    """Rename an image in its shard and in the manifest."""
+    manifest = workspace / "data/manifest.parquet"
+    table = pq.read_table(manifest)
+    rows = table.to_pylist()
+    (row,) = [row for row in rows if row["source"] == "maskedface" and row["path"] == path]
+    shard = workspace / "data/raw/maskedface" / row["archive"]
+    with zipfile.ZipFile(shard) as archive:
+        members = [(info.filename, archive.read(info)) for info in archive.infolist()]
+    write_shard(shard, [(name if member == path else member, content) for member, content in members])
+    row["path"], row["image_id"] = name, f"maskedface/{name}"
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), manifest)

@@ -1,16 +1,21 @@
+import errno
+import os
 import shutil
+import zipfile
 
 import pandas as pd
 import pytest
 
 from pipeline.errors import FacemaskError
-from pipeline.stages.fetch import fetch
-from tests.conftest import demo_params, inside, write_params
+from pipeline.sources import shard_store, untrusted_archives
+from pipeline.storage.files import locked
+from pipeline.storage.shards import write_shard
+from tests.conftest import demo_params, fetch_here, inside, write_params
 
 
 @pytest.fixture
 def workspace(tmp_path):
-    """A source `own` with five files in the inbox, two images to an archive."""
+    """A source `own` with five files in the inbox, two images in each shard."""
     values = demo_params()
     values["sources"] = {"own": {"kind": "folder", "domain": "masked"}}
     values["fetch"]["archive_images"] = 2
@@ -23,60 +28,176 @@ def workspace(tmp_path):
         yield tmp_path
 
 
-def archives(workspace):
+@pytest.fixture
+def inbox(workspace):
+    return workspace / "data/inbox/own"
+
+
+def shards(workspace):
     return {path.name: path.read_bytes() for path in (workspace / "data/raw/own").glob("*.zip")}
 
 
 def index(workspace):
-    return pd.read_parquet(workspace / "data/raw/own/index.parquet")
+    return pd.read_parquet(workspace / "data/raw/own/index.parquet").set_index("path")
 
 
-def test_every_image_and_nothing_else_is_indexed(workspace, capsys):
-    fetch("own")
-    assert index(workspace)["path"].tolist() == ["a.png", "b.png", "c.png", "d.png"]
+def sizes(workspace):
+    return index(workspace)["bytes"].to_dict()
+
+
+def test_every_image_and_no_other_file_is_in_the_index(workspace, capsys):
+    fetch_here("own")
+    assert list(sizes(workspace)) == ["a.png", "b.png", "c.png", "d.png"]
     assert "4 images, 1 other files left alone" in capsys.readouterr().out
 
 
-def test_an_archive_once_written_does_not_change_when_data_lands(workspace):
-    fetch("own")
-    before = archives(workspace)
-    (workspace / "data/inbox/own/aa.png").write_bytes(b"new")
-    fetch("own")
-    after = archives(workspace)
+def test_a_shard_does_not_change_when_files_are_added(workspace, inbox):
+    fetch_here("own")
+    before = shards(workspace)
+    (inbox / "aa.png").write_bytes(b"new")
+    fetch_here("own")
+    after = shards(workspace)
     assert before.items() < after.items()
     assert sorted(after) == ["00000.zip", "00001.zip", "00002.zip"]
 
 
-def test_a_file_that_changed_is_archived_anew(workspace):
-    fetch("own")
-    (workspace / "data/inbox/own/a.png").write_bytes(b"other content")
-    fetch("own")
-    rows = index(workspace).set_index("path")
-    assert rows.at["a.png", "bytes"] == len(b"other content")
-    assert len(rows) == 4
+def test_a_changed_file_is_fetched_again(workspace, inbox):
+    fetch_here("own")
+    (inbox / "a.png").write_bytes(b"other content")
+    fetch_here("own")
+    assert sizes(workspace) == {"a.png": len(b"other content"), "b.png": 5, "c.png": 5, "d.png": 5}
 
 
-def test_a_killed_fetch_goes_on_with_what_it_has(workspace):
-    fetch("own")
-    whole = archives(workspace)
+def test_a_removed_file_leaves_the_index(workspace, inbox):
+    fetch_here("own")
+    (inbox / "a.png").unlink()
+    fetch_here("own")
+    assert list(sizes(workspace)) == ["b.png", "c.png", "d.png"]
+
+
+def test_a_killed_fetch_continues_with_its_whole_shards(workspace):
+    fetch_here("own")
+    whole = shards(workspace)
     last = workspace / "work/fetch/own/00001.zip"
     last.with_suffix(".parquet").unlink()
     last.write_bytes(b"half")
     shutil.rmtree(workspace / "data/raw")
-    fetch("own")
-    assert archives(workspace) == whole
+    fetch_here("own")
+    assert shards(workspace) == whole
 
 
-def test_a_missing_source_says_where_to_put_the_files_and_keeps_the_earlier_output(workspace):
-    fetch("own")
-    before = archives(workspace)
-    shutil.rmtree(workspace / "data/inbox/own")
+def test_a_source_without_files_is_an_error_and_keeps_the_earlier_output(workspace, inbox):
+    fetch_here("own")
+    before = shards(workspace)
+    shutil.rmtree(inbox)
     shutil.rmtree(workspace / "data/raw/own")  # as DVC does before it runs the stage
     with pytest.raises(FacemaskError, match=r"'own' has no images in data/inbox/own/: put its images"):
-        fetch("own")
-    assert archives(workspace) == before
+        fetch_here("own")
+    assert shards(workspace) == before
 
 
 def test_an_unknown_source_is_named(workspace):
     with pytest.raises(FacemaskError, match="no source 'other': it has own"):
-        fetch("other")
+        fetch_here("other")
+
+
+def test_a_full_disk_is_an_error_and_keeps_the_earlier_output(workspace, inbox, monkeypatch):
+    fetch_here("own")
+    before = shards(workspace)
+    (inbox / "e.png").write_bytes(b"new")
+    shutil.rmtree(workspace / "data/raw/own")  # as DVC does before it runs the stage
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shard_store, "write_shard", full)
+    with pytest.raises(OSError, match="No space left"):
+        fetch_here("own")
+    assert shards(workspace) == before
+    assert list(sizes(workspace)) == ["a.png", "b.png", "c.png", "d.png"]
+
+
+def test_a_file_that_arrives_while_fetch_runs_is_fetched(workspace, inbox, monkeypatch, capsys):
+    def arriving(shard, members):
+        if not (inbox / "late.png").exists():
+            (inbox / "late.png").write_bytes(b"late")
+        write_shard(shard, members)
+
+    monkeypatch.setattr(shard_store, "write_shard", arriving)
+    fetch_here("own")
+    assert sizes(workspace)["late.png"] == 4
+    assert "files arrived meanwhile" in capsys.readouterr().out
+
+
+def test_fetch_ends_although_files_keep_arriving(workspace, inbox, monkeypatch, capsys):
+    def arriving(shard, members):
+        (inbox / f"late{len(list(inbox.iterdir()))}.png").write_bytes(b"late")
+        write_shard(shard, members)
+
+    monkeypatch.setattr(shard_store, "write_shard", arriving)
+    fetch_here("own")
+    assert "files keep arriving" in capsys.readouterr().out
+
+
+def test_two_fetches_of_one_source_are_refused(workspace):
+    (workspace / "work/fetch").mkdir(parents=True)
+    with (
+        locked(workspace / "work/fetch/.own.lock"),
+        pytest.raises(FacemaskError, match="another process is fetching 'own'"),
+    ):
+        fetch_here("own")
+
+
+def test_a_file_that_stays_unreadable_does_not_change_its_shard(workspace, inbox):
+    (inbox / "b.png").unlink()
+    (inbox / "b.png").symlink_to(workspace / "params.yaml")  # leaves the folder: not read
+    fetch_here("own")
+    assert sizes(workspace)["b.png"] == 0
+    before = shards(workspace)
+    (inbox / "e.png").write_bytes(b"new")
+    fetch_here("own")
+    assert before.items() < shards(workspace).items()
+
+
+def test_a_passing_read_error_is_repaired_by_the_next_fetch(workspace, inbox, monkeypatch):
+    from pipeline.storage import files
+
+    original = files.read_image_file
+
+    def failing(path):
+        if path.name == "b.png":
+            raise OSError(errno.EIO, "Input/output error")
+        return original(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "read_image_file", failing)
+        fetch_here("own")
+    assert sizes(workspace)["b.png"] == 0
+    fetch_here("own")
+    assert sizes(workspace) == {"a.png": 5, "b.png": 5, "c.png": 5, "d.png": 5}
+
+
+def test_a_passing_read_error_of_a_zip_is_an_error_and_loses_no_member(workspace, inbox, monkeypatch):
+    with zipfile.ZipFile(inbox / "more.zip", "w") as archive:
+        archive.writestr("x.png", b"x" * 100)
+
+    def failing(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(untrusted_archives, "_read_zipped", failing)
+        with pytest.raises(FacemaskError, match=r"more\.zip cannot be read"):
+            fetch_here("own")
+    fetch_here("own")
+    assert sizes(workspace)["x.png"] == 100
+
+
+def test_a_file_name_that_is_not_utf8_is_left_out_with_one_line(workspace, inbox, capsys):
+    (inbox / os.fsdecode(b"caf\xe9.png")).write_bytes(b"1")
+    (inbox / os.fsdecode(b"folder\xe9")).mkdir()
+    (inbox / os.fsdecode(b"folder\xe9") / "x.png").write_bytes(b"2")
+    fetch_here("own")
+    assert list(sizes(workspace)) == ["a.png", "b.png", "c.png", "d.png"]
+    printed = capsys.readouterr().out
+    assert "data/inbox/own: 2 files left out (names that are not UTF-8)" in printed
+    assert r"caf\xe9.png" in printed

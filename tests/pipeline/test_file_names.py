@@ -6,7 +6,7 @@ from pipeline.sources.file_names import claimed_placement, ffhq_id
 @pytest.mark.parametrize(
     ("path", "number", "claim"),
     [
-        ("00000/00042.png", 42, "plain"),
+        ("00000/00042.png", 42, "unmasked"),
         ("CMFD/00000/00042_Mask.jpg", 42, "correct"),
         ("IMFD/00000/00042_Mask_Mouth_Chin.jpg", 42, "nose_out"),
         ("IMFD/00000/00042_Mask_Nose_Mouth.jpg", 42, "chin_out"),
@@ -16,5 +16,5 @@ from pipeline.sources.file_names import claimed_placement, ffhq_id
         ("123456.png", None, None),
     ],
 )
-def test_a_name_tells_the_photo_and_the_claim(path, number, claim):
+def test_a_name_gives_the_photo_and_the_placement(path, number, claim):
     assert (ffhq_id(path), claimed_placement(path)) == (number, claim)

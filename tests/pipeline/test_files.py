@@ -1,16 +1,18 @@
 import os
-import signal
 import socket
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from pipeline import errors
+from pipeline.errors import FacemaskError
 from pipeline.storage import files
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
     with pytest.raises(RuntimeError), files.replacing(target) as beside:
@@ -19,7 +21,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("a.txt", "old")]
 
 
-def test_a_folder_is_replaced_whole(tmp_path):
+def test_a_folder_is_replaced_by_the_finished_one(tmp_path):
     for name in ("made", "target"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
@@ -33,51 +35,11 @@ def test_a_link_shares_or_copies_the_content(tmp_path):
     assert (tmp_path / "deep" / "b").read_bytes() == b"x"
 
 
-def test_a_digest_tells_every_value_apart():
+def test_digests_of_different_values_differ():
     assert len({files.digest_of(1, "2"), files.digest_of("1", 2), files.digest_of([1], 2)}) == 3
 
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-
-
-def test_a_user_error_is_one_line_and_a_status():
-    ended = run("from pipeline.errors import *\ndef main(): raise FacemaskError('a, b, c')\nrun(main)")
-    assert (ended.returncode, ended.stderr) == (1, "facemask: error: a, b, c\n")
-
-
-def test_a_full_disk_is_one_line_and_a_status():
-    ended = run(
-        "from pipeline.errors import *\n"
-        "def main():\n    with open('/dev/full', 'w') as file: file.write('x' * 100000)\n"
-        "run(main)"
-    )
-    assert ended.returncode == 1
-    assert ended.stderr.count("\n") == 1
-    assert "no space left on disk" in ended.stderr
-
-
-def test_an_error_of_ours_is_not_disguised():
-    def main():
-        raise PermissionError(13, "no")
-
-    with pytest.raises(PermissionError):
-        errors.run(main)
-
-
-def test_sigterm_ends_a_command_as_ctrl_c_does():
-    ended = run(
-        "import os, signal\nfrom pipeline.errors import run\n"
-        "def main():\n"
-        "    try: os.kill(os.getpid(), signal.SIGTERM); signal.pause()\n"
-        "    finally: print('cleaned up', flush=True); os.kill(os.getpid(), signal.SIGTERM)\n"
-        "run(main)"
-    )
-    assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "cleaned up\n")
-    assert ended.stderr == "facemask: stopped: the same command goes on from here\n"
-
-
-def test_a_file_larger_than_any_image_is_not_read(tmp_path, capsys):
+def test_a_file_above_the_size_limit_is_not_read(tmp_path, capsys):
     (tmp_path / "a.jpg").touch()
     os.truncate(tmp_path / "a.jpg", 30_000_000_000)  # sparse
     assert files.read_or_empty(tmp_path, "a.jpg") == b""
@@ -85,7 +47,7 @@ def test_a_file_larger_than_any_image_is_not_read(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("kind", ["fifo", "device", "link to a fifo", "socket"])
-def test_what_is_no_regular_file_is_not_read(tmp_path, kind):
+def test_only_regular_files_are_read(tmp_path, kind):
     path = tmp_path / "a.jpg"
     match kind:
         case "fifo":
@@ -108,7 +70,7 @@ def test_a_regular_file_is_read_whole(tmp_path):
     assert files.read_image_file(tmp_path / "a.jpg") == b"a picture"
 
 
-def test_a_folder_that_fails_leaves_the_old_one_and_nothing_beside_it(tmp_path):
+def test_a_failed_replacement_keeps_the_old_folder_and_leaves_nothing_beside_it(tmp_path):
     target = tmp_path / "target"
     target.mkdir()
     (target / "old").touch()
@@ -118,7 +80,7 @@ def test_a_folder_that_fails_leaves_the_old_one_and_nothing_beside_it(tmp_path):
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["target", "target/old"]
 
 
-def test_what_a_kill_left_beside_a_folder_is_gone_after_the_next_replacement(tmp_path):
+def test_a_replacement_removes_the_leftovers_of_a_killed_one(tmp_path):
     target = tmp_path / "target"
     for left in (tmp_path / ".target.new", tmp_path / ".target.old"):
         left.mkdir()
@@ -126,3 +88,56 @@ def test_what_a_kill_left_beside_a_folder_is_gone_after_the_next_replacement(tmp
     with files.replacing_folder(target) as made:
         (made / "whole").touch()
     assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*")] == ["target", "target/whole"]
+
+
+def test_text_that_is_written_is_on_disk_before_the_rename(tmp_path, monkeypatch):
+    events = []
+    sync, rename = os.fsync, Path.replace
+
+    def logged_sync(file):
+        events.append(str(Path(f"/proc/self/fd/{file}").readlink()))
+        sync(file)
+
+    def logged_rename(path, target):
+        events.append("rename")
+        rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", logged_sync)
+    monkeypatch.setattr(Path, "replace", logged_rename)
+    with files.replacing(tmp_path / "a.txt") as beside:
+        beside.write_text("new")
+    assert events == [str(beside), "rename", str(tmp_path)]
+
+
+def test_two_threads_that_write_one_file_do_not_disturb_each_other(tmp_path):
+    def write(number):
+        with files.replacing(tmp_path / "a.txt") as beside:
+            beside.write_text(str(number))
+            both_are_writing.wait()
+        return number
+
+    both_are_writing = threading.Barrier(2)
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(write, (1, 2))) == [1, 2]
+    assert (tmp_path / "a.txt").read_text() in ("1", "2")
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_a_lock_is_refused_while_another_process_holds_it(tmp_path, kind):
+    path = tmp_path / "lock"
+    if kind == "folder":
+        path.mkdir()
+    code = (
+        "import sys; from pathlib import Path; from pipeline.storage.files import locked\n"
+        "with locked(Path(sys.argv[1])): print('locked', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout.readline() == "locked\n"
+        with pytest.raises(FacemaskError, match="it is locked"), files.locked(path, "it is locked"):
+            pass
+        holder.kill()
+    with files.locked(path, "it is locked"):
+        pass

@@ -6,7 +6,7 @@ from PIL import Image, ImageOps
 
 from pipeline.curation.hashes import Hashes, fine_hashes, hashes
 
-# Frozen: hashes are stored in manifests, so that another version of Pillow, OpenCV or imagehash may not change them.
+# Frozen: hashes are stored in manifests, so that no version of Pillow, OpenCV or imagehash may change them.
 GOLDEN = [
     Hashes(
         0xE0C8A49A157CC7ED,
@@ -30,7 +30,7 @@ GOLDEN = [
 
 
 def shades(seed):
-    """A smooth random picture, as photos are: white noise would leave the hash's median to chance."""
+    """A smooth random image, as photos are: of white noise many frequencies are near the median."""
     grid = np.random.default_rng(seed).integers(0, 256, (12, 10, 3), dtype=np.uint8)
     return Image.fromarray(grid).resize((120, 100), Image.Resampling.BICUBIC)
 
@@ -40,38 +40,38 @@ def hashed(image):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_hashes_are_those_that_earlier_versions_stored(seed):
+def test_hashes_equal_those_that_are_stored_in_manifests(seed):
     assert hashed(shades(seed)) == GOLDEN[seed]
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_the_batched_fine_hashes_are_imagehash_s_of_the_same_scaled_image(seed):
+def test_fine_hashes_equal_imagehash_s_of_the_same_scaled_image(seed):
     scaled = cv2.resize(np.asarray(shades(seed).convert("L")), (64, 64), interpolation=cv2.INTER_AREA)
     image = Image.fromarray(scaled)
     expected = [str(imagehash.phash(one, hash_size=16)) for one in (image, ImageOps.mirror(image))]
     assert [found.hex() for (found,) in fine_hashes(scaled[None])] == expected
 
 
-def test_a_hash_is_the_same_whatever_images_come_along():
+def test_a_hash_is_the_same_in_any_batch():
     images = [shades(seed) for seed in range(9)]
     assert hashes(images) == [hashed(image) for image in images]
 
 
 @pytest.mark.parametrize("seed", range(100))
-def test_the_hash_is_imagehash_s_to_the_bit(seed):
+def test_the_coarse_hash_equals_imagehash_s(seed):
     assert f"{hashed(shades(seed)).phash:016x}" == str(imagehash.phash(shades(seed)))
 
 
-def test_the_fine_hash_is_near_imagehash_s_of_its_size():
+def test_the_fine_hash_differs_little_from_imagehash_s():
     other = int(str(imagehash.phash(shades(0), hash_size=16)), 16)
-    assert (int.from_bytes(hashed(shades(0)).fine_hash, "big") ^ other).bit_count() <= 24  # scaled in another way
+    assert (int.from_bytes(hashed(shades(0)).fine_hash, "big") ^ other).bit_count() <= 24  # another scaling filter
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_mirrored_hashes_are_those_of_the_mirrored_image(seed):
+def test_mirrored_hashes_equal_the_hashes_of_the_mirrored_image(seed):
     found, other = hashed(shades(seed)), hashed(ImageOps.mirror(shades(seed)))
     fine = int.from_bytes(found.fine_hash_mirrored, "big") ^ int.from_bytes(other.fine_hash, "big")
-    assert (found.phash_mirrored ^ other.phash).bit_count() <= 2  # scaling rounds, and rounding is not mirrored
+    assert (found.phash_mirrored ^ other.phash).bit_count() <= 2  # scaling rounds to grey levels, not symmetrically
     assert fine.bit_count() <= 6
 
 

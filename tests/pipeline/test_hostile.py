@@ -1,4 +1,4 @@
-"""A thousand hostile files: each ends as a row, and none ends the run."""
+"""A thousand hostile files: each becomes a row, and none ends the run."""
 
 import io
 
@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.curation.measure_params import MeasureParams
+from pipeline.curation.measuring import measure_files, open_workers
 from pipeline.progress import Progress
-from pipeline.sources.config import files_under
-from pipeline.stages.measure import MeasureParams, measure_files, workers
+from pipeline.sources.folders import files_under
 from pipeline.storage.images import is_image_name
 from pipeline.synthetic.layout import SampleParams, sample_files
 
@@ -48,7 +49,7 @@ BOMB = saved(Image.new("1", (30_000, 30_000)), "PNG")
 
 
 def mutated(content, random):
-    """Truncated, or with some bits flipped, anywhere in the file."""
+    """Truncated, or with flipped bits anywhere in the file."""
     if random.random() < 0.4:
         return content[: random.integers(0, len(content))]
     flipped = bytearray(content)
@@ -83,7 +84,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def rows(folder):
     paths = [path for path, _ in files_under(folder) if is_image_name(path)]
-    with workers(
+    with open_workers(
         MeasureParams(max_faces=2, decode_px=128, executor="processes", address=None, archives=None)
     ) as measuring:
         table = measure_files(measuring, folder, paths, Progress("hostile", len(paths)))
@@ -106,7 +107,7 @@ def test_a_face_is_found_in_every_colour_mode(rows, form):
 
 
 @pytest.mark.parametrize("form", ["bomb.png", "text.jpg", "empty.jpg"])
-def test_what_is_no_picture_is_unreadable(rows, form):
+def test_other_files_and_bombs_are_unreadable(rows, form):
     whole = [row for path, row in rows.items() if path.endswith(f" {form}") and int(path[:4]) < 3 * len(FORMS)]
     assert len(whole) == 3 and all(row["width"] is None for row in whole)
 

@@ -21,17 +21,17 @@ def encoded(image, kind="PNG", **options):
     ("path", "is_one"),
     [("a/b.PNG", True), ("b.jpeg", True), ("LICENSE.txt", False), ("b", False), (".png", False)],
 )
-def test_an_image_is_known_by_its_extension(path, is_one):
+def test_an_image_is_recognized_by_its_extension(path, is_one):
     assert is_image_name(path) is is_one
 
 
-def test_a_png_decodes_to_its_very_pixels():
+def test_a_png_is_decoded_exactly():
     picture = decode(encoded(Image.fromarray(SHADES)), 32)
     assert (picture.width, picture.height) == (64, 48)
     assert np.array_equal(picture.pixels(), SHADES)
 
 
-def test_a_large_jpeg_is_decoded_small_and_keeps_its_true_size():
+def test_a_large_jpeg_is_decoded_at_reduced_size_and_reports_its_full_size():
     picture = decode(encoded(Image.new("RGB", (1024, 2048)), "JPEG"), 256)
     assert (picture.width, picture.height) == (1024, 2048)
     assert picture.image.size == (256, 512)
@@ -64,23 +64,23 @@ WHOLE = encoded(Image.fromarray(SHADES), "JPEG")
     [b"", b"hello", WHOLE[: len(WHOLE) // 2], encoded(Image.fromarray(SHADES))[:200], b"\x89PNG\r\n\x1a\n" + b"0" * 99],
     ids=["empty", "text", "half a jpeg", "half a png", "a png in name only"],
 )
-def test_a_broken_file_is_none(content):
+def test_a_damaged_file_is_none(content):
     assert decode(content, 32) is None
 
 
-def test_a_pixel_bomb_is_none_and_not_decoded():
+def test_a_decompression_bomb_is_none():
     assert decode(encoded(Image.new("1", (30_000, 30_000))), 32) is None
 
 
 @pytest.mark.parametrize("size", [(1, MAX_SIDE + 1), (MAX_SIDE + 1, 1)])
-def test_a_picture_with_too_long_a_side_is_not_opened(size):
+def test_an_image_above_the_side_limit_is_not_opened(size):
     content = encoded(Image.new("1", size))
     with pytest.raises(ValueError, match="a side of 20,000"):
         open_image(content)
     assert decode(content, 32) is None
 
 
-def test_a_picture_with_the_longest_side_is_decoded():
+def test_an_image_at_the_side_limit_is_decoded():
     assert decode(encoded(Image.new("1", (MAX_SIDE, 1))), 32).width == MAX_SIDE
 
 
@@ -91,7 +91,7 @@ def tiled_tiff(side):
     return b"II*\0" + struct.pack("<I", 72) + bytes(64) + struct.pack("<H", len(tags)) + entries + bytes(4)
 
 
-def test_a_tile_larger_than_any_image_is_not_allocated():
+def test_a_tiff_with_a_tile_above_the_limit_is_not_opened():
     with pytest.raises(ValueError, match="32,768 x 32,768 px"):
         open_image(tiled_tiff(32768))
     assert open_image(tiled_tiff(16)).size == (16, 16)
@@ -117,17 +117,17 @@ def test_scans_within_metadata_and_after_the_picture_are_not_counted():
     assert count_scans(content + b"\xff\xda" * 500, 1000) == 1
 
 
-def test_restart_markers_end_no_scan():
+def test_restart_markers_do_not_end_a_scan():
     content = encoded(Image.fromarray(SHADES), "JPEG", restart_marker_blocks=1)
     assert b"\xff\xd3" in content and count_scans(content, 1000) == 1
 
 
-def test_a_jpeg_of_very_many_scans_is_not_opened():
+def test_a_jpeg_above_the_scan_limit_is_not_opened():
     assert decode(with_scans(MAX_SCANS), 32) is not None
     assert decode(with_scans(MAX_SCANS + 1), 32) is None
 
 
-def test_a_phone_s_jpeg_with_a_second_picture_is_opened():
+def test_a_phones_jpeg_with_a_second_picture_is_opened():
     pair = encoded(Image.fromarray(SHADES), "MPO", save_all=True, append_images=[Image.new("RGB", (64, 48))])
     with open_image(pair) as image:
         assert image.format == "MPO"
@@ -135,10 +135,19 @@ def test_a_phone_s_jpeg_with_a_second_picture_is_opened():
 
 
 @pytest.mark.parametrize("kind", ["GIF", "PPM", "ICO", "TGA", "JPEG2000"])
-def test_a_format_that_is_not_named_is_not_opened(kind):
+def test_other_formats_are_not_opened(kind):
     assert decode(encoded(Image.new("RGB", (32, 32)), kind), 32) is None
 
 
-def test_no_picture_starts_a_program(fake_ghostscript):
+def test_no_program_is_started_for_an_eps_file(fake_ghostscript):
     assert decode(EPS, 32) is None
     assert not fake_ghostscript.exists()
+
+
+def test_too_little_memory_does_not_make_an_image_unreadable(monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(Image.Image, "convert", fail)
+    with pytest.raises(MemoryError):
+        decode(WHOLE, 32)

@@ -1,4 +1,4 @@
-"""The page's table of limits and the rules reject the same images, whatever the thresholds are."""
+"""The page's limits and the curation rules reject the same images, for any thresholds."""
 
 from dataclasses import fields, replace
 
@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from pipeline import params
-from pipeline.curation.rules import CurateParams, apply_rules
+from pipeline.curation.reasons import REASONS, apply_rules
+from pipeline.curation.rules import CurateParams
 from pipeline.report.limits import LIMITS, limit_facts
 from tests.conftest import ROOT
 
@@ -21,7 +22,7 @@ def images(count=400, seed=0):
     for name in ("yaw", "pitch", "roll"):
         rows[name] *= rng.choice([-1, 1], count)
     rows["cover_face"] = rng.uniform(0, 1, count)
-    rows["cover_seen"] *= rng.choice([0.003, 0.03, 1], count)
+    rows["cover_total"] *= rng.choice([0.003, 0.03, 1], count)
     rows["width"], rows["height"] = rng.integers(1, 1100, (2, count))
     rows["domain"] = rng.choice(["masked", "unmasked"], count)
     rows["faces"], rows["licence"] = 1, None
@@ -30,7 +31,7 @@ def images(count=400, seed=0):
     return rows.drop(columns=["shorter_side", "cover_highest"])
 
 
-def by_the_table(rows, limits):
+def reasons_by_limits(rows, limits):
     """Each image's reasons as script/rules.js evaluates them."""
     values = rows.assign(
         shorter_side=rows[["width", "height"]].min(axis=1),
@@ -44,14 +45,14 @@ def by_the_table(rows, limits):
         if limit.domain:
             out &= values["domain"] == limit.domain
         if limit.needs_mask:
-            out &= values["cover_seen"] >= limits.min_cover_trace
+            out &= values["cover_total"] >= limits.min_cover_worn
         for row in np.flatnonzero(out):
             reasons[row].add(limit.reason)
     return reasons
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_table_and_the_rules_reject_the_same_images(seed):
+def test_the_limits_and_the_rules_reject_the_same_images(seed):
     rng = np.random.default_rng(seed)
     moved = {limit.key: float(rng.uniform(limit.low + 0.01, limit.high)) for limit in LIMITS} if seed else {}
     moved |= {"min_px": round(moved["min_px"])} if moved else {}
@@ -59,12 +60,16 @@ def test_the_table_and_the_rules_reject_the_same_images(seed):
     rows = images(seed=seed)
     limited = {limit.reason for limit in LIMITS}
     by_rules = [{reason for reason in reasons if reason in limited} for reasons in apply_rules(rows, limits)]
-    assert by_the_table(rows, limits) == by_rules
+    assert reasons_by_limits(rows, limits) == by_rules
 
 
-def test_every_limit_of_params_yaml_except_min_cover_trace_can_be_moved():
+def test_each_threshold_of_params_yaml_except_min_cover_worn_has_a_limit():
     numbers = {field.name for field in fields(CurateParams) if field.name.startswith(("min_", "max_"))}
-    assert {limit.key for limit in LIMITS} == numbers - {"min_cover_trace"}
+    assert {limit.key for limit in LIMITS} == numbers - {"min_cover_worn"}
+
+
+def test_each_limit_belongs_to_a_reason_with_a_rule():
+    assert {limit.reason for limit in LIMITS} <= {reason.name for reason in REASONS if reason.rule}
 
 
 def test_limit_facts_have_the_thresholds_of_params_yaml():

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import FacemaskError
-from pipeline.stages.pack import pack, square
+from pipeline.faces.central_square import central_square
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.packed_arrays import read_info, read_set
-from tests.conftest import inside
+from tests.conftest import inside, pack_here
 
 
 def test_every_accepted_image_is_packed_once(sample_workspace):
@@ -21,26 +21,26 @@ def test_every_accepted_image_is_packed_once(sample_workspace):
         assert read_set(sample_workspace / "data/train", domain, split).image_ids == sorted(ids)
 
 
-def test_the_pack_says_how_far_each_head_is_turned(sample_workspace):
+def test_the_packed_yaws_are_those_of_the_manifest(sample_workspace):
     yaws = pd.read_parquet(sample_workspace / "data/manifest.parquet").set_index("image_id")["yaw"]
     faces = read_set(sample_workspace / "data/train", "unmasked", "train")
     assert faces.yaws.tolist() == yaws[faces.image_ids].tolist()
 
 
-def test_images_and_guides_have_the_load_size(sample_workspace):
+def test_images_and_conditioning_maps_have_the_load_size(sample_workspace):
     px = read_info(sample_workspace / "data/train").load_px
     faces = read_set(sample_workspace / "data/train", "masked", "train")
     assert faces.images.shape == (len(faces), px, px, 3) and faces.guides.shape == (len(faces), px, px, 2)
 
 
-def test_a_region_lies_over_the_lower_face(sample_workspace):
+def test_the_region_covers_the_lower_face(sample_workspace):
     regions = read_set(sample_workspace / "data/train", "unmasked", "train").guides[..., 0]
     upper, lower = np.split(regions[:, : regions.shape[1] // 2 * 2], 2, axis=1)
     assert (lower > 0).mean() > 3 * (upper > 0).mean()
     assert (regions > 0).mean(axis=(1, 2)).min() > 0.05
 
 
-def test_a_drawing_shows_a_mouth_in_the_lower_face(sample_workspace):
+def test_the_sketch_has_lips_within_the_region(sample_workspace):
     for domain in ("unmasked", "masked"):
         guides = read_set(sample_workspace / "data/train", domain, "train").guides
         lips = guides[..., 1] > 130
@@ -48,23 +48,23 @@ def test_a_drawing_shows_a_mouth_in_the_lower_face(sample_workspace):
         assert (guides[..., 0][lips] == 255).mean() > 0.95
 
 
-def test_packed_again_it_is_the_same_to_the_bit(sample_workspace, tmp_path):
+def test_packing_again_gives_the_same_bytes(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace, tmp_path / "w")
     before = {path.name: path.read_bytes() for path in (tmp_path / "w/data/train").iterdir()}
     with inside(tmp_path / "w"):
-        pack()
+        pack_here()
     assert {path.name: path.read_bytes() for path in (tmp_path / "w/data/train").iterdir()} == before
 
 
-def test_a_wide_photo_is_cut_to_its_middle_and_the_region_moves_with_it():
+def test_a_wide_photo_is_cropped_to_its_centre_and_its_region_moves_with_it():
     wide = np.zeros((64, 128, 3), np.uint8)
     wide[:, 32:96] = 200
     buffer = io.BytesIO()
     Image.fromarray(wide).save(buffer, "PNG")
     points = np.full((478, 2), 0.5, np.float32) + np.random.default_rng(0).normal(0, 0.02, (478, 2)).astype(np.float32)
-    image, guide = square(buffer.getvalue(), points, 32)
-    assert image.min() > 150  # nothing of the black sides, save Lanczos's ripple
-    rows, columns = np.nonzero(guide[..., 0])
+    image, maps = central_square(buffer.getvalue(), points, 32)
+    assert image.min() > 150  # none of the black sides but what Lanczos resampling spreads
+    rows, columns = np.nonzero(maps[..., 0])
     assert (rows.mean(), columns.mean()) == pytest.approx((16, 16), abs=3)
 
 
@@ -76,14 +76,14 @@ def test_a_pack_of_another_schema_is_refused(sample_workspace, tmp_path):
         read_info(tmp_path / "train")
 
 
-def test_no_pack_says_how_to_make_one(tmp_path):
+def test_missing_arrays_name_the_command_that_makes_them(tmp_path):
     with pytest.raises(FacemaskError, match="dvc repro pack"):
         read_set(tmp_path, "masked", "train")
     with pytest.raises(FacemaskError, match="dvc repro pack"):
         read_info(tmp_path)
 
 
-def test_the_pack_says_the_data_s_licence(sample_workspace):
+def test_pack_json_has_the_licence_of_the_data(sample_workspace):
     assert "CC BY-NC-SA 4.0" in read_info(sample_workspace / "data/train").data_licence
 
 

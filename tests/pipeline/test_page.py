@@ -11,12 +11,11 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipeline.curation.reasons import REASON_NAMES
+from pipeline.curation.reviews import Review, read_reviews
 from pipeline.report.page import script
-from pipeline.stages.curate import curate
-from pipeline.stages.report import report
-from pipeline.storage.manifest import REASONS
 from pipeline.tools.curate_folder import curate_folder
-from tests.conftest import ROOT, inside
+from tests.conftest import ROOT, curate_here, inside, report_here
 
 
 @pytest.fixture
@@ -28,20 +27,20 @@ def workspace(report_workspace, tmp_path):
 
 @pytest.fixture
 def opened(browser, workspace):
-    """The page at its gallery; no test may leave an error or a message in the console."""
+    """The page, scrolled to its images. The console must have no messages at the end."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
+    messages = []
+    page.on("console", lambda message: messages.append(message.text))
+    page.on("pageerror", lambda error: messages.append(str(error)))
     page.set_default_timeout(15_000)
     page.goto((workspace / "reports/index.html").as_uri())
-    to_pictures(page)
+    to_images(page)
     yield page
     page.close()
-    assert complaints == []
+    assert messages == []
 
 
-def to_pictures(page):
+def to_images(page):
     page.wait_for_selector("html[data-ready]")
     page.evaluate("document.getElementById('pictures').scrollIntoView()")
     page.wait_for_selector(".cell")
@@ -71,7 +70,8 @@ def slide(page, limit, value):
 
 
 def test_the_browser_evaluates_the_rules_as_curate_does(opened, workspace):
-    bits = [sum(1 << REASONS.index(reason) for reason in reasons) for reasons in in_page_order(workspace)["reasons"]]
+    rows = in_page_order(workspace)
+    bits = [sum(1 << REASON_NAMES.index(reason) for reason in reasons) for reasons in rows["reasons"]]
     assert opened.evaluate("[...facemask.verdicts()]") == bits
 
 
@@ -128,7 +128,7 @@ def test_a_moved_limit_shows_the_changed_verdicts_and_the_lines_for_params_yaml(
     (workspace / "params.yaml").write_text(yaml.safe_dump(params))
     before = rows_of(workspace)["accepted"]
     with inside(workspace):
-        curate()
+        curate_here()
     after = rows_of(workspace)
     assert (before & ~after["accepted"]).sum() == changing
     opened.locator("#reset").click()
@@ -147,24 +147,24 @@ def test_dropped_images_are_rejected_when_curate_runs_again(opened, workspace):
         opened.get_by_role("button", name="review.csv").click()
     downloaded.value.save_as(workspace / "data/review.csv")
     with inside(workspace):
-        curate()
+        curate_here()
     dropped = rows_of(workspace).query("review == 'drop'")
     assert len(dropped) == 2
     assert [list(reasons) for reasons in dropped["reasons"]] == [["dropped_in_review"]] * 2
     with inside(workspace):
-        report()
+        report_here()
     opened.reload()
-    to_pictures(opened)
+    to_images(opened)
     pick(opened, verdict="dropped_in_review")
     assert shown(opened) == 2
 
 
-def test_choices_on_a_page_from_disk_survive_a_reload(opened):
+def test_reviews_on_a_page_from_disk_survive_a_reload(opened):
     opened.locator(".cell").nth(2).click()
     opened.get_by_role("button", name="Keep").click()
     opened.wait_for_selector(".badge.keep")
     opened.reload()
-    to_pictures(opened)
+    to_images(opened)
     opened.wait_for_selector(".badge.keep")
     assert "1 choice from an earlier visit" in opened.locator("#saved").inner_text()
 
@@ -219,7 +219,28 @@ def test_a_note_typed_before_a_key_is_saved_with_the_choice(opened, workspace):
     with opened.expect_download() as downloaded:
         opened.get_by_role("button", name="review.csv").click()
     image_id = in_page_order(workspace)["image_id"].iloc[0]
-    assert downloaded.value.path().read_text() == f'image_id,review,note\n{image_id},keep,"good, really"\n'
+    assert downloaded.value.path().read_text() == f'"image_id","review","note"\n"{image_id}","keep","good, really"\n'
+
+
+def test_the_downloaded_review_csv_reads_back_control_characters_and_formulas(browser, portraits, tmp_path):
+    folder = tmp_path / "=faces"
+    folder.mkdir()
+    portraits[0].save(folder / "a\r\\b.png")
+    page = browser.new_page()
+    page.set_default_timeout(15_000)
+    page.goto(curate_folder(folder, tmp_path / "out", "unmasked", None).as_uri())
+    to_images(page)
+    page.locator(".cell").first.dblclick()
+    page.get_by_label("Note").fill("=1+1\t2")
+    page.locator("dialog").get_by_role("button", name="Drop").click()
+    page.wait_for_selector("dialog b")
+    page.locator("dialog").press("Escape")
+    with page.expect_download() as downloaded:
+        page.get_by_role("button", name="review.csv").click()
+    text = downloaded.value.path().read_bytes()
+    assert b"\r" not in text and b"\"'=faces/" in text and b'"\'=1+1 2"' in text
+    assert read_reviews(downloaded.value.path()) == {"=faces/a\r\\b.png": Review("drop", "=1+1 2")}
+    page.close()
 
 
 @pytest.mark.parametrize("index", [0, 5, 17])
@@ -235,7 +256,7 @@ def test_each_cell_shows_the_thumbnail_of_its_own_image(opened, workspace, index
     assert np.argmin([np.abs(pixels - thumb).mean() for thumb in thumbs]) == index
 
 
-def test_a_cell_says_that_its_image_is_unreadable(opened):
+def test_the_cell_of_an_unreadable_image_says_so(opened):
     pick(opened, verdict="unreadable")
     assert opened.locator(".cell").first.inner_text() == "unreadable"
 
@@ -253,13 +274,13 @@ def test_text_contrasts_with_the_background(opened, scheme):
 
 def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
     opened.set_viewport_size({"width": 390, "height": 800})
-    to_pictures(opened)
+    to_images(opened)
     opened.locator(".cell").first.dblclick()
     opened.wait_for_selector("dialog[open]")
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_special_characters_in_names_are_shown_and_loaded_as_they_are(browser, portraits, tmp_path):
+def test_special_characters_in_names_are_shown_and_loaded_unchanged(browser, portraits, tmp_path):
     odd = tmp_path / """it's <b>"odd"<i> & 100%"""
     odd.mkdir()
     portraits[0].save(odd / "a#1?<i>.png")
@@ -267,7 +288,7 @@ def test_special_characters_in_names_are_shown_and_loaded_as_they_are(browser, p
     page.set_default_timeout(15_000)
     page.goto(curate_folder(odd, tmp_path / "out", "unmasked", None).as_uri())
     page.locator("#verdicts table a", has_text="odd").click()
-    to_pictures(page)
+    to_images(page)
     assert shown(page) == 1
     page.locator(".cell").first.dblclick()
     assert page.locator("dialog h2").inner_text() == f"{odd.name}/a#1?<i>.png"
@@ -275,7 +296,7 @@ def test_special_characters_in_names_are_shown_and_loaded_as_they_are(browser, p
     page.close()
 
 
-def test_without_its_data_folder_the_page_says_what_is_missing(browser, workspace):
+def test_without_its_data_folder_the_page_names_the_folder(browser, workspace):
     shutil.rmtree(workspace / "reports/index.data")
     page = browser.new_page()
     page.goto((workspace / "reports/index.html").as_uri())
@@ -283,8 +304,8 @@ def test_without_its_data_folder_the_page_says_what_is_missing(browser, workspac
     page.close()
 
 
-def test_the_scripts_work_as_es_modules_too(browser, workspace):
-    """Inlined, they share one scope, where a missing import goes unseen."""
+def test_the_scripts_also_run_as_es_modules(browser, workspace):
+    """Inlined, they share one scope, which hides a missing import."""
     folder = workspace / "reports"
     shutil.copytree(ROOT / "pipeline/report/script", folder / "script")
     text = (folder / "index.html").read_text()
@@ -300,7 +321,7 @@ def test_the_scripts_work_as_es_modules_too(browser, workspace):
     page.wait_for_selector("html[data-ready]")
     slide(page, "min_cover_chin", 0.95)
     pick(page, sort="sharpness")
-    to_pictures(page)
+    to_images(page)
     page.locator(".cell").first.dblclick()
     page.locator("dialog").get_by_role("button", name="Keep").click()
     page.wait_for_selector("dialog b")

@@ -16,25 +16,25 @@ def test_a_block_becomes_its_dataclass(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "expected"),
     [
         ("pack: {load_px: 64, colour: red}", "key 'pack.colour' is unknown"),
         ("pack: {}", "key 'pack.load_px' is missing"),
         ("pack: {load_px: big}", "'pack.load_px' is 'big'"),
         ("pack: {load_px: 5}", "'pack.load_px' is 5"),
         ("train: {}", "no block 'pack'"),
-        ("pack: [", "no valid YAML"),
+        ("pack: [", "not valid YAML"),
         ("", "no block 'pack'"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name_in_one_line(tmp_path, text, told):
+def test_an_invalid_block_is_an_error_that_names_the_key_in_one_line(tmp_path, text, expected):
     with pytest.raises(FacemaskError) as error:
         load(tmp_path, text)
-    assert told in str(error.value)
+    assert expected in str(error.value)
     assert str(tmp_path / "params.yaml") in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_file_says_where_to_run(tmp_path):
+def test_a_missing_file_is_an_error_that_says_where_to_run(tmp_path):
     with pytest.raises(FacemaskError, match="run from the project's folder"):
         params.load("pack", PackParams, tmp_path / "params.yaml")

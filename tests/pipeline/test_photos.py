@@ -1,5 +1,6 @@
-"""Which photos are meant, and where what is made of them goes: never over anything."""
+"""Which photos the user names, and the output paths, which never overwrite a photo."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -21,43 +22,50 @@ def painted(*named, out="out"):
     return {str(photo.source): str(photo.painted) for photo in list_photos([Path(name) for name in named], Path(out))}
 
 
-def test_a_folder_s_photos_keep_their_places_and_become_png():
+def test_photos_of_a_folder_keep_their_relative_paths_and_become_png():
     assert painted("album") == {"album/a.jpg": "out/a.png", "album/b/c.PNG": "out/b/c.png"}
 
 
-def test_a_photo_named_twice_is_one():
+def test_a_photo_named_twice_is_listed_once():
     assert list(painted("album/a.jpg", "album/a.jpg")) == ["album/a.jpg"]
 
 
-def test_two_photos_of_one_stem_get_names_of_their_own():
+def test_two_photos_with_one_stem_get_different_names():
     Path("album/a.png").write_bytes(b"")
     assert painted("album")["album/a.png"] == "out/a.png"
     assert painted("album")["album/a.jpg"] == "out/a.jpg.png"
 
 
-def test_what_was_written_into_the_folder_is_not_a_photo_again():
+def test_outputs_within_the_folder_are_not_photos():
     Path("album/masked").mkdir()
     Path("album/masked/a.png").write_bytes(b"")
     assert list(painted("album", out="album/masked")) == ["album/a.jpg", "album/b/c.PNG"]
 
 
 @pytest.mark.parametrize(
-    ("named", "out", "told"),
+    ("named", "out", "expected"),
     [
-        (["missing.jpg"], "out", "missing.jpg is not there"),
-        (["album/notes.txt"], "out", "is no image by its name"),
-        (["album/.hidden", "empty"], "out", "empty is not there"),
+        (["missing.jpg"], "out", "missing.jpg does not exist"),
+        (["album/notes.txt"], "out", "is not an image"),
+        (["album/.hidden", "empty"], "out", "empty does not exist"),
         (["album", "other"], "out", "would both be written to"),
-        (["album/b/c.PNG"], "album/b", "is a photo itself"),
+        (["album/b/c.PNG"], "album/b", "is one of the photos"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_one_line(named, out, told):
-    with pytest.raises(FacemaskError, match=told) as caught:
+def test_invalid_requests_are_errors_of_one_line(named, out, expected):
+    with pytest.raises(FacemaskError, match=expected) as caught:
         painted(*named, out=out)
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_without_photos_is_refused():
+def test_a_folder_without_photos_is_an_error():
     Path("empty").mkdir()
     with pytest.raises(FacemaskError, match="no images"):
         painted("empty")
+
+
+def test_a_file_name_that_is_not_utf8_is_an_error_of_one_line():
+    named = Path(os.fsdecode(b"caf\xe9.jpg"))
+    named.write_bytes(b"")
+    with pytest.raises(FacemaskError, match=r"the name of caf\\xe9\.jpg is not UTF-8: rename it"):
+        list_photos([named], Path("out"))

@@ -1,4 +1,4 @@
-"""What a synthetic picture says of itself, and what is believed."""
+"""Provenance metadata of synthetic pictures, and which metadata is accepted."""
 
 import json
 import os
@@ -35,19 +35,19 @@ def saved(path, info):
     return path
 
 
-def test_a_mark_is_read_as_it_was_written(tmp_path):
+def test_provenance_is_read_as_it_was_written(tmp_path):
     assert read_provenance(saved(tmp_path / "a.png", png_info(MARK, None))) == MARK
 
 
-def test_the_source_type_is_where_other_programs_look_for_it(tmp_path):
+def test_the_source_type_is_in_the_property_of_the_standard(tmp_path):
     path = saved(tmp_path / "a.png", png_info(MARK, None))
     with Image.open(path) as image:
         packet = ElementTree.fromstring(image.text["XML:com.adobe.xmp"])
-    (told,) = packet.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
-    assert told.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType") == SOURCE_TYPE
+    (description,) = packet.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    assert description.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType") == SOURCE_TYPE
 
 
-def test_the_photo_s_own_xmp_is_kept_but_for_what_is_no_longer_so():
+def test_the_photos_xmp_is_kept_except_its_source_type():
     made = with_source_type(XMP)
     assert "image/jpeg" in made
     assert "digitalCapture" not in made
@@ -55,13 +55,13 @@ def test_the_photo_s_own_xmp_is_kept_but_for_what_is_no_longer_so():
 
 
 @pytest.mark.parametrize("xmp", [None, b"", b"no xml", b"<a/>", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", XMP[:200]])
-def test_whatever_the_photo_s_xmp_is_the_packet_is_well_formed_and_says_the_source_type(xmp):
+def test_any_xmp_gives_a_well_formed_packet_with_the_source_type(xmp):
     made = with_source_type(xmp)
     assert ElementTree.fromstring(made).tag.endswith("xmpmeta")
     assert source_type(made) == SOURCE_TYPE
 
 
-def test_a_picture_that_says_only_half_of_it_is_not_marked(tmp_path):
+def test_a_picture_with_only_one_of_the_chunks_has_no_provenance(tmp_path):
     info = png_info(MARK, None)
     info.chunks = [chunk for chunk in info.chunks if XMP_KEY.encode() not in chunk[1]]
     assert read_provenance(saved(tmp_path / "a.png", info)) is None
@@ -70,25 +70,25 @@ def test_a_picture_that_says_only_half_of_it_is_not_marked(tmp_path):
     assert read_provenance(saved(tmp_path / "b.png", info)) is None
 
 
-def test_what_is_no_picture_is_not_marked(tmp_path):
+def test_other_files_have_no_provenance(tmp_path):
     (tmp_path / "a.png").write_text("none")
     assert read_provenance(tmp_path / "a.png") is None
     assert read_provenance(tmp_path / "missing.png") is None
 
 
 @pytest.mark.parametrize("depth", [20_000, 1_000_000], ids=["deep", "and long"])
-def test_xmp_that_is_nested_deeply_counts_as_none(depth):
+def test_deeply_nested_xmp_is_ignored(depth):
     deep = f"<x:xmpmeta xmlns:x='adobe:ns:meta/'>{'<a>' * depth}{'</a>' * depth}</x:xmpmeta>"
     assert source_type(deep) is None
     assert source_type(with_source_type(deep.encode())) == SOURCE_TYPE
 
 
-def test_long_xmp_counts_as_none():
+def test_long_xmp_is_ignored():
     long = XMP.replace(b"image/jpeg", b"x" * (2 << 20))
     assert source_type(long) is None and source_type(XMP) is not None
 
 
-def test_a_text_chunk_nested_deeply_is_no_mark(tmp_path):
+def test_a_deeply_nested_text_chunk_is_ignored(tmp_path):
     info = png_info(MARK, None)
     info.chunks = [chunk for chunk in info.chunks if not chunk[1].startswith(KEY.encode())]
     info.add_text(KEY, "[" * 100_000)
@@ -96,7 +96,7 @@ def test_a_text_chunk_nested_deeply_is_no_mark(tmp_path):
 
 
 def png_of(width, height, mark):
-    """A PNG without pixels that says this size, and a mark."""
+    """A PNG header of this size, with provenance and without pixels."""
 
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -109,12 +109,12 @@ def png_of(width, height, mark):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", size) + b"".join(texts) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
 
 
-def test_a_mark_is_read_whatever_the_picture_s_size(tmp_path):
+def test_provenance_is_read_at_any_size_of_the_picture(tmp_path):
     (tmp_path / "a.png").write_bytes(png_of(20_000, 20_000, MARK))
     assert read_provenance(tmp_path / "a.png") == MARK
 
 
-def test_of_a_file_only_its_beginning_is_read(tmp_path, monkeypatch):
+def test_only_the_start_of_a_file_is_read(tmp_path, monkeypatch):
     path = saved(tmp_path / "a.png", png_info(MARK, None))
     os.truncate(path, 30_000_000_000)  # sparse
     assert read_provenance(path) == MARK
@@ -122,12 +122,12 @@ def test_of_a_file_only_its_beginning_is_read(tmp_path, monkeypatch):
     assert read_provenance(path) is None
 
 
-def test_a_fifo_is_not_marked(tmp_path):
+def test_a_fifo_has_no_provenance(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     assert read_provenance(tmp_path / "a.png") is None
 
 
-def test_what_asks_for_a_program_is_not_marked(tmp_path, fake_ghostscript):
+def test_no_program_is_started_for_an_eps_file(tmp_path, fake_ghostscript):
     (tmp_path / "a.jpg").write_bytes(EPS)
     assert read_provenance(tmp_path / "a.jpg") is None
     assert not fake_ghostscript.exists()

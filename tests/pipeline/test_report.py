@@ -1,4 +1,4 @@
-"""The page and what lies beside it, without a browser."""
+"""The page and the files beside it, without a browser."""
 
 import json
 import re
@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import FacemaskError
+from pipeline.paths import Paths
 from pipeline.report.sprite_sheets import COLUMNS, PER_SHEET
-from pipeline.stages.report import report
+from pipeline.report.training import read_training
+from pipeline.storage.files import write_json
 from pipeline.storage.thumbnails import THUMB_PX
-from tests.conftest import inside
+from tests.conftest import inside, report_here
 
 
 @pytest.fixture(scope="module")
@@ -24,36 +26,56 @@ def rows(report_workspace):
     return pd.read_parquet(report_workspace / "data/manifest.parquet")
 
 
-def test_the_page_asks_nothing_of_any_address(page):
+def test_the_page_loads_nothing_but_its_own_data(page):
     assert set(re.findall(r'(?:src|href)="(?!data:|#)([^"]*)"', page)) == {"index.data/columns.js"}
     assert set(re.findall(r"https?://[^\s\"'<]*", page)) == {"http://www.w3.org/2000/svg"}  # a name, not an address
 
 
-def test_the_page_counts_what_the_manifest_counts(page, rows):
+def test_the_page_has_the_counts_of_the_manifest(page, rows):
     for verdict, count in rows["reasons"].explode().value_counts().items():
         counted = re.findall(rf'>{verdict}</a></td><td>\w+</td><td class="n">([\d,]+)</td>', page)
         assert sum(int(number.replace(",", "")) for number in counted) == count
 
 
-def test_a_wrong_claim_is_one_that_the_measurements_do_not_bear_out(page, rows):
+def test_a_label_is_wrong_where_the_mask_was_a_reason_for_rejection(page, rows):
     claimed = dict(re.findall(r">(\w+)</a></td>(?:<td class=\"n\">[\d,]+</td>){2}<td class=\"n\">(\d+)</td>", page))
     wrong = rows[(rows["claimed"] == "correct") & rows["width"].notna()]
     placement = {"no_mask", "nose_uncovered", "mouth_uncovered", "chin_uncovered", "eyes_covered", "mask_misplaced"}
     assert int(claimed["correct"]) == sum(not placement.isdisjoint(reasons) for reasons in wrong["reasons"]) > 0
 
 
-def test_the_page_shows_the_model_beside_the_original_study(page):
+def test_the_page_shows_the_evaluation_and_the_sample_images(page):
     assert '<td>accepted</td><td class="n">0.875</td>' in page
-    study = "fid of the original study (Inception features)"
-    assert f'<td>{study}</td><td class="n">17.070</td><td class="n">48.390</td>' in page
     assert page.count("data:image/png;base64,") == 2
 
 
-def test_the_page_says_the_data_s_licence(page):
+INCEPTION = {"fid": 20.5, "fid_features": "inception-v3-compat", "fid_of_the_study": 17.07}
+EFFICIENTNET = {"fid": 0.5, "fid_features": "efficientnet-lite0"}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "expected"),
+    [(INCEPTION, "17.070"), (EFFICIENTNET, "not comparable: other features")],
+    ids=["inception", "efficientnet"],
+)
+def test_the_study_s_fid_is_shown_beside_inception_features_only(tmp_path, metrics, expected):
+    write_json(Paths(tmp_path).evaluation, {"images_seen": 16, "mask": metrics, "unmask": EFFICIENTNET})
+    rows = dict(read_training(Paths(tmp_path))["evaluation"])
+    study = rows["fid of the original study (Inception features)"]
+    assert study == [expected, "not comparable: other features"]
+    assert "fid of the study" not in rows
+
+
+def test_without_fid_there_is_no_row_of_the_study(tmp_path):
+    write_json(Paths(tmp_path).evaluation, {"mask": {"accepted": 0.5}, "unmask": {"still_masked": 0.5}})
+    assert [name for name, _ in read_training(Paths(tmp_path))["evaluation"]] == ["accepted", "still masked"]
+
+
+def test_the_page_contains_the_data_licence(page):
     assert "CC BY-NC-SA 4.0" in page
 
 
-def test_every_image_has_its_place_in_a_sheet(report_workspace, rows):
+def test_each_image_is_in_a_sprite_sheet(report_workspace, rows):
     data = report_workspace / "reports/index.data"
     image_ids = json.loads((data / "ids.json").read_text())
     assert sorted(image_ids) == sorted(rows["image_id"])
@@ -63,17 +85,17 @@ def test_every_image_has_its_place_in_a_sheet(report_workspace, rows):
         assert sheet.size == (COLUMNS * THUMB_PX, COLUMNS * THUMB_PX)
 
 
-def test_the_page_made_again_leaves_nothing_of_the_old_one(report_workspace):
+def test_a_page_made_again_leaves_no_old_files(report_workspace):
     stale = report_workspace / "reports/index.data/sheets/000/999999.jpg"
     stale.write_bytes(b"old")
     with inside(report_workspace):
-        report()
+        report_here()
     assert not stale.exists()
     assert {path.name for path in (report_workspace / "reports").iterdir()} == {
         "curation.json", "evaluation.json", "index.data", "index.html", "reasons.csv", "samples", "training",
     }  # fmt: skip
 
 
-def test_a_missing_evaluation_says_what_to_run(sample_workspace):
+def test_a_missing_evaluation_is_refused_with_the_command_to_run(sample_workspace):
     with inside(sample_workspace), pytest.raises(FacemaskError, match="dvc repro evaluate"):
-        report()
+        report_here()

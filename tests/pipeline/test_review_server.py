@@ -1,4 +1,4 @@
-"""`facemask review`: choices land in review.csv, from this page only."""
+"""`facemask review`: reviews are saved into review.csv, from this page only."""
 
 import json
 import os
@@ -11,15 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.cli import main
-from pipeline.curation.reviews import Review, change_reviews, read_reviews
+from pipeline.curation.reviews import MAX_NOTE, Review, change_reviews, read_reviews
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import listening, serving
-from pipeline.report.server import RULES, open_desk, review_app
+from pipeline.report.server import SETTINGS, open_review, review_app
 from pipeline.storage.files import sha256
 from pipeline.storage.manifest import to_frame, write_manifest
 from pipeline.storage.shards import write_shard
 from pipeline.tools.curate_folder import curate_folder
-from tests.pipeline.test_local_page import Opened
+from tests.pipeline.test_local_page import OpenPage
 
 
 @pytest.fixture
@@ -32,43 +32,54 @@ def workspace(report_workspace, tmp_path, monkeypatch):
 
 @pytest.fixture
 def opened(workspace):
-    with served(open_desk(None)) as page:
+    with served(open_review(None)) as page:
         yield page
 
 
 @contextmanager
-def served(desk):
-    with listening(0) as listener, serving(review_app(desk), listener, RULES) as address:
-        yield Opened(address)
+def served(session):
+    with listening(0) as listener, serving(review_app(session), listener, SETTINGS) as address:
+        yield OpenPage(address)
 
 
-def ask(opened, method, path, body=None, **headers):
-    answer, content = opened.ask(method, path, body, **headers)
-    return answer.status, content
+def request(opened, method, path, body=None, **headers):
+    response, content = opened.request(method, path, body, **headers)
+    return response.status, content
 
 
-def choose(opened, *choices, **headers):
-    body = json.dumps([{"place": place, "review": review, "note": ""} for place, review in choices])
-    return ask(opened, "POST", "/review", body, **({"Content_Type": "application/json"} | headers))
+def save(opened, *entries, note="", **headers):
+    """Send reviews (index, review), each with the note."""
+    body = json.dumps([{"index": index, "review": review, "note": note} for index, review in entries])
+    return request(opened, "POST", "/review", body, **({"Content_Type": "application/json"} | headers))
 
 
-def test_a_choice_is_in_review_csv_at_once_and_told_by_its_place(opened, workspace):
-    image_ids = open_desk(None).image_ids
-    status, content = choose(opened, (3, "drop"), (5, "keep"))
+def test_a_review_is_saved_at_once_and_returned_by_the_image_s_index(opened, workspace):
+    image_ids = open_review(None).image_ids
+    status, content = save(opened, (3, "drop"), (5, "keep"))
     assert status == 200
     assert read_reviews(workspace / "data/review.csv") == {image_ids[3]: Review("drop"), image_ids[5]: Review("keep")}
-    assert {place: entry["review"] for place, entry in json.loads(content)["entries"].items()} == {
+    assert {index: entry["review"] for index, entry in json.loads(content)["entries"].items()} == {
         "3": "drop",
         "5": "keep",
     }
 
 
+@pytest.mark.parametrize("note", ["a\rb", "a\nb", "a\tb", "a\0b", "\x85", "\u2028", "n" * (MAX_NOTE + 1)])
+def test_a_note_that_would_break_the_file_is_refused_and_nothing_changes(opened, workspace, note):
+    assert save(opened, (1, "drop"))[0] == 200
+    before = (workspace / "data/review.csv").read_bytes()
+    status, message = save(opened, (2, "drop"), note=note)
+    assert status == 400
+    assert b"a note may" in message and b"\n" not in message
+    assert (workspace / "data/review.csv").read_bytes() == before
+
+
 def test_two_pages_and_an_editor_do_not_overwrite_each_other(opened, workspace):
-    image_ids = open_desk(None).image_ids
-    choose(opened, (1, "drop"))
+    image_ids = open_review(None).image_ids
+    save(opened, (1, "drop"))
     change_reviews(workspace / "data/review.csv", {"not/here.png": Review("keep", "by hand")})
-    choose(opened, (2, "keep"))
-    choose(opened, (1, ""))
+    save(opened, (2, "keep"))
+    save(opened, (1, ""))
     assert read_reviews(workspace / "data/review.csv") == {
         "not/here.png": Review("keep", "by hand"),
         image_ids[2]: Review("keep"),
@@ -80,20 +91,19 @@ def test_two_pages_and_an_editor_do_not_overwrite_each_other(opened, workspace):
     [
         {"Origin": "http://elsewhere.example"},
         {"Host": "elsewhere.example"},
-        {"Cookie": None, "X_Facemask_Token": "a guess"},
         {"Cookie": None},
         {"Origin": "null"},
     ],
 )
 def test_a_page_of_another_origin_changes_nothing(opened, workspace, headers):
-    status, _ = choose(opened, (1, "drop"), **headers)
+    status, _ = save(opened, (1, "drop"), **headers)
     assert status == 403
     assert read_reviews(workspace / "data/review.csv") == {}
 
 
 @pytest.mark.parametrize("path", ["/", "/picture/0", "/review", "/index.data/ids.json"])
-def test_a_page_of_another_name_reads_nothing(opened, path):
-    assert ask(opened, "GET", path, Host="elsewhere.example")[0] == 403
+def test_under_another_host_name_nothing_is_served(opened, path):
+    assert request(opened, "GET", path, Host="elsewhere.example")[0] == 403
 
 
 OTHERS = (
@@ -103,14 +113,14 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("path", OTHERS.split())
-def test_no_other_file_is_given(opened, path):
-    assert ask(opened, "GET", path)[0] == 404  # http.client sends the path as it is
+def test_no_other_file_is_served(opened, path):
+    assert request(opened, "GET", path)[0] == 404  # http.client sends the path as it is
 
 
 @pytest.mark.parametrize("path", ["/", "/picture/0", "/review", "/index.data/ids.json"])
-def test_another_user_of_this_machine_reads_nothing(opened, path):
-    assert ask(opened, "GET", path)[0] == 200
-    status, content = ask(opened, "GET", path, Cookie=None)
+def test_without_the_token_nothing_is_served(opened, path):
+    assert request(opened, "GET", path)[0] == 200
+    status, content = request(opened, "GET", path, Cookie=None)
     assert (status, opened.token.encode() in content) == (403, False)
 
 
@@ -118,50 +128,50 @@ def test_another_user_of_this_machine_reads_nothing(opened, path):
     "body",
     [
         "no json",
-        '{"place": 1}',
-        '[{"place": 1}]',
-        '[{"place": -1, "review": "drop"}]',
-        '[{"place": 1, "review": "burn"}]',
-        '[{"place": 99999, "review": "drop"}]',
-        '[{"place": NaN, "review": "drop"}]',
-        '[{"place": 1e999, "review": "drop"}]',
-        '[{"place": 1, "review": "drop", "note": NaN}]',
-        r'[{"place": 1, "review": "drop", "note": "\ud800"}]',
+        '{"index": 1}',
+        '[{"index": 1}]',
+        '[{"index": -1, "review": "drop"}]',
+        '[{"index": 1, "review": "burn"}]',
+        '[{"index": 99999, "review": "drop"}]',
+        '[{"index": NaN, "review": "drop"}]',
+        '[{"index": 1e999, "review": "drop"}]',
+        '[{"index": 1, "review": "drop", "note": NaN}]',
+        r'[{"index": 1, "review": "drop", "note": "\ud800"}]',
         "[" * 100_000,
         b"\xff",
         "",
     ],
 )
-def test_what_is_not_understood_changes_nothing(opened, workspace, body, capfd):
-    status, _ = ask(opened, "POST", "/review", body, Content_Type="application/json")
+def test_an_invalid_request_changes_nothing(opened, workspace, body, capfd):
+    status, _ = request(opened, "POST", "/review", body, Content_Type="application/json")
     assert status == 400
     assert read_reviews(workspace / "data/review.csv") == {}
     assert "Traceback" not in "".join(capfd.readouterr())
 
 
-def test_a_picture_comes_from_its_archive_as_it_is(opened, workspace):
-    desk = open_desk(None)
+def test_an_image_is_served_from_its_archive_unchanged(opened, workspace):
+    session = open_review(None)
     rows = pd.read_parquet("data/manifest.parquet").set_index("image_id")
-    place = next(place for place, image_id in enumerate(desk.image_ids) if rows.loc[image_id, "accepted"])
-    status, content = ask(opened, "GET", f"/picture/{place}")
+    index = next(index for index, image_id in enumerate(session.image_ids) if rows.loc[image_id, "accepted"])
+    status, content = request(opened, "GET", f"/picture/{index}")
     assert status == 200
-    assert len(content) == rows.loc[desk.image_ids[place], "bytes"]
+    assert len(content) == rows.loc[session.image_ids[index], "bytes"]
 
 
-def test_the_page_of_a_folder_is_reviewed_too(portraits, tmp_path, monkeypatch):
+def test_the_page_of_a_curated_folder_can_be_reviewed(portraits, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "faces of mine").mkdir()
     for number, portrait in enumerate(portraits[:3]):
         portrait.save(tmp_path / f"faces of mine/{number}.png")
     curate_folder(tmp_path / "faces of mine", tmp_path / "out", "unmasked", None)
-    desk = open_desk(tmp_path / "out")
-    with served(desk) as opened:
-        assert ask(opened, "GET", "/picture/1")[1] == (tmp_path / "faces of mine/1.png").read_bytes()
-        choose(opened, (1, "drop"))
+    session = open_review(tmp_path / "out")
+    with served(session) as opened:
+        assert request(opened, "GET", "/picture/1")[1] == (tmp_path / "faces of mine/1.png").read_bytes()
+        save(opened, (1, "drop"))
     assert list(read_reviews(tmp_path / "out/review.csv")) == ["faces of mine/1.png"]
 
 
-def test_in_the_browser_a_choice_is_saved_and_another_tab_sees_it(browser, opened, workspace):
+def test_in_the_browser_a_review_is_saved_and_another_tab_shows_it(browser, opened, workspace):
     context = browser.new_context()
     first, second = context.new_page(), context.new_page()
     for page, address in ((first, opened.address), (second, opened.address.partition("?")[0])):
@@ -177,7 +187,7 @@ def test_in_the_browser_a_choice_is_saved_and_another_tab_sees_it(browser, opene
     second.get_by_role("button", name="Keep", exact=True).click()
     second.locator("#saved", has_text="2 in review.csv").wait_for()
     second.wait_for_selector(".badge.drop")
-    image_ids = open_desk(None).image_ids
+    image_ids = open_review(None).image_ids
     assert read_reviews(workspace / "data/review.csv") == {image_ids[0]: Review("drop"), image_ids[1]: Review("keep")}
     second.locator(".cell").nth(1).dblclick()
     width = second.locator("dialog img").evaluate("image => image.decode().then(() => image.naturalWidth)")
@@ -185,7 +195,7 @@ def test_in_the_browser_a_choice_is_saved_and_another_tab_sees_it(browser, opene
     context.close()
 
 
-def test_without_a_page_one_line_says_how_to_make_it(tmp_path, monkeypatch):
+def test_a_missing_page_is_refused_with_the_command_that_makes_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match=r"no page to review at reports/index\.html: make it by 'dvc repro'"):
         main(["review"])
@@ -194,18 +204,18 @@ def test_without_a_page_one_line_says_how_to_make_it(tmp_path, monkeypatch):
 def test_a_page_of_an_older_manifest_is_refused(workspace):
     ids = workspace / "reports/index.data/ids.json"
     ids.write_text(json.dumps(json.loads(ids.read_text())[1:]))
-    with pytest.raises(FacemaskError, match="is not of the manifest"):
-        open_desk(None)
+    with pytest.raises(FacemaskError, match="does not match the manifest"):
+        open_review(None)
 
 
-def test_a_port_in_use_is_told_with_the_way_out(workspace):
+def test_a_port_in_use_is_one_line_that_names_the_option(workspace):
     with listening(0) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SystemExit, match=f"port {port} is in use.*another --port"):
             main(["review", "--port", str(port)])
 
 
-# --- a DIR that somebody else made ----------------------------------------------------------------------------------
+# --- a DIR made by somebody else ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +231,7 @@ def curated(portraits, tmp_path_factory):
 
 @pytest.fixture
 def theirs(curated, portraits, tmp_path, monkeypatch):
-    """A page that somebody else made, of photos/, and a secret of the reader's beside it."""
+    """A page of photos/ made by somebody else, and secret/, which belongs to the reader."""
     monkeypatch.chdir(tmp_path)
     shutil.copytree(curated, tmp_path, dirs_exist_ok=True)
     (tmp_path / "secret").mkdir()
@@ -245,17 +255,17 @@ def rewrite(folder, folders=None, **columns):
 
 
 def first_picture(folder):
-    desk = open_desk(folder)
-    place = desk.image_ids.index(pd.read_parquet(folder / "manifest.parquet")["image_id"][0])
-    with served(desk) as opened:
-        return ask(opened, "GET", f"/picture/{place}")
+    session = open_review(folder)
+    index = session.image_ids.index(pd.read_parquet(folder / "manifest.parquet")["image_id"][0])
+    with served(session) as opened:
+        return request(opened, "GET", f"/picture/{index}")
 
 
 def digest(path):
     return {"sha256": sha256(path), "bytes": path.stat().st_size}
 
 
-def test_the_untouched_page_shows_its_pictures(theirs):
+def test_the_unchanged_page_shows_its_images(theirs):
     assert first_picture(theirs)[0] == 200
 
 
@@ -268,24 +278,24 @@ def test_the_untouched_page_shows_its_pictures(theirs):
         ({"photos": "../photos"}, "/etc/passwd"),
         ({"photos": "/"}, "etc/passwd"),
         ({"photos": "../secret"}, "diary.txt"),
-        ({"photos": "../secret"}, "me.png"),  # an image that the page's maker does not know
+        ({"photos": "../secret"}, "me.png"),  # an image whose digest the page's maker does not know
         ({"photos": "/dev"}, "zero"),
         ({"photos": "../photos"}, "."),
         ({"photos": "../photos"}, "nul\0.png"),
     ],
 )
-def test_no_file_is_given_that_was_not_curated(theirs, folders, path):
+def test_no_file_is_served_that_was_not_curated(theirs, folders, path):
     rewrite(theirs, folders, path=path)
     status, content = first_picture(theirs)
     assert (status, b"root:" in content) == (404, False)
 
 
-def test_an_image_that_the_page_s_maker_does_not_know_is_not_given_even_if_its_size_is_known(theirs, tmp_path):
+def test_an_image_of_unknown_digest_is_not_served_even_if_its_size_is_known(theirs, tmp_path):
     rewrite(theirs, {"photos": "../secret"}, path="me.png", bytes=(tmp_path / "secret/me.png").stat().st_size)
     assert first_picture(theirs)[0] == 404
 
 
-def test_what_is_no_image_is_not_given_even_if_its_digest_is_known(theirs, tmp_path):
+def test_a_file_that_is_no_image_is_not_served_even_if_its_digest_is_known(theirs, tmp_path):
     rewrite(theirs, {"photos": "../secret"}, path="diary.txt", **digest(tmp_path / "secret/diary.txt"))
     assert first_picture(theirs)[0] == 404
 
@@ -310,7 +320,7 @@ def test_a_link_inside_the_folder_is_followed(theirs, tmp_path):
     assert first_picture(theirs) == (200, (tmp_path / "photos/1.png").read_bytes())
 
 
-def test_no_archive_is_read_for_a_page_of_a_folder(theirs, tmp_path):
+def test_a_page_of_a_folder_reads_no_archive(theirs, tmp_path):
     (tmp_path / "data/raw/photos").mkdir(parents=True)
     content = (tmp_path / "secret/me.png").read_bytes()
     write_shard(tmp_path / "data/raw/photos/a.zip", [("me.png", content)])
@@ -322,38 +332,38 @@ def test_data_that_is_a_link_out_of_the_folder_is_refused(theirs, tmp_path):
     (theirs / "index.data").rename(tmp_path / "secret/data")
     (theirs / "index.data").symlink_to(tmp_path / "secret/data")
     with pytest.raises(FacemaskError, match="is a link out of"):
-        open_desk(theirs)
+        open_review(theirs)
 
 
 def test_a_link_in_the_page_s_data_is_not_followed(theirs, tmp_path):
     (theirs / "index.data/notes").symlink_to(tmp_path / "secret")
     (theirs / "index.data/diary.txt").symlink_to(tmp_path / "secret/diary.txt")
     os.mkfifo(theirs / "index.data/pipe")
-    with served(open_desk(theirs)) as opened:
+    with served(open_review(theirs)) as opened:
         for path in ("/index.data/notes/diary.txt", "/index.data/diary.txt", "/index.data/pipe"):
-            assert ask(opened, "GET", path)[0] == 404
-        # ... and not one that is put there while the page is open, either
+            assert request(opened, "GET", path)[0] == 404
+        # Nor is a link that replaces the folder while the page is open.
         (theirs / "index.data").rename(theirs / "old")
         (theirs / "index.data").symlink_to(tmp_path / "secret")
-        assert ask(opened, "GET", "/index.data/diary.txt")[0] == 404
+        assert request(opened, "GET", "/index.data/diary.txt")[0] == 404
 
 
-def test_a_choice_empties_no_file_that_a_link_in_the_folder_names(theirs, tmp_path):
+def test_saving_truncates_no_file_that_a_link_in_the_folder_names(theirs, tmp_path):
     (theirs / ".review.csv.lock").symlink_to(tmp_path / "secret/diary.txt")
-    with served(open_desk(theirs)) as opened:
-        assert choose(opened, (0, "drop"))[0] == 200
+    with served(open_review(theirs)) as opened:
+        assert save(opened, (0, "drop"))[0] == 200
     assert (tmp_path / "secret/diary.txt").read_text() == "my secret"
 
 
 @pytest.mark.parametrize("facts", ["[]", '{"folders": 1}', '{"folders": {"a": 1}}', "{}", "no json"])
-def test_a_page_with_odd_facts_is_one_line(theirs, facts):
+def test_a_page_with_invalid_facts_is_refused_in_one_line(theirs, facts):
     (theirs / "index.html").write_text(f'<script type="application/json" id="facts">{facts}</script>')
-    with pytest.raises(FacemaskError, match="no page of facemask"):
-        open_desk(theirs)
+    with pytest.raises(FacemaskError, match="not made by facemask"):
+        open_review(theirs)
 
 
 @pytest.mark.parametrize("ids", ["1", "[[]]", "null", "{"])
-def test_odd_ids_are_one_line(theirs, ids):
+def test_invalid_ids_are_refused_in_one_line(theirs, ids):
     (theirs / "index.data/ids.json").write_text(ids)
     with pytest.raises(FacemaskError, match="no page to review"):
-        open_desk(theirs)
+        open_review(theirs)

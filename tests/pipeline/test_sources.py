@@ -1,6 +1,6 @@
 import os
 
-from pipeline.sources.config import files_under
+from pipeline.sources.folders import files_under
 
 
 def test_files_are_listed_in_order_and_hidden_ones_left_out(tmp_path):
@@ -10,7 +10,7 @@ def test_files_are_listed_in_order_and_hidden_ones_left_out(tmp_path):
     assert [path for path, _ in files_under(tmp_path)] == ["c.png", "b/a.png", "b/z.png"]
 
 
-def test_fifos_and_links_to_devices_are_no_files(tmp_path):
+def test_fifos_and_links_to_devices_are_not_listed(tmp_path):
     (tmp_path / "a.png").touch()
     os.mkfifo(tmp_path / "fifo.png")
     (tmp_path / "to fifo.png").symlink_to("fifo.png")
@@ -18,7 +18,7 @@ def test_fifos_and_links_to_devices_are_no_files(tmp_path):
     assert [path for path, _ in files_under(tmp_path)] == ["a.png"]
 
 
-def test_links_to_files_and_to_nothing_are_listed(tmp_path):
+def test_links_to_files_and_broken_links_are_listed(tmp_path):
     (tmp_path / "a.png").touch()
     (tmp_path / "b.png").symlink_to("a.png")
     (tmp_path / "c.png").symlink_to("nowhere.png")

@@ -1,4 +1,4 @@
-"""The embedded sample: repeatable files in the two layouts, and masks that sit where their truth says."""
+"""The embedded sample: reproducible files in the two layouts, and masks placed as their ground truth says."""
 
 import io
 import re
@@ -14,12 +14,12 @@ from PIL import Image
 
 from pipeline.errors import FacemaskError
 from pipeline.faces.landmarker import open_landmarker
-from pipeline.faces.regions import CHIN, MOUTH, polygon_mask
+from pipeline.faces.regions import CHIN, FACE_OVAL, MOUTH, polygon_mask
 from pipeline.synthetic import layout, portraits
 from pipeline.synthetic.layout import SampleFile, SampleParams, sample_files
 
 PARAMS = SampleParams(faces=24, image_px=256, seed=5)
-LOOKS = {"plain", "correct", "nose_out", "chin_out", "chin_only", "eyes_covered", "shifted", "none"}
+FACE_KINDS = {"unmasked", "correct", "nose_out", "chin_out", "chin_only", "eyes_covered", "shifted", "none"}
 
 
 class Made(NamedTuple):
@@ -29,15 +29,15 @@ class Made(NamedTuple):
 
 @pytest.fixture(scope="session")
 def made() -> Made:
-    plain, masked = ({file.path: file for file in sample_files(domain, PARAMS)} for domain in ("unmasked", "masked"))
-    return Made(plain, masked)
+    return Made(*({file.path: file for file in sample_files(domain, PARAMS)} for domain in ("unmasked", "masked")))
 
 
 @pytest.fixture(scope="session")
 def landmarks(made):
-    """Landmarks of each plain face, (478, 2) shares, by id; measured, not taken from the maker."""
+    """Detected landmarks of each unmasked face, (478, 2) shares, by id."""
     with open_landmarker(1) as detect:
-        return {_id(file): detect(_pixels(file))[0].points for file in made.unmasked.values() if file.kind == "plain"}
+        faces = [file for file in made.unmasked.values() if file.kind == "unmasked"]
+        return {_id(file): detect(_pixels(file))[0].points for file in faces}
 
 
 def _pixels(file: SampleFile) -> np.ndarray:
@@ -53,10 +53,10 @@ def _of_kind(files: dict[str, SampleFile], kind: str) -> list[SampleFile]:
 
 
 def _changed(made: Made, landmarks, file: SampleFile, polygon: tuple[int, ...]) -> float:
-    """Share of the polygon's pixels in which the masked image clearly differs from its plain one."""
-    plain = _pixels(made.unmasked[f"00000/{_id(file):05d}.png"]).astype(int)
-    inside = polygon_mask(landmarks[_id(file)], polygon, *plain.shape[:2]) > 0
-    return float((np.abs(_pixels(file) - plain).max(axis=2) > 24)[inside].mean())
+    """Share of the polygon's pixels in which the masked image clearly differs from the unmasked one."""
+    unmasked = _pixels(made.unmasked[f"00000/{_id(file):05d}.png"]).astype(int)
+    inside = polygon_mask(landmarks[_id(file)], polygon, *unmasked.shape[:2]) > 0
+    return float((np.abs(_pixels(file) - unmasked).max(axis=2) > 24)[inside].mean())
 
 
 def test_the_same_params_give_the_same_bytes(made):
@@ -64,7 +64,22 @@ def test_the_same_params_give_the_same_bytes(made):
     assert again == made.masked
 
 
-def test_a_face_does_not_depend_on_how_many_others_are_made(made):
+GOLDEN_MEANS = {  # RGB
+    "00000/00003.png": (157.80, 128.64, 107.34),
+    "CMFD/00000/00000_Mask.jpg": (109.02, 115.39, 109.85),
+    "CMFD/00000/00005_Mask.jpg": (97.71, 122.59, 128.78),
+    "IMFD/00000/00012_Mask_Mouth_Chin.jpg": (105.79, 94.89, 93.05),
+}
+
+
+def test_the_embedded_sample_stays_the_same(made):
+    """Mean colours of some files: they change with the look of the sample, which must only change on purpose."""
+    files = made.unmasked | made.masked
+    for path, mean in GOLDEN_MEANS.items():
+        assert _pixels(files[path]).mean(axis=(0, 1)) == pytest.approx(mean, abs=0.3), path
+
+
+def test_a_face_does_not_depend_on_the_number_of_faces(made):
     first = next(sample_files("unmasked", SampleParams(faces=30, image_px=256, seed=5)))
     assert first.content == made.unmasked[first.path].content
 
@@ -74,7 +89,7 @@ def test_another_seed_gives_other_images(made):
     assert other.content != made.unmasked[other.path].content
 
 
-def test_plain_files_are_named_as_in_ffhq(made):
+def test_unmasked_files_are_named_as_in_ffhq(made):
     assert all(re.fullmatch(r"00000/000\d\d\.png", path) for path in made.unmasked if path != "LICENSE.txt")
 
 
@@ -84,20 +99,20 @@ def test_masked_files_are_named_as_in_maskedface_net(made):
 
 
 def test_folders_hold_a_thousand_ids():
-    assert layout._plain_path(1234) == "01000/01234.png"
+    assert layout._unmasked_path(1234) == "01000/01234.png"
 
 
 @pytest.mark.parametrize(
     ("kind", "ending"),
     [("nose_out", "_Mask_Mouth_Chin"), ("chin_out", "_Mask_Nose_Mouth"), ("chin_only", "_Mask_Chin")],
 )
-def test_an_imfd_name_says_what_the_mask_covers(made, kind, ending):
+def test_an_imfd_name_states_what_the_mask_covers(made, kind, ending):
     assert all(file.path.endswith(f"{ending}.jpg") for file in _of_kind(made.masked, kind))
 
 
-def test_every_kind_is_there(made):
+def test_the_sample_has_every_kind(made):
     kinds = {file.kind for files in made for file in files.values()}
-    assert kinds == LOOKS | {"broken", "other"}
+    assert kinds == FACE_KINDS | {"broken", "other"}
 
 
 def test_at_240_faces_cmfd_has_fifteen_of_each_wrong_kind_and_imfd_thirty_of_each():
@@ -106,28 +121,28 @@ def test_at_240_faces_cmfd_has_fifteen_of_each_wrong_kind_and_imfd_thirty_of_eac
     assert Counter(plan.imfd.values()) == {"nose_out": 30, "chin_out": 30, "chin_only": 30}
 
 
-def test_images_are_square_and_of_the_asked_size(made):
-    looks = [file for files in made for file in files.values() if file.kind in LOOKS and not file.copy_of]
-    assert {_pixels(file).shape for file in looks} == {(256, 256, 3)}
+def test_images_are_square_and_of_the_requested_size(made):
+    faces = [file for files in made for file in files.values() if file.kind in FACE_KINDS and not file.copy_of]
+    assert {_pixels(file).shape for file in faces} == {(256, 256, 3)}
 
 
-def test_a_copy_names_an_original_and_looks_like_it(made):
+def test_a_copy_names_its_original_and_is_a_near_duplicate_of_it(made):
     copies = [(files, file) for files in made for file in files.values() if file.copy_of]
     assert len(copies) == 8
     for files, copy in copies:
         original = files[copy.copy_of]
-        assert original.kind in ("plain", "correct") and copy.kind == original.kind
-        look = Image.fromarray(_pixels(copy))
-        flipped = look.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        wanted = imagehash.phash(Image.fromarray(_pixels(original)))
-        assert min(wanted - imagehash.phash(look), wanted - imagehash.phash(flipped)) <= 8
+        assert original.kind in ("unmasked", "correct") and copy.kind == original.kind
+        image = Image.fromarray(_pixels(copy))
+        mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        expected = imagehash.phash(Image.fromarray(_pixels(original)))
+        assert min(expected - imagehash.phash(image), expected - imagehash.phash(mirrored)) <= 8
         assert copy.content != original.content
 
 
 def test_faces_of_different_ids_look_different(made):
-    faces = [imagehash.phash(Image.fromarray(_pixels(file))) for file in _of_kind(made.unmasked, "plain")]
-    near = [one - other for index, one in enumerate(faces) for other in faces[:index]]
-    assert min(near) > 4
+    hashes = [imagehash.phash(Image.fromarray(_pixels(file))) for file in _of_kind(made.unmasked, "unmasked")]
+    distances = [one - other for index, one in enumerate(hashes) for other in hashes[:index]]
+    assert min(distances) > 4
 
 
 def test_broken_files_do_not_decode(made):
@@ -138,18 +153,18 @@ def test_broken_files_do_not_decode(made):
             Image.open(io.BytesIO(file.content)).load()
 
 
-def test_every_image_names_its_licence_and_author(made):
+def test_every_file_names_its_licence_and_author_and_every_face_its_url(made):
     assert all(file.licence and file.author for files in made for file in files.values())
-    assert all(file.url for files in made for file in files.values() if file.kind in LOOKS)
+    assert all(file.url for files in made for file in files.values() if file.kind in FACE_KINDS)
 
 
-def test_a_face_is_found_in_every_plain_image(landmarks):
+def test_a_face_is_detected_in_every_unmasked_image(landmarks):
     assert sorted(landmarks) == list(range(24 + 4))
 
 
-def test_without_a_mask_the_face_is_the_plain_one(made, landmarks):
+def test_a_masked_file_of_kind_none_shows_the_unmasked_face(made, landmarks):
     for file in _of_kind(made.masked, "none"):
-        assert _changed(made, landmarks, file, portraits.OVAL) < 0.02  # JPEG alone
+        assert _changed(made, landmarks, file, FACE_OVAL) < 0.02  # of the JPEG
 
 
 NOSE_TIP = (4, 45, 1, 275)
@@ -165,13 +180,13 @@ def test_a_correct_mask_covers_mouth_chin_and_nose(made, landmarks, polygon):
     ("kind", "free", "covered"),
     [("nose_out", NOSE_TIP, MOUTH), ("chin_out", CHIN, MOUTH), ("chin_only", MOUTH, CHIN)],
 )
-def test_a_wrong_mask_leaves_free_what_its_kind_says(made, landmarks, kind, free, covered):
+def test_an_incorrectly_worn_mask_leaves_free_what_its_kind_names(made, landmarks, kind, free, covered):
     for file in _of_kind(made.masked, kind):
         assert _changed(made, landmarks, file, free) < 0.25, file.path
         assert _changed(made, landmarks, file, covered) > 0.7, file.path
 
 
-def test_a_mask_over_the_eyes_covers_both(made, landmarks):
+def test_a_mask_over_the_eyes_covers_both_eyes(made, landmarks):
     for file in _of_kind(made.masked, "eyes_covered"):
         for eye in ((33, 159, 133, 145), (263, 386, 362, 374)):
             assert _changed(made, landmarks, file, eye) > 0.7, file.path
@@ -182,7 +197,7 @@ def test_a_shifted_mask_leaves_half_the_mouth_free(made, landmarks):
         assert 0.2 < _changed(made, landmarks, file, MOUTH) < 0.8, file.path
 
 
-def test_a_missing_portrait_package_is_one_line_that_says_what_to_install(monkeypatch):
+def test_the_error_for_a_missing_portrait_package_names_the_extra_to_install(monkeypatch):
     portraits.load_portraits.cache_clear()
     monkeypatch.setitem(sys.modules, "skimage.data", None)
     with pytest.raises(FacemaskError, match=r"pip install -e '\.\[sample\]'"):
@@ -190,7 +205,7 @@ def test_a_missing_portrait_package_is_one_line_that_says_what_to_install(monkey
 
 
 @pytest.mark.parametrize("wrong", [{"faces": 19}, {"faces": 10_001}, {"image_px": 64}, {"seed": -1}, {"colour": "red"}])
-def test_params_out_of_range_or_unknown_are_refused(wrong):
+def test_params_that_are_out_of_range_or_unknown_are_refused(wrong):
     values = {"faces": 24, "image_px": 256, "seed": 1} | wrong
     with pytest.raises(pydantic.ValidationError):
         SampleParams(**values)

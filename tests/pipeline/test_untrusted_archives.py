@@ -1,7 +1,8 @@
-"""Zips and tars that strangers made: what is given, what is left out, and what is refused."""
+"""Untrusted zips and tars: which members are read, which are left out, and which archives are refused."""
 
 import bz2
 import contextlib
+import errno
 import gzip
 import io
 import lzma
@@ -20,10 +21,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import FacemaskError
-from pipeline.sources import untrusted_archives as containers
+from pipeline.sources import untrusted_archives
 from pipeline.sources.untrusted_archives import is_archive, open_archive
 
-NOISE = random.Random(0).randbytes(5000)  # packs no more than an image does
+NOISE = random.Random(0).randbytes(5000)  # compresses as little as an image
 FILES = {"a.png": NOISE[:3000], "deep/b.jpg": NOISE[1000:], "deep/c.png": b"c" * 700, "d.txt": b"d"}
 FORMS = ("stored.zip", "deflated.zip", "x.tar", "x.tar.gz", "x.tgz", "x.tar.bz2", "x.tar.xz")
 TARS = FORMS[2:]
@@ -51,7 +52,7 @@ def tarred(files, form=tarfile.PAX_FORMAT):
 
 
 def packed(name, files):
-    """A container of the kind that its name says."""
+    """An archive in the form of its name."""
     if name.endswith(".zip"):
         return zipped(files, zipfile.ZIP_STORED if name.startswith("stored") else zipfile.ZIP_DEFLATED)
     tar = tarred(files)
@@ -76,77 +77,77 @@ def put(tmp_path):
 
 
 def with_directory(content, change):
-    """A zip whose first directory entry went through `change(bytearray of the zip, where the entry begins)`."""
+    """A zip changed by `change(bytearray of the zip, offset of its first directory entry)`."""
     changed = bytearray(content)
     change(changed, content.index(b"PK\x01\x02"))
     return bytes(changed)
 
 
-# What is given
+# Members that are read
 
 
 @pytest.mark.parametrize("name", ["a.zip", "A.ZIP", "deep/a.tar", "a.tar.gz", "a.tgz", "a.tar.bz2", "a.b.tar.xz"])
-def test_zips_and_tars_are_known_by_name(name):
+def test_zips_and_tars_are_archives_by_their_extension(name):
     assert is_archive(name)
 
 
 @pytest.mark.parametrize("name", ["a.png", "zip", "a.zip.part", "a.gz", "a.rar", "tar/a.png"])
-def test_other_names_are_no_containers(name):
+def test_other_extensions_are_not_archives(name):
     assert not is_archive(name)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_members_come_in_the_containers_order_with_their_content(put, form):
+def test_members_are_read_in_the_archives_order(put, form):
     assert list(contents(put(form, packed(form, FILES.items()))).items()) == list(FILES.items())
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_container_can_be_empty(put, form):
+def test_an_archive_can_be_empty(put, form):
     assert contents(put(form, packed(form, []))) == {}
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_nothing_is_told_of_a_container_in_which_nothing_is_wrong(put, form, capsys):
+def test_nothing_is_printed_for_an_intact_archive(put, form, capsys):
     contents(put(form, packed(form, FILES.items())))
     assert capsys.readouterr().out == ""
 
 
-def test_a_tar_is_known_by_its_content_when_a_browser_unpacked_it(put):
+def test_a_tar_that_a_browser_decompressed_is_read_under_its_old_name(put):
     assert contents(put("x.tar.gz", packed("x.tar", FILES.items()))) == FILES
 
 
 @pytest.mark.parametrize("form", ["x.zip", "x.tar"])
-def test_folders_and_hidden_files_are_passed_over_silently(put, form, capsys):
+def test_folders_and_hidden_files_are_skipped_silently(put, form, capsys):
     hidden = ["folder/", "__MACOSX/._a.png", ".DS_Store", ".git/a.png", "deep/.thumbs/b.png", "./.c.png"]
     assert contents(put(form, packed(form, [(name, b"") for name in hidden] + [("a.png", b"a")]))) == {"a.png": b"a"}
     assert capsys.readouterr().out == ""
 
 
-def test_dots_and_backslashes_in_names_are_straightened(put):
+def test_dots_and_backslashes_in_names_are_normalized(put):
     files = [("./a.png", b"a"), ("deep\\b.png", b"b"), ("deep//c.png", b"c")]
     assert list(contents(put("x.tar", tarred(files)))) == ["a.png", "deep/b.png", "deep/c.png"]
 
 
-def test_zip_names_are_utf8_or_cp437_as_their_flag_says(put):
+def test_zip_names_are_utf8_or_cp437_by_their_flag(put):
     names = ["ä.png", "名.png", "a b.png"]
-    plain = zipped([("a?.png", b"x")]).replace(b"a?.png", b"a\x84.png")
+    cp437 = zipped([("a?.png", b"x")]).replace(b"a?.png", b"a\x84.png")
     assert list(contents(put("x.zip", zipped([(name, b"x") for name in names])))) == names
-    assert list(contents(put("y.zip", plain))) == ["aä.png"]
+    assert list(contents(put("y.zip", cp437))) == ["aä.png"]
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
-def test_a_tar_name_that_is_not_utf8_is_still_text(put, form):
+def test_a_tar_name_that_is_not_utf8_becomes_text(put, form):
     (name,) = contents(put("x.tar", tarred([(b"a\x84.png".decode("utf-8", "surrogateescape"), b"x")], form)))
     assert name == "aä.png"
 
 
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
-def test_long_names_in_tars_are_whole(put, form):
+def test_long_names_in_tars_are_complete(put, form):
     name = "folder/" * 60 + "名.png"
     assert list(contents(put("x.tar", tarred([(name, b"x")], form)))) == [name]
 
 
-def test_a_container_in_a_container_is_simply_a_file(put):
+def test_an_archive_in_an_archive_is_a_file(put):
     inner = zipped(FILES.items())
     assert contents(put("x.zip", zipped([("inner.zip", inner)]))) == {"inner.zip": inner}
 
@@ -160,7 +161,7 @@ def test_equal_content_has_an_equal_signature_in_any_zip(put):
     assert signatures == [f"4 {zlib.crc32(word):08x}" for word in (b"same", b"same", b"else")] * 2
 
 
-def test_no_two_members_of_a_tar_share_a_signature_nor_do_two_states_of_it(put):
+def test_signatures_differ_between_members_and_versions_of_a_tar(put):
     found = set()
     for second in (b"same", b"else"):
         path = put("x.tar", tarred([("a", b"same"), ("b", second)]))
@@ -171,7 +172,7 @@ def test_no_two_members_of_a_tar_share_a_signature_nor_do_two_states_of_it(put):
     assert len(found) == 4
 
 
-# What is left out
+# Members that are left out
 
 
 @pytest.mark.parametrize(
@@ -179,16 +180,15 @@ def test_no_two_members_of_a_tar_share_a_signature_nor_do_two_states_of_it(put):
     ["/a.png", "../a.png", "b/../../a.png", "b/..", "..\\a.png", "C:\\a.png", "c:a.png", "\\\\host\\a", "a\nb", "\x9b"],
 )
 @pytest.mark.parametrize("form", ["x.zip", "x.tar"])
-def test_names_that_leave_the_folder_or_cannot_be_shown_are_left_out(put, form, name, capsys):
+def test_names_that_leave_the_folder_or_have_control_characters_are_left_out(put, form, name, capsys):
     path = put(form, packed(form, [(name, b"1"), ("ok.png", b"2"), (f"{name}/../../x", b"3")]))
     assert contents(path) == {"ok.png": b"2"}
     assert capsys.readouterr().out == (
-        f"{path}: 2 left out, with names that lead out of the folder or hold control characters; "
-        f"the first is {name!r}\n"
+        f"{path}: 2 left out (names that leave the folder or have control characters); the first is {name!r}\n"
     )
 
 
-def test_a_zip_name_with_a_nul_is_left_out_whatever_follows_it(put):
+def test_a_zip_name_with_a_nul_is_left_out(put):
     content = zipped([("a.png?.exe", b"x"), ("ok.png", b"y")]).replace(b"a.png?.exe", b"a.png\0.exe")
     assert contents(put("x.zip", content)) == {"ok.png": b"y"}
 
@@ -210,43 +210,49 @@ def test_links_and_devices_in_zips_are_left_out(put, kind, capsys):
     files = [(zip_entry("link.png", kind | 0o777), b"/etc/passwd"), (zip_entry("ok.png", stat.S_IFREG | 0o644), b"x")]
     path = put("x.zip", zipped(files))
     assert contents(path) == {"ok.png": b"x"}
-    assert capsys.readouterr().out == f"{path}: 1 left out, being links, devices or the like; the first is 'link.png'\n"
+    assert (
+        capsys.readouterr().out
+        == f"{path}: 1 left out (links, devices or other special files); the first is 'link.png'\n"
+    )
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE, b"Z"])
 def test_links_and_devices_in_tars_are_left_out(put, kind, capsys):
     path = put("x.tar", tarred([(tar_entry("link.png", kind, "/etc/passwd"), b""), ("ok.png", b"x")]))
     assert contents(path) == {"ok.png": b"x"}
-    assert capsys.readouterr().out == f"{path}: 1 left out, being links, devices or the like; the first is 'link.png'\n"
+    assert (
+        capsys.readouterr().out
+        == f"{path}: 1 left out (links, devices or other special files); the first is 'link.png'\n"
+    )
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("form", ["x.zip", "x.tar"])
-def test_of_two_members_with_a_name_the_first_counts(put, form, capsys):
+def test_of_members_with_equal_names_the_first_is_read(put, form, capsys):
     path = put(form, packed(form, [("a.png", b"1"), ("a.png", b"22"), ("./a.png", b"3")]))
     assert contents(path) == {"a.png": b"1"}
-    assert capsys.readouterr().out == f"{path}: 2 left out, with the name of one before; the first is 'a.png'\n"
+    assert capsys.readouterr().out == f"{path}: 2 left out (names that came before); the first is 'a.png'\n"
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_member_larger_than_any_image_is_left_out(put, form, monkeypatch, capsys):
-    monkeypatch.setattr(containers, "MAX_MEMBER_BYTES", 3999)
+def test_a_member_above_the_size_limit_is_left_out(put, form, monkeypatch, capsys):
+    monkeypatch.setattr(untrusted_archives, "MAX_MEMBER_BYTES", 3999)
     path = put(form, packed(form, FILES.items()))
     with open_archive(path) as members:
         assert [member.path for member in members] == ["a.png", "deep/c.png", "d.txt"]
-    assert capsys.readouterr().out == f"{path}: 1 left out, larger than any image; the first is 'deep/b.jpg'\n"
+    assert capsys.readouterr().out == f"{path}: 1 left out (larger than 200,000,000 bytes); the first is 'deep/b.jpg'\n"
 
 
-def test_a_zip_member_packed_tighter_than_any_image_is_left_out_unless_it_is_small(put, capsys):
+def test_a_zip_member_above_the_compression_ratio_is_left_out_unless_it_is_small(put, capsys):
     path = put("x.zip", zipped([("bomb.png", bytes(2_000_000)), ("white.bmp", bytes(900_000))]))
     assert list(contents(path)) == ["white.bmp"]
-    assert capsys.readouterr().out == f"{path}: 1 left out, packed tighter than any image; the first is 'bomb.png'\n"
+    assert capsys.readouterr().out == f"{path}: 1 left out (compressed more than 200-fold); the first is 'bomb.png'\n"
 
 
-# What is broken
+# Damaged members
 
 
-def test_a_zip_member_with_other_bytes_than_its_checksum_says_is_broken(put, capsys):
+def test_a_zip_member_with_a_wrong_checksum_is_empty(put, capsys):
     content = packed("stored.zip", FILES.items()).replace(FILES["a.png"][:9], b"elsewhere")
     path = put("x.zip", content)
     assert contents(path) == FILES | {"a.png": b""}
@@ -258,27 +264,27 @@ def encrypt(content, entry):
     content[6] |= 1
 
 
-def test_an_encrypted_zip_member_is_broken(put, capsys):
+def test_an_encrypted_zip_member_is_empty(put, capsys):
     path = put("x.zip", with_directory(zipped([("a.png", b"secret")]), encrypt))
     assert contents(path) == {"a.png": b""}
     assert capsys.readouterr().out == f"{path}/a.png cannot be read: it is encrypted\n"
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_zip_member_of_a_rare_compression_is_broken(put, method, capsys):
+def test_a_zip_member_with_an_unsupported_compression_is_empty(put, method, capsys):
     path = put("x.zip", zipped([("a.png", b"a")], method))
     assert contents(path) == {"a.png": b""}
     assert capsys.readouterr().out == f"{path}/a.png cannot be read: compression method {method} is not supported\n"
 
 
 @pytest.mark.parametrize("declared", [0, 1, 1000, 900_000, 11_000_000, 200_000_000])
-def test_a_zip_member_that_lies_of_its_size_is_broken_and_takes_no_more_memory_than_it_says(put, declared, monkeypatch):
-    monkeypatch.setattr(containers, "MAX_RATIO", 1_000_000)
+def test_a_zip_member_with_a_wrong_size_is_empty_and_takes_no_more_memory_than_declared(put, declared, monkeypatch):
+    monkeypatch.setattr(untrusted_archives, "MAX_RATIO", 1_000_000)
 
-    def lie(content, entry):
+    def declare(content, entry):
         struct.pack_into("<I", content, entry + 24, declared)
 
-    path = put("x.zip", with_directory(zipped([("a.png", bytes(10_000_000))]), lie))
+    path = put("x.zip", with_directory(zipped([("a.png", bytes(10_000_000))]), declare))
     with open_archive(path) as (member,):
         tracemalloc.start()
         assert member.read() == b""
@@ -287,27 +293,50 @@ def test_a_zip_member_that_lies_of_its_size_is_broken_and_takes_no_more_memory_t
     assert peak < 200_000 + 4 * min(declared, 10_000_000)
 
 
-def test_a_sparse_tar_member_is_broken(put, capsys):
+@pytest.mark.parametrize("form", FORMS)
+def test_an_error_of_the_disk_is_an_error_and_no_empty_member(put, form, monkeypatch):
+    path = put(form, packed(form, FILES.items()))
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with open_archive(path) as members:
+        monkeypatch.setattr(untrusted_archives._Bounded, "read", fail)
+        with pytest.raises(FacemaskError, match=r"cannot be read \(Input/output error\): check its disk"):
+            members[0].read()
+
+
+def test_too_little_memory_is_an_error_and_no_empty_member(put, monkeypatch):
+    def fail(*_):
+        raise MemoryError
+
+    with open_archive(put("x.zip", zipped(FILES.items()))) as members:
+        monkeypatch.setattr(zipfile.ZipFile, "open", fail)
+        with pytest.raises(MemoryError):
+            members[0].read()
+
+
+def test_a_sparse_tar_member_is_empty(put, capsys):
     info = tarfile.TarInfo("a.bmp")
     info.pax_headers = {"GNU.sparse.map": "0,1,9,1", "GNU.sparse.size": "10"}
     path = put("x.tar", tarred([(info, b"ab"), ("ok.png", b"x")]))
     assert contents(path) == {"a.bmp": b"", "ok.png": b"x"}
-    assert "a.bmp cannot be read: it is stored with holes" in capsys.readouterr().out
+    assert "a.bmp cannot be read: sparse members" in capsys.readouterr().out
 
 
-def test_reading_after_the_container_was_closed_is_an_error_of_ours(put):
+def test_reading_a_member_of_a_closed_archive_is_a_programming_error(put):
     with open_archive(put("x.zip", zipped(FILES.items()))) as members:
         pass
     with pytest.raises(ValueError, match="is closed"):
         members[0].read()
 
 
-def test_an_error_within_the_with_is_not_disguised(put):
+def test_an_error_within_the_block_is_raised_as_it_was(put):
     with pytest.raises(KeyError), open_archive(put("x.zip", zipped(FILES.items()))):
         raise KeyError
 
 
-# What is refused
+# Archives that are refused
 
 
 def refusal(path):
@@ -320,65 +349,65 @@ def refusal(path):
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("share", [0, 0.01, 0.5, 0.9, 0.99])
-def test_a_container_cut_short_is_refused(put, form, share):
+def test_a_truncated_archive_is_refused(put, form, share):
     content = packed(form, FILES.items())
     if form == "x.tar":
         content = content[: 2 * tarfile.BLOCKSIZE + len(content.rstrip(b"\0"))]  # without the padding to 10 kB
-    assert "is damaged or was not downloaded whole" in refusal(put(form, content[: int(len(content) * share)]))
+    assert "is damaged or incomplete" in refusal(put(form, content[: int(len(content) * share)]))
 
 
-def test_a_tar_cut_between_two_members_is_refused(put):
+def test_a_tar_truncated_between_two_members_is_refused(put):
     content = tarred(FILES.items())
     at = content.index(b"deep/c.png")
-    assert "is damaged or was not downloaded whole" in refusal(put("x.tar", content[:at]))
+    assert "is damaged or incomplete" in refusal(put("x.tar", content[:at]))
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("content", [b"", b"no archive\n" * 999, NOISE])
-def test_what_is_no_container_is_refused(put, form, content):
-    assert "put it there again" in refusal(put(form, content))
+def test_a_file_that_is_not_an_archive_is_refused(put, form, content):
+    assert "replace it by a good copy" in refusal(put(form, content))
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_web_page_by_a_containers_name_is_refused_in_plain_words(put, form):
+def test_a_web_page_with_an_archives_name_is_called_a_web_page(put, form):
     assert "is a web page" in refusal(put(form, b"\n<!DOCTYPE HTML><html><title>Sign in</title></html>"))
 
 
-def test_a_container_that_is_not_there_is_refused(tmp_path):
+def test_a_missing_archive_is_refused(tmp_path):
     assert "No such file" in refusal(tmp_path / "x.zip")
 
 
-def test_a_zip_whose_front_is_missing_is_refused(put):
-    assert "members lie outside it" in refusal(put("x.zip", zipped(FILES.items())[100:]))
+def test_a_zip_without_its_first_bytes_is_refused(put):
+    assert "members are outside the file" in refusal(put("x.zip", zipped(FILES.items())[100:]))
 
 
 @pytest.mark.parametrize("form", ["x.tar.gz", "x.tar.xz"])
-def test_other_bytes_in_a_compressed_tar_are_refused(put, form):
+def test_a_changed_bit_in_a_compressed_tar_is_refused(put, form):
     content = bytearray(packed(form, FILES.items()))
     content[len(content) // 2] ^= 4
     assert "is damaged" in refusal(put(form, bytes(content)))
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_more_members_than_the_bound_are_refused(put, form, monkeypatch):
-    monkeypatch.setattr(containers, "MAX_MEMBERS", 3)
-    assert "unpacks to more than 3 members" in refusal(put(form, packed(form, FILES.items())))
+def test_an_archive_above_the_limit_of_members_is_refused(put, form, monkeypatch):
+    monkeypatch.setattr(untrusted_archives, "MAX_MEMBERS", 3)
+    assert "has more than 3 members" in refusal(put(form, packed(form, FILES.items())))
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_more_bytes_than_the_bound_are_refused(put, form, monkeypatch):
-    monkeypatch.setattr(containers, "MAX_TOTAL_BYTES", 7600)
-    assert "unpacks to more than 7,600 bytes" in refusal(put(form, packed(form, FILES.items())))
+def test_an_archive_above_the_limit_of_bytes_is_refused(put, form, monkeypatch):
+    monkeypatch.setattr(untrusted_archives, "MAX_TOTAL_BYTES", 7600)
+    assert "has more than 7,600 bytes" in refusal(put(form, packed(form, FILES.items())))
 
 
-def test_a_compressed_tar_of_nothing_is_refused_before_it_is_unpacked(put, monkeypatch):
-    monkeypatch.setattr(containers, "MAX_MEMBER_BYTES", 1_000_000)
-    assert "unpacks to more than" in refusal(put("x.tar.gz", packed("x.tar.gz", [("a", bytes(3_000_000))])))
-    assert "unpacks to more than" in refusal(put("y.tar.gz", packed("x.tar.gz", []) + gzip.compress(bytes(3_000_000))))
+def test_a_compressed_tar_of_zeros_is_refused_before_it_is_decompressed(put, monkeypatch):
+    monkeypatch.setattr(untrusted_archives, "MAX_MEMBER_BYTES", 1_000_000)
+    assert "has more than" in refusal(put("x.tar.gz", packed("x.tar.gz", [("a", bytes(3_000_000))])))
+    assert "has more than" in refusal(put("y.tar.gz", packed("x.tar.gz", []) + gzip.compress(bytes(3_000_000))))
 
 
 def overlapping(content):
-    """The second of two directory entries names the first member's content, as a bomb's thousands do."""
+    """A zip whose second directory entry points to the first member's content, as the entries of a bomb do."""
     changed = bytearray(content)
     second = content.index(b"PK\x01\x02", content.index(b"PK\x01\x02") + 1)
     struct.pack_into("<I", changed, second + 42, 0)
@@ -389,11 +418,11 @@ def test_a_zip_whose_members_overlap_is_refused(put):
     assert "is a zip bomb" in refusal(put("x.zip", overlapping(zipped([("a", NOISE), ("b", NOISE)]))))
 
 
-def test_a_zip_member_that_quotes_the_next_ones_header_is_refused(put):
-    def quote(content, entry):
-        struct.pack_into("<I", content, entry + 20, 60)  # its packed size: the one byte, and into the next
+def test_a_zip_member_that_contains_the_next_header_is_refused(put):
+    def enclose(content, entry):
+        struct.pack_into("<I", content, entry + 20, 60)  # its compressed size reaches into the next member
 
-    content = with_directory(zipped([("a", b"a"), ("b", NOISE)], zipfile.ZIP_STORED), quote)
+    content = with_directory(zipped([("a", b"a"), ("b", NOISE)], zipfile.ZIP_STORED), enclose)
     assert "is a zip bomb" in refusal(put("x.zip", content))
 
 
@@ -412,14 +441,14 @@ def test_a_tar_header_of_any_length_takes_little_memory(put):
     assert peak_while_refused(path) < 5_000_000
 
 
-def test_tar_headers_without_end_take_little_memory(put):
+def test_endless_tar_headers_take_little_memory(put):
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, 0
     assert peak_while_refused(put("x.tar", info.tobuf(tarfile.USTAR_FORMAT) * 20_000)) < 5_000_000
 
 
 def test_a_zip_directory_of_any_length_takes_little_memory(put, monkeypatch):
-    monkeypatch.setattr(containers, "MAX_DIRECTORY_BYTES", 1_000_000)
+    monkeypatch.setattr(untrusted_archives, "MAX_DIRECTORY_BYTES", 1_000_000)
     size = 50_000_000
     end = struct.pack("<4s4H2IH", b"PK\x05\x06", 0, 0, 1, 1, size, 0, 0)
     assert peak_while_refused(put("x.zip", bytes(size) + end)) < 5_000_000
@@ -434,17 +463,17 @@ def test_a_tar_member_of_negative_size_is_refused(put, size):
 
 
 @pytest.mark.parametrize("size", ["-1", "5000"])
-def test_a_tar_that_gives_one_members_bytes_to_another_is_refused(put, size):
+def test_a_tar_whose_members_overlap_is_refused(put, size):
     head = tarfile.TarInfo.create_pax_global_header({"size": size})
-    assert "longer than its place" in refusal(put("x.tar", head + tarred(FILES.items(), tarfile.GNU_FORMAT)))
+    assert "overlaps the next one" in refusal(put("x.tar", head + tarred(FILES.items(), tarfile.GNU_FORMAT)))
 
 
-# Large ones
+# Large archives
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory):
-    """More members than a zip without the 64-bit extension can hold."""
+    """A zip with more members than the format allows without its 64-bit extension."""
     path = tmp_path_factory.mktemp("many") / "many.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for number in range(70_000):
@@ -453,7 +482,7 @@ def many(tmp_path_factory):
     return path
 
 
-def test_seventy_thousand_members_are_all_there(many):
+def test_seventy_thousand_members_are_read(many):
     with open_archive(many) as members:
         assert len(members) == 70_000
         assert members[-1].read() == b"69999"
@@ -476,7 +505,7 @@ def test_sizes_of_the_64_bit_extension_are_read(put, monkeypatch):
     assert b"PK\x06\x06" in content and contents(put("x.zip", content)) == FILES
 
 
-def test_a_zip_that_was_streamed_as_cloud_drives_do_is_read(put):
+def test_a_zip_with_data_descriptors_as_cloud_drives_write_is_read(put):
     class Pipe(io.BytesIO):
         def seekable(self):
             return False
@@ -496,7 +525,7 @@ def test_a_zip_that_was_streamed_as_cloud_drives_do_is_read(put):
 
 
 class Counting(io.FileIO):
-    """Counts the bytes that are read."""
+    """A file that counts the bytes that are read."""
 
     given = 0
 
@@ -512,7 +541,7 @@ class Counting(io.FileIO):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_members_read_in_order_cost_two_passes_however_many_they_are(put, form, monkeypatch):
+def test_reading_members_in_order_costs_two_passes_over_the_file(put, form, monkeypatch):
     noise = random.Random(1)
     path = put(form, packed(form, [(f"{number}.png", noise.randbytes(20_000)) for number in range(50)]))
     file = Counting(path)
@@ -523,11 +552,11 @@ def test_members_read_in_order_cost_two_passes_however_many_they_are(put, form, 
     assert file.given < 2.5 * path.stat().st_size
 
 
-# Random ones
+# Random archives
 
 
 def mutated(content, rng):
-    """Cut short, or with some bits flipped, half of the time near the end, where a zip has its directory."""
+    """Truncated, or with flipped bits, in half of the cases near the end, where a zip has its directory."""
     if rng.random() < 0.3:
         return content[: rng.randrange(len(content))]
     flipped = bytearray(content)
@@ -538,7 +567,7 @@ def mutated(content, rng):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_damaged_container_gives_members_or_a_refusal_and_never_other_bytes(put, form, capsys):
+def test_a_damaged_archive_gives_correct_members_or_an_error(put, form, capsys):
     whole = packed(form, FILES.items())
     rng = random.Random(form)
     for _ in range(150):
@@ -546,15 +575,15 @@ def test_a_damaged_container_gives_members_or_a_refusal_and_never_other_bytes(pu
         with contextlib.suppress(FacemaskError), open_archive(path) as members:
             for member in members:
                 content = member.read()
-                told = f"{member.path} cannot be read" in capsys.readouterr().out
-                # A plain tar has no checksum of its members.
-                assert form == "x.tar" or content in FILES.values() or (content == b"" and told)
+                reported = f"{member.path} cannot be read" in capsys.readouterr().out
+                # An uncompressed tar has no checksum of its members.
+                assert form == "x.tar" or content in FILES.values() or (content == b"" and reported)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text("a./\\:C\n\u0085ä_ \u202e", min_size=1, max_size=8), max_size=6))
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_given_paths_are_unique_visible_and_within_the_folder(put, names):
+def test_paths_are_unique_visible_and_within_the_folder(put, names):
     for form in ("x.zip", "x.tar"):
         paths = list(contents(put(form, packed(form, [(name, b"x") for name in names]))))
         for path in paths:

@@ -1,8 +1,8 @@
-// What write.py wrote into the page, and helpers to format numbers and create elements.
+// The facts that page.py wrote into the page, and helpers to format numbers and create elements.
 
 export const facts = JSON.parse(document.getElementById("facts").textContent); // facts.py
-// Set by `facemask review`, whose server saves choices. Without it the page was opened from disk.
-export const token = document.querySelector("meta[name=facemask-token]")?.content;
+// True under `facemask review`, whose server saves reviews; false for a page that was opened from disk.
+export const isServed = document.querySelector("meta[name=facemask-review]") !== null;
 // Events: "limits" (the rules were applied under other limits) and "reviews" (keep or drop of an image changed).
 export const changes = new EventTarget();
 

@@ -1,6 +1,6 @@
 // The large view: one image with its regions and landmarks, its measurements and its near-duplicates.
 
-import { byId, createElement, createSvg, facts, formatNumber, token } from "./facts.js";
+import { byId, createElement, createSvg, facts, formatNumber, isServed } from "./facts.js";
 import { category, data, decodeArray, loadDetails } from "./data.js";
 import { limitTest, reasonsOf, verdicts } from "./rules.js";
 import { noteOf, reviewOf, setReview } from "./reviews.js";
@@ -14,8 +14,8 @@ export const openImage = () => Number(byId("picture").dataset.index);
 export async function openLargeView(index) {
   const dialog = byId("picture"), details = await loadDetails(index), review = reviewOf(index);
   const note = createElement("input", {
-    type: "text", value: await noteOf(index), "aria-label": "Note", placeholder: "note for review.csv",
-    onchange: () => reviewOf(index) && setReview([index], reviewOf(index), note.value), // else saved with the choice
+    type: "text", value: await noteOf(index), "aria-label": "Note", maxlength: facts.maxNote, placeholder: "note for review.csv",
+    onchange: () => reviewOf(index) && setReview([index], reviewOf(index), note.value), // without a review, Keep or Drop saves it
   });
   const reviewButton = (text, value) => createElement("button", {
     type: "button", "data-do": value || "clear",
@@ -70,9 +70,9 @@ function createDuplicates(index) {
 function createPicture(index, details) {
   const [width, height] = details.size, { px } = facts.thumbnail, folder = facts.folders[category("source", index)];
   if (!width) return createElement("p", { class: "view" }, "unreadable");
-  if (token || folder !== undefined) {
+  if (isServed || folder !== undefined) {
     const file = `${folder}/${details.path}`.split("/").map(encodeURIComponent).join("/");
-    const src = token ? `picture/${index}` : file;
+    const src = isServed ? `picture/${index}` : file;
     const onerror = () => image.replaceWith(createEnlargedThumbnail(index));
     const image = createElement("img", { src, alt: details.image_id, onerror });
     return createElement("div", { class: "view" }, image, createOverlay(details, 0, 0, 1, 1));

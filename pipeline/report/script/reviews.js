@@ -1,41 +1,44 @@
-// Keep and drop: the choices made on this page. `facemask review` saves them; without it the browser stores them until
+// Reviews: keep and drop, as chosen on this page. `facemask review` saves them; without it the browser stores them until
 // they are downloaded.
 
-import { byId, changes, createElement, facts, formatCount, token } from "./facts.js";
+import { byId, changes, createElement, facts, formatCount, isServed } from "./facts.js";
 import { category, loadDetails } from "./data.js";
 
-const choices = new Map(); // image's index -> {review: keep, drop or "", note}
+const reviews = new Map(); // image's index -> {review: keep, drop or "", note}: those made on this page
 const storageKey = `facemask review ${location.pathname} ${facts.content}`;
 
-export const reviewOf = (index) => choices.get(index)?.review ?? category("review", index);
+export const reviewOf = (index) => reviews.get(index)?.review ?? category("review", index);
 
 export async function noteOf(index) {
-  if (choices.has(index)) return choices.get(index).note;
-  return token ? "" : facts.reviews[(await loadDetails(index)).image_id]?.note ?? "";
+  if (reviews.has(index)) return reviews.get(index).note;
+  return isServed ? "" : facts.reviews[(await loadDetails(index)).image_id]?.note ?? "";
 }
 
 const showStatus = (text) => { byId("saved").textContent = text; };
-const showUnsaved = (which) => showStatus(`${formatCount(choices.size)} ${choices.size === 1 ? "choice" : "choices"} ` +
+const showUnsaved = (which) => showStatus(`${formatCount(reviews.size)} ${reviews.size === 1 ? "choice" : "choices"} ` +
   `${which}: download review.csv and save it next to manifest.parquet`);
 
-// Sets the review of images, "" to take it back; a note replaces the notes that they have.
+// A note as reviews.py accepts it: a file that was edited by hand may have longer ones, with line breaks.
+const allowedNote = (note) => note.replace(/[\p{Cc}\u2028\u2029]/gu, " ").slice(0, facts.maxNote);
+
+// Sets the review of images, "" to remove it; a note replaces the notes that they have.
 export async function setReview(indices, review, note = null) {
-  for (const index of indices) choices.set(index, { review, note: note ?? (await noteOf(index)) });
+  for (const index of indices) reviews.set(index, { review, note: allowedNote(note ?? (await noteOf(index))) });
   await save(indices);
   changes.dispatchEvent(new Event("reviews"));
 }
 
 async function save(indices) {
-  if (!token) {
+  if (!isServed) {
     try {
-      localStorage.setItem(storageKey, JSON.stringify([...choices]));
-    } catch { /* this browser stores nothing for files: the choices last until the page is closed */ }
+      localStorage.setItem(storageKey, JSON.stringify([...reviews]));
+    } catch { /* this browser stores nothing for files: the reviews last until the page is closed */ }
     showUnsaved("not saved yet");
     return;
   }
   showStatus("Saving…");
-  const headers = { "Content-Type": "application/json", "X-Facemask-Token": token };
-  const body = JSON.stringify(indices.map((place) => ({ place, ...choices.get(place) })));
+  const headers = { "Content-Type": "application/json" };
+  const body = JSON.stringify(indices.map((index) => ({ index, ...reviews.get(index) })));
   try {
     const response = await fetch("review", { method: "POST", headers, body });
     if (!response.ok) throw new Error(await response.text());
@@ -45,36 +48,42 @@ async function save(indices) {
   }
 }
 
-// Takes over what review.csv holds, which another page may have changed.
+// Takes over the entries of review.csv, which another page may have changed.
 function updateFromServer({ entries, count }) {
   for (let index = 0; index < facts.count; index++)
-    if (reviewOf(index) && !(index in entries)) choices.set(index, { review: "", note: "" });
-  for (const [index, entry] of Object.entries(entries)) choices.set(Number(index), entry);
+    if (reviewOf(index) && !(index in entries)) reviews.set(index, { review: "", note: "" });
+  for (const [index, entry] of Object.entries(entries)) reviews.set(Number(index), entry);
   showStatus(`${formatCount(count)} in review.csv; run curate again to apply them`);
 }
 
-// Loads review.csv from the server; from disk, the choices of an earlier visit, which the browser has stored.
+// Loads review.csv from the server; for a page from disk, the reviews of an earlier visit, which the browser has stored.
 export async function loadReviews() {
   try {
-    if (token) updateFromServer(await (await fetch("review")).json());
-    else for (const [index, choice] of JSON.parse(localStorage.getItem(storageKey) ?? "[]")) choices.set(index, choice);
-    if (!token && choices.size) showUnsaved("from an earlier visit");
+    if (isServed) updateFromServer(await (await fetch("review")).json());
+    else for (const [index, review] of JSON.parse(localStorage.getItem(storageKey) ?? "[]")) reviews.set(index, review);
+    if (!isServed && reviews.size) showUnsaved("from an earlier visit");
   } catch (error) {
-    if (token) showStatus(`review.csv cannot be read: ${error.message}`); // else nothing is stored for files
+    if (isServed) showStatus(`review.csv cannot be read: ${error.message}`); // else nothing is stored for files
   }
   changes.dispatchEvent(new Event("reviews"));
 }
 
+// Cells as pipeline/curation/reviews.py writes them: no spreadsheet runs one, and no editor changes an image id.
+const quote = (text) => `"${(/^'*[=+\-@]/.test(text) ? `'${text}` : text).replaceAll('"', '""')}"`;
+const escapeControls = (imageId) => imageId.replace(/[\\\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (character) => {
+  const code = character.charCodeAt(0).toString(16);
+  return character === "\\" ? "\\\\" : code.length > 2 ? `\\u${code.padStart(4, "0")}` : `\\x${code.padStart(2, "0")}`;
+});
+
 async function reviewCsv() {
   const entries = new Map(Object.entries(facts.reviews)); // also those of images that are not on this page
-  for (const [index, choice] of choices) {
+  for (const [index, entry] of reviews) {
     const { image_id: imageId } = await loadDetails(index);
-    if (choice.review) entries.set(imageId, choice);
+    if (entry.review) entries.set(imageId, entry);
     else entries.delete(imageId);
   }
-  const quote = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
-  const lines = [...entries].map(([imageId, { review, note }]) => [imageId, review, note].map(quote).join(","));
-  return ["image_id,review,note", ...lines, ""].join("\n");
+  const rows = [...entries].map(([imageId, { review, note }]) => [escapeControls(imageId), review, note]);
+  return [["image_id", "review", "note"], ...rows].map((row) => `${row.map(quote).join(",")}\n`).join("");
 }
 
 export async function downloadReviews() {

@@ -18,10 +18,10 @@ export const measurements = (limit) => data.derived[limit.measurement] ?? data.n
 
 // A function of an image's index: is the image beyond the limit? False where nothing was measured.
 export function limitTest(limit) {
-  const values = measurements(limit), threshold = thresholds[limit.key], coverage = data.numbers.cover_seen;
+  const values = measurements(limit), threshold = thresholds[limit.key], coverage = data.numbers.cover_total;
   return (index) => {
     if (limit.domain && category("domain", index) !== limit.domain) return false;
-    if (limit.needs_mask && !(coverage[index] >= facts.minMaskCoverage)) return false;
+    if (limit.needs_mask && !(coverage[index] >= facts.minCoverWorn)) return false;
     const value = limit.absolute ? Math.abs(values[index]) : values[index];
     return limit.side === "min" ? value < threshold : value > threshold;
   };

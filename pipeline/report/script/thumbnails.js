@@ -1,6 +1,6 @@
-// Thumbnails, cut out of sheets of facts.thumbnail.columns squared (sheets.py).
-// As a CSS background, sheets would fill the memory: a browser keeps the last thousand images that it has drawn, whole
-// and decoded, and in a sorted gallery each thumbnail comes from another sheet. So a few sheets are kept here.
+// Thumbnails, cut out of sprite sheets of facts.thumbnail.columns x columns (sprite_sheets.py).
+// As CSS backgrounds, sheets would fill the memory: a browser keeps the last thousand images that it has drawn, whole
+// and decoded, and in a sorted gallery each thumbnail comes from another sheet. So this module keeps only a few sheets.
 
 import { byId, createElement, facts } from "./facts.js";
 

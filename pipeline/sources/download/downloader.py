@@ -1,12 +1,9 @@
 """Concurrent download of many files: threads, one download per folder, and the list of failures."""
 
-import fcntl
-import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.errors import FacemaskError
@@ -16,6 +13,7 @@ from pipeline.sources.download.remote import Failure, Remote, check_remotes, hos
 from pipeline.sources.download.response import Cancelled
 from pipeline.sources.download.settings import DownloadSettings
 from pipeline.sources.download.transfer import HostState, Session, transfer
+from pipeline.storage.files import locked
 
 THREAD_NAME = "download"
 _DEFAULTS = DownloadSettings()
@@ -38,29 +36,14 @@ def download(
         if not missing:
             return []
         folder.mkdir(parents=True, exist_ok=True)
-        with exclusive(folder):
+        # Two downloads at a time would write the same partial files.
+        with locked(folder, f"another process is downloading to {folder}: wait until it ends"):
             return _Downloader(missing, folder, name, settings).run(at_once)
     except OSError as error:
         raise FacemaskError(
             f"{name}: cannot write to {folder} ({error.strerror or error}): free disk space or grant write access, "
             "then run the same command again: finished files are kept"
         ) from error
-
-
-@contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Lock a folder: two downloads at a time would write the same partial files. Raises FacemaskError if locked."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise FacemaskError(f"another process is downloading to {folder}: wait until it ends") from error
-        except OSError:
-            pass  # a network file system without locks
-        yield
-    finally:
-        os.close(handle)
 
 
 class _Downloader:

@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from pipeline.errors import one_line
 from pipeline.sources.download.error_pages import PAGE_BYTES
 from pipeline.sources.download.http_errors import ErrorResponse, error_for_message, error_for_status
-from pipeline.sources.download.response import Cancelled, PermanentError, RemoteChanged, TransientError, one_line
+from pipeline.sources.download.response import Cancelled, PermanentError, RemoteChanged, TransientError
 from pipeline.sources.download.settings import DownloadSettings
 
 _DRIVE_URL = "https://drive.google.com"

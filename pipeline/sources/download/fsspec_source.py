@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
 
+from pipeline.errors import one_line
 from pipeline.sources.download.response import (
     PermanentError,
     RemoteChanged,
     Response,
     ResumeInfo,
     TransientError,
-    one_line,
 )
 
 _CHUNK_BYTES = 1 << 20

@@ -10,6 +10,7 @@ from itertools import chain
 
 import httpx
 
+from pipeline.errors import one_line
 from pipeline.sources.download.error_pages import PAGE_BYTES, is_html
 from pipeline.sources.download.http_errors import ErrorResponse, error_for_page, error_for_status
 from pipeline.sources.download.response import (
@@ -18,7 +19,6 @@ from pipeline.sources.download.response import (
     Response,
     ResumeInfo,
     TransientError,
-    one_line,
 )
 from pipeline.sources.download.settings import DownloadSettings
 

@@ -58,8 +58,3 @@ class Response:
     start: int
     info: ResumeInfo
     chunks: Iterator[bytes]
-
-
-def one_line(error: Exception) -> str:
-    """Return an exception's message as one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

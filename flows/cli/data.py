@@ -1,0 +1,82 @@
+"""Commands about images: fetch, curate, review, export-data."""
+
+import argparse
+from pathlib import Path
+
+from flows.cli.command import Commands, add_port
+from pipeline.errors import FacemaskError
+from pipeline.paths import Paths
+
+
+def add_commands(commands: Commands) -> None:
+    """Add these commands."""
+    summary = "Bring the sources of params.yaml here; what is there already is not fetched again."
+    fetch = commands.add("fetch", _fetch, summary, "facemask fetch ffhq")
+    fetch.add_argument("sources", nargs="*", metavar="SOURCE", help="only these sources (default: all)")
+    fetch.add_argument("--verify", action="store_true", help="fetch nothing: check every image that is there")
+
+    summary = "Curate any folder of face images, without DVC: which are kept, which are dropped and why."
+    example = "facemask curate ~/faces --out ~/curated --domain unmasked"
+    curate = commands.add("curate", _curate, summary, example)
+    curate.add_argument("folder", type=Path, metavar="FOLDER", help="the images; subfolders are searched")
+    out_help = "where manifest.parquet and index.html go"
+    curate.add_argument("--out", type=Path, required=True, metavar="DIR", help=out_help)
+    curate.add_argument(
+        "--domain",
+        choices=("masked", "unmasked"),
+        help="what the faces should be, where the folder has neither FFHQ's nor MaskedFace-Net's layout",
+    )
+    params_help = "a params.yaml with other thresholds (default: the project's)"
+    curate.add_argument("--params", type=Path, metavar="FILE", help=params_help)
+
+    summary = "Serve the page of what was kept on 127.0.0.1: choices to keep or drop go straight into review.csv."
+    review = commands.add("review", _review, summary, "facemask review\n  facemask review ~/curated")
+    folder_help = "of facemask curate --out DIR (default: this project)"
+    review.add_argument("folder", nargs="?", type=Path, metavar="DIR", help=folder_help)
+    add_port(review, 4280)
+
+    summary = "Write the accepted images as others' training code reads them."
+    data = commands.add("export-data", _export_data, summary, "facemask export-data --format webdataset --out shards")
+    data.add_argument(
+        "--format",
+        required=True,
+        choices=("folders", "webdataset", "parquet", "stylegan"),
+        help="CycleGAN's trainA and trainB, WebDataset's tars, Parquet for Hugging Face, StyleGAN's zip",
+    )
+    data.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from flows.stages import run_stage
+    from pipeline.sources.config import load_sources
+    from pipeline.sources.verify import verify
+
+    known = load_sources()
+    for name in options.sources:
+        if name not in known:
+            raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(known)}")
+    for name in options.sources or known:
+        if options.verify:
+            verify(Paths().raw / name)
+        else:
+            run_stage(f"fetch@{name}", Path.cwd(), print)
+    print(f"facemask: {'whole' if options.verify else 'there'}: {', '.join(options.sources or known)}")
+
+
+def _curate(options: argparse.Namespace) -> None:
+    from pipeline.tools.curate_folder import curate_folder
+
+    page = curate_folder(options.folder, options.out, options.domain, options.params)
+    print(f"facemask: done; open {page.resolve()}")
+
+
+def _review(options: argparse.Namespace) -> None:
+    from pipeline.report.server import review
+
+    review(options.folder, options.port)
+
+
+def _export_data(options: argparse.Namespace) -> None:
+    from pipeline.tools.export_data import export_data
+
+    export_data(options.out, options.format)

@@ -1,0 +1,45 @@
+"""Commands that run the pipeline: up, status, down, run."""
+
+import argparse
+
+from flows.cli.command import Commands, add_port
+
+
+def add_commands(commands: Commands) -> None:
+    """Add these commands."""
+    summary = "Start Prefect on 127.0.0.1 and serve this folder's deployments, until Ctrl-C."
+    add_port(commands.add("up", _up, summary, "facemask up"), 4200)
+    summary = (
+        "Show what runs in this folder, its last runs, its schedule, and what to do next. Exit status 1: it is not up."
+    )
+    commands.add("status", _status, summary, "facemask status")
+    commands.add("down", _down, "Stop this folder's 'facemask up' and all that runs under it.", "facemask down")
+    summary = "Run the flow curate-and-train in this folder, here and now, without a running server."
+    run = commands.add("run", _run, summary, "facemask run curate pack")
+    run.add_argument(
+        "stages", nargs="*", metavar="STAGE", help="only these stages of dvc.yaml, as train or measure@ffhq"
+    )
+
+
+def _up(options: argparse.Namespace) -> None:
+    from flows.local_server.up import up
+
+    up(options.port)
+
+
+def _status(_options: argparse.Namespace) -> None:
+    from flows.local_server.status import status
+
+    status()
+
+
+def _down(_options: argparse.Namespace) -> None:
+    from flows.local_server.down import down
+
+    down()
+
+
+def _run(options: argparse.Namespace) -> None:
+    from flows.local_server.run import run_here
+
+    run_here(options.stages or None)

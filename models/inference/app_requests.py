@@ -1,0 +1,94 @@
+"""Which requests `facemask app` passes on to Gradio: those that its page sends, for files of its scratch folder.
+
+Gradio treats a path in a request as a file that it may open. So every request that names a path outside the scratch
+folder is refused here, and only the addresses that the page uses exist.
+"""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_FILE = "/gradio_api/file="
+_JOIN = "/gradio_api/queue/join"
+# The addresses that the page uses. Gradio's others (proxies, saved pages, files of other addresses) are not needed.
+_ADDRESSES = re.compile(
+    r"/|/config|/theme\.css|/favicon\.ico|/manifest\.json|/(assets|static)/.+"
+    r"|/gradio_api/(startup-events|upload|upload_progress|cancel|file=.+|queue/(join|data)|heartbeat/\w+)"
+)
+
+
+class UploadedPhoto(BaseModel):
+    """A photo on the page."""
+
+    path: str  # as the response to its upload named it
+
+
+class PaintRequest(BaseModel):
+    """The request to paint a photo."""
+
+    data: tuple[UploadedPhoto | None, str]  # the photo, and the label of a direction
+    fn_index: int
+    session_hash: str
+    trigger_id: int | None = None
+
+
+def restrict_requests(app: ASGIApp, scratch: Path) -> ASGIApp:
+    """`app`, restricted to requests that the page sends and that name no file outside `scratch`.
+
+    A refusal is an HTTPException, which pipeline/report/local_page.py turns into a response.
+    """
+
+    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["path"]
+            if not _ADDRESSES.fullmatch(path):
+                raise HTTPException(404, "the page has no such address")
+            if path.startswith(_FILE) and scratch_file(path.removeprefix(_FILE), scratch) is None:
+                raise HTTPException(403, "only photos of this page are available")
+            if scope["method"] == "POST" and path == _JOIN:
+                body = await _checked_body(Request(scope, receive), scratch)
+                headers = [pair for pair in scope["headers"] if pair[0] not in (b"content-length", b"content-type")]
+                length = str(len(body)).encode()
+                headers += [(b"content-length", length), (b"content-type", b"application/json")]
+                scope, receive = {**scope, "headers": headers}, _replayed(body, receive)
+        await app(scope, receive, send)
+
+    return handle
+
+
+async def _checked_body(request: Request, scratch: Path) -> bytes:
+    """The body of a request to paint, written anew, so that Gradio reads exactly what was checked."""
+    try:
+        wanted = PaintRequest.model_validate_json(await request.body())
+    except ValueError as error:
+        raise HTTPException(400, "this is not a request of the page") from error
+    photo, direction = wanted.data
+    if photo is not None and scratch_file(photo.path, scratch) is None:
+        raise HTTPException(403, "only photos of this page are available")
+    file = photo and {"path": photo.path, "meta": {"_type": "gradio.FileData"}}
+    return json.dumps({**wanted.model_dump(), "data": [file, direction]}).encode()
+
+
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that returns `body` as the whole request, and then what `receive` returns."""
+    messages: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def replay() -> Message:
+        return messages.pop() if messages else await receive()
+
+    return replay
+
+
+def scratch_file(path: Any, scratch: Path) -> Path | None:
+    """The regular file in `scratch` that `path` names once links are resolved; None for anything else."""
+    try:
+        file = Path(path).resolve(strict=True)
+    except (TypeError, ValueError, OSError, RuntimeError):  # no path, a NUL in it, no such file, a loop of links
+        return None
+    return file if file.is_file() and file.is_relative_to(scratch.resolve()) else None

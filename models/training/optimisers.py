@@ -1,0 +1,52 @@
+"""The optimisers of a training, and the schedules of their learning rates."""
+
+import torch
+from torch import nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from models.params import TrainParams
+from models.training.checkpoint import TrainingState
+from models.training.device import TrainingDevice
+from models.training.image_pool import ImagePool
+from models.training.state_files import DISCRIMINATORS, GENERATORS
+from pipeline.storage.packed_arrays import DOMAINS
+
+
+def fresh_state(networks: dict[str, nn.Module], params: TrainParams, device: TrainingDevice) -> TrainingState:
+    """The state before the first step: `networks` moved to the device, new optimisers and empty pools."""
+    for network in networks.values():
+        network.to(device.device)
+    optimisers = make_optimisers(networks, params)
+    plateaus = make_plateaus(optimisers) if params.schedule == "plateau" else {}
+    pools = {domain: ImagePool(params.pool_size) for domain in DOMAINS}
+    return TrainingState(networks, optimisers, plateaus, pools, images_seen=0, losses={}, history=[])
+
+
+def make_optimisers(networks: dict[str, nn.Module], params: TrainParams) -> dict[str, torch.optim.Optimizer]:
+    """Adam for both generators, and for both discriminators; the paper's settings (section 4)."""
+    optimisers: dict[str, torch.optim.Optimizer] = {}
+    for side, names in (("generators", GENERATORS), ("discriminators", DISCRIMINATORS)):
+        weights = [weight for name in names for weight in networks[name].parameters()]
+        optimisers[side] = torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.5, 0.999), fused=True)
+    return optimisers
+
+
+def make_plateaus(optimisers: dict[str, torch.optim.Optimizer]) -> dict[str, ReduceLROnPlateau]:
+    """A plateau schedule for each optimiser, with the numbers of the original study and the CycleGAN authors' code."""
+    return {
+        name: ReduceLROnPlateau(optimiser, mode="min", factor=0.2, threshold=0.01, patience=5)
+        for name, optimiser in optimisers.items()
+    }
+
+
+def linear_learning_rate(params: TrainParams, images_seen: int) -> float:
+    """Constant over the first half of training, then linear to 0 (Zhu et al. 2017, section 4)."""
+    return params.learning_rate * min(1.0, 2 * (1 - images_seen / params.images_per_domain))
+
+
+def set_learning_rates(state: TrainingState, params: TrainParams) -> None:
+    """Set the learning rate of the next step for the linear schedule; with plateau, `state.plateaus` have set it."""
+    if params.schedule == "linear":
+        for optimiser in state.optimisers.values():
+            for group in optimiser.param_groups:
+                group["lr"] = linear_learning_rate(params, state.images_seen)

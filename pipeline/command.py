@@ -1,0 +1,46 @@
+"""Runs a command's main function: errors that a user can act on end it with one line, SIGTERM ends it in order."""
+
+import errno
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from pipeline import messages
+from pipeline.errors import FacemaskError
+
+_STOPPED = "facemask: stopped: the same command goes on from here"
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a command's `main`; a FacemaskError or a full disk ends it with one line on stderr and status 1.
+
+    SIGTERM ends it as Ctrl-C does, in order, and with the status that a shell gives for SIGTERM.
+    """
+    try:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _terminate)
+        main()
+    except FacemaskError as error:
+        sys.exit(messages.error_line(str(error)))
+    except KeyboardInterrupt as stopped:
+        print(_STOPPED, file=sys.stderr)
+        sys.exit(128 + signal.SIGTERM if isinstance(stopped, _Terminated) else 1)
+    except MemoryError:
+        sys.exit(messages.error_line("out of memory: end other programs, then run the same command again"))
+    except OSError as error:
+        if error.errno not in _DISK_IS_FULL:
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        sys.exit(messages.error_line(f"no space left on disk{where}: free some, then run the same command again"))
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleaning up
+    raise _Terminated

@@ -1,0 +1,75 @@
+"""The page's section on the trained model: its evaluation, losses and sample images."""
+
+import base64
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import FacemaskError
+from pipeline.paths import Paths
+from pipeline.report.facts import Figure, TrainingSection
+
+_CAPTIONS = {
+    "grid": "Test faces, which were not trained on. Left: unmasked, with the mask that the model put on, and with that "
+    "mask removed again. Right: masked, with the mask removed by the model, and with one put on again.",
+    "progress": "The same faces during training: the photos (first row), then a row for each checkpoint. "
+    "Left: a mask is put on. Right: a mask is removed.",
+}
+_MAX_POINTS = 300  # of a training curve: more cannot be distinguished
+
+
+def read_training(paths: Paths) -> TrainingSection:
+    """Read reports/evaluation.json and what training left in reports/. Raises FacemaskError without an evaluation."""
+    try:
+        evaluation = json.loads(paths.evaluation.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FacemaskError(f"{paths.evaluation} cannot be read: run 'dvc repro evaluate'") from error
+    directions = {name: values for name, values in evaluation.items() if isinstance(values, dict)}
+    facts = (f"{name.replace('_', ' ')}: {value}" for name, value in evaluation.items() if name not in directions)
+    images = [*sorted(paths.samples.glob("*.png")), paths.training_report / "progress.png"]
+    curves = sorted((paths.training_report / "plots/metrics").glob("*.tsv"))
+    return {
+        "directions": list(directions),
+        "evaluation": list(_evaluation_rows(list(directions.values()))),
+        "facts": " · ".join(facts),
+        "losses": {file.stem: _curve(file) for file in curves},
+        "pictures": [_figure(file) for file in images if file.exists()],
+    }
+
+
+def _evaluation_rows(directions: list[dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
+    """A row (name, value for each direction) for each metric, and the original study's FID below ours.
+
+    The evaluation holds the study's FID only where ours was measured with Inception features, as the study's was: FIDs
+    of different features cannot be compared.
+    """
+    names = dict.fromkeys(name for metrics in directions for name in metrics if name != "fid_of_the_study")
+    for name in names:
+        yield name.replace("_", " "), [_text(metrics.get(name)) for metrics in directions]
+        if name == "fid":
+            yield (
+                "fid of the original study (Inception features)",
+                [_text(metrics.get("fid_of_the_study", "not comparable: other features")) for metrics in directions],
+            )
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _figure(file: Path) -> Figure:
+    return {
+        "caption": _CAPTIONS.get(file.stem, ""),
+        "name": file.stem,
+        "image": "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode(),
+    }
+
+
+def _curve(file: Path) -> list[list[float]]:
+    """The points [images seen, value] of a curve that DVCLive wrote, thinned out to _MAX_POINTS."""
+    with file.open(encoding="utf-8", newline="") as lines:
+        points = [[float(value) for value in row] for row in list(csv.reader(lines, delimiter="\t"))[1:]]
+    step = max(1, -(-len(points) // _MAX_POINTS))
+    return points[::step]

@@ -1,0 +1,28 @@
+"""`facemask apply --check`: whether images are marked as synthetic, and what made them."""
+
+from pathlib import Path
+
+from pipeline.errors import FacemaskError
+from pipeline.tools.provenance import SOURCE_TYPE, read_provenance
+
+
+def check_provenance(images: list[Path]) -> None:
+    """Print the provenance mark of each image.
+
+    Raises FacemaskError for a file that does not exist, and, after all are printed, if one is not marked as synthetic.
+    """
+    unmarked = []
+    for image in images:
+        if not image.is_file():
+            raise FacemaskError(f"{image} does not exist: name the images to check")
+        if mark := read_provenance(image):
+            kind = SOURCE_TYPE.rpartition("/")[2]
+            print(f"{image}: {kind}; {mark.painted} on {mark.faces} faces by {mark.tool}, checkpoint {mark.checkpoint}")
+        else:
+            print(f"{image}: not marked")
+            unmarked.append(image)
+    if unmarked:
+        raise FacemaskError(
+            f"{len(unmarked):,} of {len(images):,} images are not marked as synthetic, the first is {unmarked[0]}: "
+            "facemask did not make them, or their metadata was removed"
+        )

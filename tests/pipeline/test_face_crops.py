@@ -1,0 +1,71 @@
+"""A generator's input and output: the face is cropped, and pasting back changes nothing outside the matte."""
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.faces.alignment import face_frame
+from pipeline.faces.face_crops import align_face, paste_back
+from tests.pipeline.test_alignment import face, moved
+
+SIDE = 64
+
+
+def photo(width=640, height=480):
+    rows, columns = np.mgrid[:height, :width]
+    return np.dstack([rows % 256, columns % 256, (rows + columns) % 256]).astype(np.uint8)
+
+
+FRAMES = {
+    "upright": np.array([[1 / 200, 0, -0.5], [0, 1 / 200, -0.4]]),
+    "turned": cv2.invertAffineTransform(np.array([[180.0, -80, 200], [80, 180, 100]])),
+    "over the edge": np.array([[1 / 300, 0, 0.4], [0, 1 / 300, 0.3]]),
+    "tiny": np.array([[1 / 30, 0, -10], [0, 1 / 30, -8]]),
+    "huge": np.array([[1 / 2000, 0, 0.3], [0, 1 / 2000, 0.3]]),
+}
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_a_matte_near_zero_changes_no_pixel(frame):
+    pixels = photo()
+    paste_back(
+        pixels, np.full((SIDE, SIDE, 3), 255, np.float32), np.full((SIDE, SIDE), 0.01, np.float32), frame, 1 / 16
+    )
+    assert (pixels == photo()).all()
+
+
+@pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES)
+def test_no_pixel_outside_the_frame_changes(frame):
+    pixels = photo()
+    paste_back(pixels, np.full((SIDE, SIDE, 3), 255, np.float32), np.ones((SIDE, SIDE), np.float32), frame, 1 / 16)
+    rows, columns = np.mgrid[: pixels.shape[0], : pixels.shape[1]]
+    places = np.dstack([columns + 0.5, rows + 0.5]) @ frame[:, :2].T + frame[:, 2]
+    outside = ((places < 0) | (places > 1)).any(axis=2)
+    assert (pixels[outside] == photo()[outside]).all()
+    assert (pixels != photo()).any()
+
+
+@pytest.mark.parametrize("fade", [1 / 16, 1 / 4])
+def test_the_output_is_opaque_inside_and_fades_to_the_edge_of_the_frame(fade):
+    pixels, frame = np.zeros((200, 200, 3), np.uint8), np.array([[1 / 200, 0, 0], [0, 1 / 200, 0]])
+    paste_back(pixels, np.full((SIDE, SIDE, 3), 255, np.float32), np.ones((SIDE, SIDE), np.float32), frame, fade)
+    reach = round(200 * fade) + 4
+    assert (pixels[reach:-reach, reach:-reach] == 255).all()
+    assert (pixels[: reach // 2] < 255).all()
+
+
+def test_pasting_back_an_unchanged_crop_gives_the_photo_again():
+    smooth = cv2.GaussianBlur(np.random.default_rng(1).integers(0, 256, (480, 640, 3)).astype(np.uint8), (0, 0), 9)
+    frame = FRAMES["turned"]
+    crop, _ = align_face(smooth, moved(face(), 200, 20, (200, 100)), frame, 192)
+    back = smooth.copy()
+    paste_back(back, crop.astype(np.float32), np.ones((192, 192), np.float32), frame, 1 / 16)
+    assert np.abs(back.astype(int) - smooth).max() <= 2
+
+
+def test_the_conditioning_maps_do_not_depend_on_where_the_face_is():
+    points = moved(face(), 250, 30, (300, 100))
+    _, maps = align_face(photo(), points, face_frame(points), SIDE)
+    _, expected = align_face(photo(), face(), face_frame(face()), SIDE)
+    assert set(np.unique(maps[..., 0])) == {0, 255}
+    assert (maps[..., 0] != expected[..., 0]).mean() < 0.01

@@ -1,0 +1,50 @@
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.faces.landmarker import get_landmarker
+from pipeline.faces.metrics import DetectedFace, measure_faces, pose
+
+
+def rotation(axis, degrees):
+    """The landmarker's matrix (4, 4) for a head turned about one axis, right-handed; it scales too."""
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    matrix = np.eye(4, dtype=np.float32)
+    first, second = (axis + 1) % 3, (axis + 2) % 3
+    matrix[[first, second], [first, second]] = cosine
+    matrix[second, first], matrix[first, second] = sine, -sine
+    return 2 * matrix
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"), [(1, (20, 0, 0)), (0, (0, 20, 0)), (2, (0, 0, -20))], ids=["yaw", "pitch", "roll"]
+)
+def test_pose_gives_the_angle_of_each_axis_in_degrees(axis, expected):
+    assert pose(rotation(axis, 20)) == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.fixture(scope="module")
+def unmasked_face(portraits):
+    """Pixels of the sample's first unmasked face, and the face."""
+    pixels = np.asarray(portraits[0])
+    return pixels, get_landmarker(4)(pixels)[0]
+
+
+def test_an_image_tilted_clockwise_has_positive_roll(unmasked_face):
+    pixels, face = unmasked_face
+    tilted = get_landmarker(4)(np.asarray(Image.fromarray(pixels).rotate(-15)))[0]
+    assert pose(tilted.transform)[2] - pose(face.transform)[2] == pytest.approx(15, abs=4)
+
+
+def test_a_blurred_face_is_less_sharp(unmasked_face):
+    pixels, face = unmasked_face
+    images = (pixels, cv2.GaussianBlur(pixels, (0, 0), 3))
+    sharp, blurred = measure_faces([DetectedFace(image, face, 256) for image in images])
+    assert blurred.sharpness < sharp.sharpness / 2
+
+
+def test_face_height_is_in_px_of_the_whole_image(unmasked_face):
+    pixels, face = unmasked_face
+    reduced, whole = measure_faces([DetectedFace(pixels, face, height) for height in (1024, 256)])
+    assert reduced.face_px == 4 * whole.face_px > 0
