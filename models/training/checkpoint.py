@@ -7,6 +7,7 @@ history.json       every point of the training curves
 checkpoint.json    a readable description, written last; its licence is that of the data
 """
 
+import io
 import json
 import os
 import shutil
@@ -17,7 +18,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialize
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -91,7 +93,10 @@ def save(folder: Path, state: TrainingState, describe: Describe) -> None:
         "optimisers": {name: optimiser.state_dict() for name, optimiser in state.optimisers.items()},
         "pools": {name: pool.state_dict() for name, pool in state.pools.items()},
     }
-    torch.save(rest, beside / STATE_NAME)
+    # Through a buffer: on a full disk torch.save and safetensors raise errors of their own, which do not say so.
+    buffer = io.BytesIO()
+    torch.save(rest, buffer)
+    (beside / STATE_NAME).write_bytes(buffer.getbuffer())
     (beside / HISTORY_NAME).write_text(json.dumps(state.history), encoding="utf-8")
     for path in beside.iterdir():
         _flush(path)
@@ -106,8 +111,8 @@ def save(folder: Path, state: TrainingState, describe: Describe) -> None:
 
 def _save_weights(path: Path, network: nn.Module) -> str:
     """Write one network's weights; returns the file's sha256."""
-    save_file({key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}, path)
-    path.chmod(0o644)  # safetensors makes files that only their owner may read
+    weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    path.write_bytes(serialize(weights))
     return sha256(path)
 
 

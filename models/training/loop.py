@@ -6,7 +6,6 @@ runs under torchrun: `torchrun --nproc-per-node 4 -m models train`.
 
 import json
 import math
-import shutil
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -26,10 +25,11 @@ from models.training.progress_line import ProgressLine
 from models.training.sample_strip import compose_strip, write_row
 from models.training.step import Objectives, TrainingContext, make_objectives, train_step
 from models.training.tracking import Curves, Row, open_curves
-from models.training.work_folder import latest_state, publish, save_latest
+from models.training.work_folder import latest_state, mark_finished, publish, remove_finished, save_latest
 from pipeline import messages
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
+from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import digest_of, locked, sha256
 from pipeline.storage.packed_arrays import DOMAINS, PackedSet, read_info, read_set
 
@@ -74,8 +74,12 @@ def train(params: TrainParams, paths: Paths) -> None:
     """
     inputs = _read_inputs(params, paths)
     work = paths.work("train", inputs.digest())
+    code = digest_of(closure_digest("models.training.loop"), closure_digest(f"models.methods.{params.method}"))
     with process_group() as group, _lock(work, group), stop_requested() as stop:
         group.check_divisible(params.images_per_domain, params.batch_size)
+        if group.is_main:
+            remove_finished(work, code)
+        group.wait()
         context = TrainingContext(params, load_method(params.method), training_device(params), group)
         counts = " and ".join(f"{len(inputs.sets[domain].packed)} {domain}" for domain in DOMAINS)
         _print(f"training on {counts} faces; {context.device.description}; work in {work}", group)
@@ -95,8 +99,7 @@ def train(params: TrainParams, paths: Paths) -> None:
             compose_strip(work / "strips", work / "live" / "progress.png")
             publish(work / f"state-{params.images_per_domain:012d}", paths.checkpoints)
             publish(work / "live", paths.training_report)
-            # Finished work must go: after a change of the code it would be taken for the new code's result.
-            shutil.rmtree(work)
+            mark_finished(work, code)
         results = f"{paths.checkpoints}/, {paths.training_report}/"
         _print(f"trained on {params.images_per_domain} images of each domain: {results}", group)
 

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from models.training import checkpoint
 from models.training.checkpoint import Describe, TrainingState
-from pipeline.storage.files import replacing_folder
+from pipeline.storage.files import replacing, replacing_folder
+
+_FINISHED = "finished"  # in a work folder: the digest of the code that finished this training
 
 
 def latest_state(work: Path) -> Path | None:
@@ -20,6 +22,26 @@ def save_latest(work: Path, state: TrainingState, describe: Describe) -> None:
     for older in work.glob("state-*"):
         if older != newest:
             shutil.rmtree(older)
+
+
+def mark_finished(work: Path, code: str) -> None:
+    """Keep a finished training's last state until the next training: `code` is the digest of the code that made it.
+
+    After a kill before DVC has recorded the result, the same command then publishes it again.
+    """
+    with replacing(work / _FINISHED) as beside:
+        beside.write_text(code, encoding="utf-8")
+
+
+def remove_finished(work: Path, code: str) -> None:
+    """Remove finished trainings: those beside `work`, and `work` itself if other code made it."""
+    for finished in work.parent.glob(f"*/{_FINISHED}"):
+        if finished.parent != work:
+            shutil.rmtree(finished.parent)
+        elif finished.read_text(encoding="utf-8") != code:
+            for entry in (*work.glob("state-*"), work / "live", work / "strips"):
+                shutil.rmtree(entry, ignore_errors=True)
+            finished.unlink()
 
 
 def publish(made: Path, target: Path) -> None:

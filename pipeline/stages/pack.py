@@ -4,6 +4,7 @@ storage/packed_arrays.py describes the files. Each image is its central square a
 that are drawn from its landmarks.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
@@ -63,8 +64,19 @@ def _create_set(folder: Path, name: str, rows: pd.DataFrame, px: int) -> tuple[N
     """Write the ids and yaws of a set, and create its memory-mapped arrays: images and conditioning maps."""
     images_path, maps_path, faces_path = packed.array_paths(folder, name)
     packed.write_faces(faces_path, rows["image_id"].tolist(), rows["yaw"].tolist())
-    images = open_memmap(images_path, "w+", np.uint8, (len(rows), px, px, 3))
-    return images, open_memmap(maps_path, "w+", np.uint8, (len(rows), px, px, 2))
+    return _new_array(images_path, (len(rows), px, px, 3)), _new_array(maps_path, (len(rows), px, px, 2))
+
+
+def _new_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """A memory-mapped array of zeros whose space on disk is reserved: on a full disk, writing into a hole is SIGBUS.
+
+    Raises OSError (ENOSPC) where the disk has not enough space.
+    """
+    array = open_memmap(path, "w+", np.uint8, shape)
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return array
 
 
 def _fill_set(

@@ -1,5 +1,6 @@
 """Packed random images, parameters of networks that train within a second, and checkpoints."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,12 +69,17 @@ def write_start(folder=Path("data/start")):
 
 
 def train_in(root, params):
-    """Train in the workspace `root` on the packed images and the start of the current folder; returns its Paths."""
+    """Train in the workspace `root` on the packed images and the start of the current folder; returns its Paths.
+
+    A finished training is forgotten, so that the next one with the same parameters does train.
+    """
     root = Path(root)
     root.mkdir(exist_ok=True)
     if not (root / "data").exists():
         (root / "data").symlink_to(Path("data").absolute())
     train(params, Paths(root))
+    for finished in Paths(root).work("train").glob("*/finished"):
+        shutil.rmtree(finished.parent)
     return Paths(root)
 
 

@@ -1,6 +1,8 @@
 """Training as a whole: resuming, outputs, refusals, learning rates and curves."""
 
+import errno
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +12,10 @@ import pytest
 from models.methods.method import load_method
 from models.training import checkpoint
 from models.training import loop as train_module
+from models.training.loop import train
 from models.training.optimisers import linear_learning_rate
 from pipeline.errors import FacemaskError
+from pipeline.paths import Paths
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.files import sha256
 from tests.models.conftest import TINY, train_in
@@ -77,7 +81,45 @@ def test_training_writes_weights_state_json_curves_and_samples(pack, tiny):
     curve = Path("out/reports/training/plots/metrics/cycle.tsv").read_text().splitlines()
     assert curve[0] == "step\tcycle"
     assert [int(line.split("\t")[0]) for line in curve[1:]] == [2, 4, 6, 8, 10, 12]
-    assert not list(Path("work/train").iterdir())
+
+
+def test_a_finished_training_is_published_again_without_training(pack, tiny, monkeypatch):
+    # As after a kill before DVC has recorded the result: DVC removes nothing, and runs the same command.
+    paths = Paths()
+    train(tiny, paths)
+    made = files_of("checkpoints")
+    shutil.rmtree("checkpoints")
+    die_at(monkeypatch, 1)
+    train(tiny, paths)
+    assert files_of("checkpoints") == made
+
+
+def test_after_a_change_of_the_code_a_finished_training_is_not_used(pack, tiny, monkeypatch):
+    train(tiny, Paths())
+    monkeypatch.setattr(train_module, "closure_digest", lambda module: f"other code of {module}")
+    die_at(monkeypatch, 1)
+    with pytest.raises(Killed):
+        train(tiny, Paths())
+
+
+def test_the_next_training_removes_the_finished_one(pack, tiny):
+    train(tiny, Paths())
+    train(replace(tiny, seed=tiny.seed + 1), Paths())
+    assert len(list(Path("work/train").iterdir())) == 1
+
+
+def test_a_full_disk_is_an_error_of_the_system_and_keeps_the_earlier_state(pack, tiny, monkeypatch):
+    true_write = Path.write_bytes
+
+    def write(path, content):
+        if path.name == checkpoint.STATE_NAME and "state-000000000008" in str(path):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        return true_write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write)
+    with pytest.raises(OSError, match="No space left on device"):
+        train(tiny, Paths())
+    assert [state.name for state in Path("work/train").glob("*/state-*")] == ["state-000000000004"]
 
 
 def test_checkpoint_json_contains_licence_pack_and_parameters(pack, tiny):

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.errors import FacemaskError
 from pipeline.faces.central_square import central_square
+from pipeline.stages.pack import _create_set
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.packed_arrays import read_info, read_set
 from tests.conftest import inside, pack_here
@@ -19,6 +20,13 @@ def test_every_accepted_image_is_packed_once(sample_workspace):
     expected = rows[rows["accepted"]].groupby(["domain", "split"], observed=True)["image_id"].apply(list)
     for (domain, split), ids in expected.items():
         assert read_set(sample_workspace / "data/train", domain, split).image_ids == sorted(ids)
+
+
+def test_the_arrays_have_their_space_on_disk_before_they_are_filled(tmp_path):
+    rows = pd.DataFrame({"image_id": ["a"], "yaw": [0.0]})
+    _create_set(tmp_path, "unmasked_train", rows, 286)
+    for path in tmp_path.glob("*.npy"):
+        assert path.stat().st_blocks * 512 >= path.stat().st_size
 
 
 def test_the_packed_yaws_are_those_of_the_manifest(sample_workspace):
