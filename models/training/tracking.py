@@ -4,12 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dvc.scm import SCMError
-from dvclive.live import Live
-
 from pipeline.errors import FacemaskError
 
 if TYPE_CHECKING:
+    from dvclive.live import Live
     from torch.utils.tensorboard import SummaryWriter
 
 Row = dict[str, float]
@@ -20,7 +18,7 @@ Row = dict[str, float]
 class Curves:
     """Writers of the training curves; without any, `add` and `close` do nothing."""
 
-    live: Live | None = None
+    live: "Live | None" = None
     board: "SummaryWriter | None" = None
 
     def add(self, row: Row) -> None:
@@ -44,8 +42,12 @@ def open_curves(live_folder: Path, board_folder: Path, history: list[Row], image
     return Curves(_open_live(live_folder, history), _open_board(board_folder, images_seen))
 
 
-def _open_live(folder: Path, history: list[Row]) -> Live:
+def _open_live(folder: Path, history: list[Row]) -> "Live":
     """Restart DVCLive: so after a kill the curves are those of the checkpoint, without missing or repeated points."""
+    # Imported here: the step alone runs on machines that have neither.
+    from dvc.scm import SCMError
+    from dvclive.live import Live
+
     try:
         live = Live(dir=str(folder), report=None, save_dvc_exp=False, dvcyaml=None)
     except SCMError as error:
@@ -58,7 +60,7 @@ def _open_live(folder: Path, history: list[Row]) -> Live:
     return live
 
 
-def _add_to_live(live: Live, row: Row) -> None:
+def _add_to_live(live: "Live", row: Row) -> None:
     """Append one point to plots/metrics/NAME.tsv, and put it into metrics.json."""
     live.step = int(row["images"])
     for name, value in _metrics(row).items():
