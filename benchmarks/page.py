@@ -23,8 +23,9 @@ import pyarrow as pa
 from playwright.sync_api import Page, sync_playwright
 
 from pipeline import params
+from pipeline.curation.face_patches import PATCH_PX
 from pipeline.curation.rules import CurateParams
-from pipeline.curation.verdicts import manifest_rows
+from pipeline.curation.verdicts import MeasuredImages, manifest_rows
 from pipeline.report.facts import PageContent
 from pipeline.report.page import new_sprite_sheets, write_page
 from pipeline.storage.images import decode
@@ -48,14 +49,16 @@ def rows(count: int) -> pd.DataFrame:
         "brightness": rng.normal(120, 30, count),
         "face_px": rng.normal(700, 60, count),
     }
-    hashes = {name: [rng.bytes(32) for _ in range(count)] for name in ("fine_hash", "fine_hash_mirrored")}
+    names = ("fine_hash", "fine_hash_mirrored", "face_hash", "face_hash_mirrored")
+    hashes = {name: [rng.bytes(32) for _ in range(count)] for name in names}
     return pd.DataFrame(
         {
             "path": [f"{number // 1000:05d}/{number:05d}.png" for number in range(count)],
             **numbers,
             **hashes,
             "phash": rng.integers(0, 2**63, count).astype("uint64"),
-            "phash_mirrored": rng.integers(0, 2**63, count).astype("uint64"),
+            "patch_frame": [np.eye(2, 3, dtype="<f4").tobytes()] * count,
+            "quality": 95, "noise": 1.0,
             "width": 1024, "height": 1024, "faces": 1, "bytes": 1 << 20, "sha256": "0" * 64, "archive": None,
             "licence": "CC BY-NC-SA 4.0", "author": "somebody", "url": "photos/somebody/1",
             "domain": np.where(rng.random(count) < 0.5, "masked", "unmasked"),
@@ -67,7 +70,8 @@ def make_page(folder: Path, count: int) -> Path:
     """Write a page of `count` images, and return its path."""
     limits = params.load("curate", CurateParams, ROOT / "params.yaml")
     table = rows(count)
-    verdicts = manifest_rows(table, limits, {})
+    patches = np.random.default_rng(1).integers(1, 256, (count, PATCH_PX, PATCH_PX), np.uint8)
+    verdicts = manifest_rows(MeasuredImages(table, patches), limits, {})
     files = sample_files("masked", SampleParams(faces=40, image_px=256, seed=1))
     pictures = [picture.image for file in files if (picture := decode(file.content, 256))]
     thumbs = [thumbnail(picture) for picture in pictures]

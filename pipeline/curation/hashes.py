@@ -1,50 +1,17 @@
-"""Perceptual hashes (pHash) of an image and its mirror image: coarse to find near-duplicates, fine to confirm them."""
+"""Perceptual hashes (pHash): 64 bits as imagehash computes them, and 256 bits, of pictures and their mirror images."""
 
-from dataclasses import dataclass
-
-import cv2
 import imagehash
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 from scipy.fftpack import dct
 
 _SIDE, _FINE_SIDE = 8, 16  # frequencies each way: 64 and 256 bits
+FINE_PX = 4 * _FINE_SIDE  # px, side of the scaled image that a 256-bit hash is computed from
 
 
-@dataclass(frozen=True)
-class Hashes:
-    """Columns of the measured tables."""
-
-    phash: int  # 64 bits, the first bit the highest: imagehash.phash(image)
-    phash_mirrored: int  # 64 bits, of the mirrored image
-    fine_hash: bytes  # 256 bits: the same with 16 x 16 frequencies
-    fine_hash_mirrored: bytes
-
-
-def hashes(images: list[Image.Image]) -> list[Hashes]:
-    """The hashes of RGB images and of their mirror images; the same to the bit in any batch.
-
-    phash is imagehash.phash(image). imagehash scales to four times the hash's side and does not scale an image of that
-    size, so that the scaling is done here, once for both directions. The fine hashes are scaled by area averaging,
-    which takes a tenth of the time of Lanczos, and are computed together.
-    """
-    if not images:
-        return []
-    greys = [image.convert("L") for image in images]
-    coarse = [grey.resize((4 * _SIDE, 4 * _SIDE), Image.Resampling.LANCZOS) for grey in greys]
-    size = (4 * _FINE_SIDE, 4 * _FINE_SIDE)
-    fine = np.stack([cv2.resize(np.asarray(grey), size, interpolation=cv2.INTER_AREA) for grey in greys]).astype(
-        np.uint8
-    )
-    return [
-        Hashes(_phash(small), _phash(ImageOps.mirror(small)), fine_hash, fine_hash_mirrored)
-        for small, fine_hash, fine_hash_mirrored in zip(coarse, *fine_hashes(fine), strict=True)
-    ]
-
-
-def _phash(image: Image.Image) -> int:
-    """imagehash.phash of a grey image as one number."""
+def image_hash(image: Image.Image) -> int:
+    """imagehash.phash of an image as one number of 64 bits, the first bit the highest."""
     return int.from_bytes(np.packbits(imagehash.phash(image, hash_size=_SIDE).hash).tobytes(), "big")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from pipeline.curation.hashes import hashes
+from pipeline.curation.fingerprints import fingerprints
 from pipeline.faces.detection import count_faces, find_faces
 from pipeline.faces.landmarker import Face
 from pipeline.faces.landmarks import encode_landmarks
@@ -68,7 +68,13 @@ class _DecodedImage:
 
 def _rows(batch: list[_DecodedImage]) -> Iterator[Row]:
     """The second pass."""
-    image_hashes = iter(hashes([image.picture.image for image in batch if image.picture]))
+    readable = [image for image in batch if image.picture]
+    prints = iter(
+        fingerprints(
+            [image.picture.image for image in readable if image.picture],
+            [image.faces[0].points if image.faces else None for image in readable],
+        )
+    )
     largest = [
         DetectedFace(image.picture.pixels(), image.faces[0], image.picture.height)
         for image in batch
@@ -78,7 +84,7 @@ def _rows(batch: list[_DecodedImage]) -> Iterator[Row]:
     for image in batch:
         row = unreadable_row(image.content)
         if picture := image.picture:
-            row |= {"width": picture.width, "height": picture.height} | vars(next(image_hashes))
+            row |= {"width": picture.width, "height": picture.height, "quality": picture.quality} | vars(next(prints))
             row["thumb"] = thumbnail(picture.image)
             if image.faces:
                 row |= {"faces": count_faces(image.faces), "landmarks": encode_landmarks(image.faces[0].points)}

@@ -1,7 +1,7 @@
-"""Near-duplicates by perceptual hash: exact, over all pairs, mirrored copies too, and never through chains.
+"""Near-duplicates: copies of one photo among many, mirrored, cropped, rotated, framed or recompressed ones too.
 
-The hashes have 256 bits. With the usual 64, two different masked faces come nearer to each other than a face to its own
-cropped copy; docs/curation.md has the figures.
+Perceptual hashes of 256 bits, of the photo and of its face, find candidates; the pixels of the face patches decide
+(similarity.py). A hash alone would join different people at the data sets' real size; docs/curation.md has the figures.
 """
 
 from dataclasses import dataclass
@@ -10,84 +10,209 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.curation.face_patches import ABOVE_MASK_ROWS, OUTSIDE
+from pipeline.curation.similarity import Pairs, prepare, similarities
+
 BITS = 256
-_BLOCK = 1024  # images compared at a time, which bounds the memory for the pairs found
+_BLOCK = 256  # images compared at a time, which bounds the memory for candidates
+_NEAREST = 4  # candidates of an image by each hash that pixels are compared with
+# Above _EXACT images, each hash is compared with those of the _PROBED cells of _CELLS that are nearest to it.
+_EXACT, _CELLS, _PROBED = 30_000, 512, 64
+
+
+@dataclass(frozen=True)
+class ImageHashes:
+    """256-bit hashes (N, 32) of N images, and of their mirror images."""
+
+    hashes: NDArray[np.uint8]
+    mirrored: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Fingerprints:
+    """What N images are compared by; fingerprints.py computes it."""
+
+    photo: ImageHashes
+    face: ImageHashes
+    patches: NDArray[np.uint8]  # (N, PATCH_PX, PATCH_PX)
+    frames: NDArray[np.float32]  # (N, 2, 3)
+
+    def __len__(self) -> int:
+        return len(self.patches)
 
 
 @dataclass(frozen=True)
 class Duplicates:
-    """For each image the kept image that it duplicates, and the Hamming distance of their 256-bit hashes; -1: none."""
+    """For each image the first image of its cluster and their similarity; -1 and NaN: it is the first one itself."""
 
-    kept: NDArray[np.int64]  # (N,)
-    distance: NDArray[np.int64]  # (N,)
+    first: NDArray[np.int64]  # (N,)
+    similarity: NDArray[np.float32]  # (N,)
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """Pairs of images within the distance, as indices: `earlier` is the better image of each."""
+class DuplicateLimits:
+    """From where on two images are copies of one photo."""
 
-    later: NDArray[np.int64]
-    earlier: NDArray[np.int64]
-    distance: NDArray[np.int64]
+    max_hash_distance: int  # Hamming, bits, of candidates: by the photo's hash or by the face's
+    min_similarity: float  # of their face patches
 
 
-def find_duplicates(hashes: NDArray[np.uint8], mirrored: NDArray[np.uint8], max_distance: int) -> Duplicates:
-    """Find the images whose hash is within `max_distance` (Hamming) of the hash of a better image that is kept.
+class _HashIndex:
+    """The hashes of images that others are compared with, by one kind of hash."""
 
-    `hashes` and `mirrored`, (N, 32), are the fine hashes (hashes.py) of each image and of its mirror image, best image
-    first. An image is kept unless it is near a kept one, and each of the others points at the nearest kept one. So an
-    image that is near a duplicate only is kept: there are no chains. Time grows with images x kept images, memory with
-    the images.
+    def __init__(self, images: ImageHashes, one_photo: bool) -> None:
+        self._images = images
+        self._one_photo = one_photo  # of the pairs that are found by it
+        count = len(images.hashes)
+        if count <= _EXACT:
+            self._index: faiss.IndexBinary = faiss.IndexBinaryIDMap(faiss.IndexBinaryFlat(BITS))
+            return
+        # Cells around hashes of images that are spread over all of them: no training, the same on every machine.
+        centres = faiss.IndexBinaryFlat(BITS)
+        centres.add(images.hashes[np.linspace(0, count - 1, _CELLS).astype(np.int64)])
+        self._cells = centres  # faiss does not keep it alive
+        index = faiss.IndexBinaryIVF(centres, BITS, _CELLS)
+        index.is_trained, index.nprobe = True, _PROBED
+        self._index = index
+
+    def add(self, rows: NDArray[np.int64]) -> None:
+        if len(rows):
+            self._index.add_with_ids(self._images.hashes[rows], rows)
+
+    def nearest(self, rows: NDArray[np.int64], max_distance: int) -> Pairs:
+        """Pairs of the images `rows` with their nearest images in the index, mirrored or not."""
+        found = []
+        for hashes in (self._images.hashes, self._images.mirrored):
+            distance, other = self._index.search(hashes[rows], _NEAREST)
+            row, column = np.nonzero((other >= 0) & (distance <= max_distance))
+            found.append(self._pairs(rows[row], other[row, column]))
+        return _merged(found)
+
+    def nearest_within(self, rows: NDArray[np.int64], max_distance: int) -> Pairs:
+        """Pairs of the images `rows` with the nearest earlier ones of them, mirrored or not."""
+        hashes = self._images.hashes[rows]
+        found = []
+        for sides in (hashes, self._images.mirrored[rows]):
+            distance = np.zeros((len(rows), len(rows)), np.int16)
+            for word, other in zip(sides.view(np.uint64).T, hashes.view(np.uint64).T, strict=True):
+                distance += np.bitwise_count(word[:, None] ^ other[None, :])
+            distance[np.triu_indices(len(rows))] = BITS + 1
+            near = np.flatnonzero((distance <= max_distance).any(axis=1))
+            nearest = np.argsort(distance[near], axis=1, kind="stable")[:, :_NEAREST]
+            row, column = np.nonzero(np.take_along_axis(distance[near], nearest, 1) <= max_distance)
+            found.append(self._pairs(rows[near[row]], rows[nearest[row, column]]))
+        return _merged(found)
+
+    def _pairs(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
+        return Pairs(first, second, np.full(len(first), self._one_photo))
+
+
+def find_duplicates(prints: Fingerprints, limits: DuplicateLimits) -> Duplicates:
+    """Find clusters of copies, each around its first image, in the order of the images.
+
+    An image joins the cluster whose first image it is most similar to, and is the first of a new one if it is similar
+    to none. So an image that is only similar to a later member of a cluster is not in it: there are no chains. Time
+    grows with images x clusters, memory with the images.
     """
-    count, sides = len(hashes), (hashes, mirrored)
-    kept = np.full(count, -1, np.int64)
-    distance = np.full(count, -1, np.int64)
-    index = faiss.IndexBinaryIDMap(faiss.IndexBinaryFlat(BITS))  # the hashes of the images kept so far
-    for start in range(0, count, _BLOCK):
-        block = np.arange(start, min(start + _BLOCK, count))
-        pairs = _concatenate([_pairs_with_kept(index, block, side[block], max_distance) for side in sides])
-        _point_at_nearest(pairs, kept, distance)
-        rest = block[kept[block] < 0]
-        pairs = _concatenate([_pairs_within(rest, side[rest], hashes[rest], max_distance) for side in sides])
-        _point_at_nearest(pairs, kept, distance)
-        new = block[kept[block] < 0]
-        if len(new):
-            index.add_with_ids(hashes[new], new)
-    return Duplicates(kept, distance)
+    first = np.full(len(prints), -1, np.int64)
+    similarity = np.full(len(prints), np.nan, np.float32)
+    indexes = _hash_indexes(prints)
+    for start in range(0, len(prints), _BLOCK):
+        block = np.arange(start, min(start + _BLOCK, len(prints)))
+        candidates = _merged([index.nearest(block, limits.max_hash_distance) for index in indexes])
+        _join_most_similar(prints, candidates, limits.min_similarity, first, similarity)
+        rest = block[first[block] < 0]
+        candidates = _merged([index.nearest_within(rest, limits.max_hash_distance) for index in indexes])
+        _join_in_order(prints, candidates, limits.min_similarity, first, similarity)
+        for index in indexes:
+            index.add(block[first[block] < 0])
+    return Duplicates(first, similarity)
 
 
-def _pairs_with_kept(
-    index: faiss.IndexBinary, rows: NDArray[np.int64], hashes: NDArray[np.uint8], max_distance: int
-) -> _Pairs:
-    """Pairs of the images `rows`, whose hashes are given, with images in `index`."""
-    limits, distance, earlier = index.range_search(hashes, max_distance + 1)  # faiss: strictly below
-    ends = limits.astype(np.int64)
-    return _Pairs(np.repeat(rows, ends[1:] - ends[:-1]), earlier, distance.astype(np.int64))
+def find_pairs(some: Fingerprints, others: Fingerprints, limits: DuplicateLimits) -> NDArray[np.int64]:
+    """(M, 2) pairs of an image of `some` and one of `others` that show one photo above a mask."""
+    both = _above_mask(some, others)
+    indexes = _hash_indexes(both)
+    for index in indexes:
+        index.add(np.arange(len(some)))
+    pairs = [np.empty((0, 2), np.int64)]
+    for start in range(len(some), len(both), _BLOCK):
+        block = np.arange(start, min(start + _BLOCK, len(both)))
+        candidates = _merged([index.nearest(block, limits.max_hash_distance) for index in indexes])
+        alike = _similarities(both, candidates) >= limits.min_similarity
+        pairs.append(np.column_stack([candidates.second[alike], candidates.first[alike] - len(some)]))
+    return np.concatenate(pairs)
 
 
-def _pairs_within(
-    rows: NDArray[np.int64], hashes: NDArray[np.uint8], others: NDArray[np.uint8], max_distance: int
-) -> _Pairs:
-    """Pairs of each of the images `rows` with earlier ones: its hash in `hashes`, theirs in `others`, both (n, 32)."""
-    distance = np.zeros((len(rows), len(rows)), np.int64)
-    for word, other in zip(hashes.view(np.uint64).T, others.view(np.uint64).T, strict=True):
-        distance += np.bitwise_count(word[:, None] ^ other[None, :])
-    later, earlier = np.nonzero(np.tril(distance <= max_distance, -1))
-    return _Pairs(rows[later], rows[earlier], distance[later, earlier])
+def _above_mask(some: Fingerprints, others: Fingerprints) -> Fingerprints:
+    """Both, one after the other, with patches that show only what is above a mask."""
+    patches = np.concatenate([some.patches, others.patches])
+    patches[:, ABOVE_MASK_ROWS:] = OUTSIDE
+    photo, face = (
+        ImageHashes(np.concatenate([a.hashes, b.hashes]), np.concatenate([a.mirrored, b.mirrored]))
+        for a, b in ((some.photo, others.photo), (some.face, others.face))
+    )
+    return Fingerprints(photo, face, patches, np.concatenate([some.frames, others.frames]))
 
 
-def _point_at_nearest(pairs: _Pairs, kept: NDArray[np.int64], distance: NDArray[np.int64]) -> None:
-    """Write into `kept` and `distance`, for each later image of `pairs`, the nearest earlier one that is itself kept.
+def _hash_indexes(prints: Fingerprints) -> list[_HashIndex]:
+    return [_HashIndex(prints.photo, one_photo=True), _HashIndex(prints.face, one_photo=False)]
 
-    Pairs are taken in the order of their later image, so that it is settled whether its earlier ones are kept.
+
+def _merged(parts: list[Pairs]) -> Pairs:
+    """The pairs of all parts, each once, in the order of their images."""
+    first, second, one_photo = (
+        np.concatenate(column)
+        for column in zip(*((part.first, part.second, part.one_photo) for part in parts), strict=True)
+    )
+    pairs, places = np.unique(np.column_stack([first, second]), axis=0, return_inverse=True)
+    any_one_photo = np.zeros(len(pairs), np.bool_)
+    any_one_photo[places[one_photo]] = True
+    return Pairs(pairs[:, 0], pairs[:, 1], any_one_photo)
+
+
+def _join_most_similar(
+    prints: Fingerprints,
+    candidates: Pairs,
+    min_similarity: float,
+    first: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+) -> None:
+    """Let each image of `candidates` join the cluster whose first image it is most similar to."""
+    alike = _similarities(prints, candidates)
+    for pair in np.lexsort((candidates.second, -alike, candidates.first)):
+        image = candidates.first[pair]
+        if alike[pair] >= min_similarity and first[image] < 0:
+            first[image], similarity[image] = candidates.second[pair], alike[pair]
+
+
+def _join_in_order(
+    prints: Fingerprints,
+    candidates: Pairs,
+    min_similarity: float,
+    first: NDArray[np.int64],
+    similarity: NDArray[np.float32],
+) -> None:
+    """The same among images whose clusters come into being: `candidates` pair each image with earlier ones.
+
+    An image that is similar to a member of a cluster is compared with the cluster's first image too.
     """
-    done = -1
-    for pair in np.lexsort((pairs.earlier, pairs.distance, pairs.later)):
-        later, earlier = pairs.later[pair], pairs.earlier[pair]
-        if later != done and kept[earlier] < 0:
-            kept[later], distance[later], done = earlier, pairs.distance[pair], later
+    alike = _similarities(prints, candidates)
+    for pair in np.lexsort((candidates.second, -alike, candidates.first)):
+        image, other = candidates.first[pair], candidates.second[pair]
+        if alike[pair] < min_similarity or first[image] >= 0:
+            continue
+        value = alike[pair]
+        if first[other] >= 0:
+            other = first[other]
+            pair_with_first = Pairs(np.array([image]), np.array([other]), np.array([True]))
+            value = _similarities(prints, pair_with_first)[0]
+        if value >= min_similarity:
+            first[image], similarity[image] = other, value
 
 
-def _concatenate(parts: list[_Pairs]) -> _Pairs:
-    columns = zip(*((part.later, part.earlier, part.distance) for part in parts), strict=True)
-    return _Pairs(*(np.concatenate(column) for column in columns))
+def _similarities(prints: Fingerprints, pairs: Pairs) -> NDArray[np.float32]:
+    """(M,) similarities of pairs of images."""
+    rows, places = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
+    first, second = np.split(places, 2)
+    return similarities(prepare(prints.patches[rows], prints.frames[rows]), Pairs(first, second, pairs.one_photo))

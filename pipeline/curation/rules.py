@@ -25,6 +25,7 @@ class DedupParams:
     """params.yaml, block `curate`, key `dedup`."""
 
     max_hash_distance: Annotated[int, Field(ge=0, le=128)]
+    min_similarity: Annotated[float, Field(ge=0.5, le=1)]
     max_removed: Share
 
 

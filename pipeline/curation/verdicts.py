@@ -1,59 +1,65 @@
 """Verdicts: measured images and reviews in, the rows of the manifest out.
 
 A review overrules the rules; near-duplicates are removed among the images that pass; accepted images are split into
-train, val and test by person.
+train, val and test by person and photo.
 """
 
-import hashlib
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.curation.near_duplicates import find_duplicates
+from pipeline.curation.near_duplicates import (
+    DuplicateLimits,
+    Fingerprints,
+    ImageHashes,
+    find_duplicates,
+    find_pairs,
+)
 from pipeline.curation.reasons import DROPPED_IN_REVIEW, DUPLICATE, apply_rules
 from pipeline.curation.reviews import Review
-from pipeline.curation.rules import CurateParams, SplitParams
+from pipeline.curation.rules import CurateParams
+from pipeline.curation.splits import assign_splits
 from pipeline.errors import FacemaskError
 from pipeline.sources.file_names import claimed_placement, ffhq_id
 
+_SAME_SIZE = 0.9  # of the largest face's height in a cluster of copies: the landmarker's errors are below a tenth
+_GOOD_QUALITY = 90  # of a JPEG: a higher one is not visible, and a copy of a copy may have it
 
-def manifest_rows(images: pd.DataFrame, limits: CurateParams, reviews: dict[str, Review]) -> pd.DataFrame:
-    """The manifest's rows, ordered by image_id, of measured images in any order.
 
-    `images` has the columns of manifest.NUMBERS_SCHEMA, and source, domain, licence, author and url; `reviews` are by
-    image_id.
-    """
-    rows = images.assign(
-        image_id=images["source"] + "/" + images["path"],
-        ffhq_id=images["path"].map(ffhq_id).astype("Int32"),
-        claimed=images["path"].map(claimed_placement),
+@dataclass(frozen=True)
+class MeasuredImages:
+    """The measurements of N images, and what near-duplicates are found by."""
+
+    numbers: pd.DataFrame  # columns of manifest.NUMBERS_SCHEMA, and source, domain, licence, author and url
+    patches: NDArray[np.uint8]  # (N, PATCH_PX, PATCH_PX), in the same order
+
+
+def manifest_rows(images: MeasuredImages, limits: CurateParams, reviews: dict[str, Review]) -> pd.DataFrame:
+    """The manifest's rows, ordered by image_id, of measured images in any order; `reviews` are by image_id."""
+    numbers = images.numbers
+    rows = numbers.assign(
+        image_id=numbers["source"] + "/" + numbers["path"],
+        ffhq_id=numbers["path"].map(ffhq_id).astype("Int32"),
+        claimed=numbers["path"].map(claimed_placement),
+        patch=np.arange(len(numbers)),
     )
     rows = rows.sort_values("image_id", ignore_index=True)
     rows["review"] = rows["image_id"].map({image_id: entry.review for image_id, entry in reviews.items()})
     rows["reasons"] = [
         _overruled(reasons, review) for reasons, review in zip(apply_rules(rows, limits), rows["review"], strict=True)
     ]
-    rows = _without_duplicates(rows, limits.dedup.max_hash_distance)
+    dedup = DuplicateLimits(limits.dedup.max_hash_distance, limits.dedup.min_similarity)
+    rows = _without_duplicates(rows, images.patches, dedup)
     rows["accepted"] = rows["reasons"].str.len() == 0
-    rows["split"] = [
-        split_of(image_id if pd.isna(person) else f"{person}", person, limits.split) if accepted else None
-        for image_id, person, accepted in zip(rows["image_id"], rows["ffhq_id"], rows["accepted"], strict=True)
-    ]
+    accepted = rows[rows["accepted"]]
+    same_photo = _same_photo(accepted.reset_index(drop=True), images.patches, dedup)
+    rows["split"] = pd.Series(assign_splits(accepted, same_photo, limits.split), accepted.index, dtype=object)
     return rows
-
-
-def split_of(key: str, person: Any, split: SplitParams) -> str:
-    """train, val or test: by FFHQ's own division where `split` names it, else by a digest of `key`.
-
-    `person` is the FFHQ id or missing. The result for one image never depends on the other images.
-    """
-    if split.test_from_ffhq_id is not None and not pd.isna(person) and person >= split.test_from_ffhq_id:
-        return "test"
-    fraction = int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64
-    return "val" if fraction < split.val else "test" if fraction < split.val + split.test else "train"
 
 
 def refuse_too_many_duplicates(rows: pd.DataFrame, limits: CurateParams) -> None:
@@ -91,35 +97,72 @@ def _overruled(reasons: list[str], review: str | None) -> list[str]:
     return reasons
 
 
-def _without_duplicates(rows: pd.DataFrame, max_hash_distance: int) -> pd.DataFrame:
-    """`rows` with dup_of and dup_distance, and the reason `duplicate` for near-duplicates within a domain.
+def _without_duplicates(rows: pd.DataFrame, patches: NDArray[np.uint8], limits: DuplicateLimits) -> pd.DataFrame:
+    """`rows` with dup_of and dup_similarity, the reason `duplicate` for copies, and their `cluster`'s number.
 
-    Only images that pass everything else are compared. Of near-duplicates the best is kept: one kept by review, then
-    the sharpest, the largest, the first by image_id.
+    Only images of a domain that pass everything else are compared. The best copy is kept, and what a review keeps.
     """
-    rows = rows.assign(dup_of=None, dup_distance=pd.Series(pd.NA, rows.index, "Int8"))
+    rows = rows.assign(dup_of=None, dup_similarity=np.float32(np.nan), cluster=np.arange(len(rows)))
     passing = rows[rows["reasons"].str.len() == 0]
     for _, part in passing.groupby("domain"):
-        best_first = part.assign(
-            kept_by_review=part["review"] == "keep", area=part["width"] * part["height"]
-        ).sort_values(["kept_by_review", "sharpness", "area", "image_id"], ascending=[False, False, False, True])
-        hashes, mirrored = (_hash_array(best_first[name]) for name in ("fine_hash", "fine_hash_mirrored"))
-        found = find_duplicates(hashes, mirrored, max_hash_distance)
-        is_duplicate = (found.kept >= 0) & ~best_first["kept_by_review"].to_numpy()
-        removed, kept = best_first.index[is_duplicate], best_first.iloc[found.kept[is_duplicate]]
-        rows.loc[removed, "dup_of"] = kept["image_id"].to_numpy()
-        rows.loc[removed, "dup_distance"] = _distance_64(rows.loc[removed], kept)
-        rows.loc[removed, "reasons"] = pd.Series([[DUPLICATE]] * len(removed), removed, dtype=object)
+        largest_first = part.sort_values(["face_px", "image_id"], ascending=[False, True])
+        found = find_duplicates(_fingerprints(largest_first, patches), limits)
+        firsts = np.where(found.first < 0, np.arange(len(found.first)), found.first)
+        rows.loc[largest_first.index, "cluster"] = largest_first["cluster"].to_numpy()[firsts]
+        similarity = pd.Series(found.similarity, largest_first.index)
+        for _, copies in rows.loc[largest_first.index].groupby("cluster"):
+            if len(copies) > 1:
+                best = _best_copy(copies)
+                removed = copies.index[(copies.index != best) & (copies["review"] != "keep")]
+                rows.loc[removed, "dup_of"] = rows.at[best, "image_id"]
+                # Of the cluster's first image its own is missing: the best copy's is the same number.
+                rows.loc[removed, "dup_similarity"] = similarity[removed].fillna(similarity[best]).to_numpy()
+                rows.loc[removed, "reasons"] = pd.Series([[DUPLICATE]] * len(removed), removed, dtype=object)
     return rows
 
 
-def _hash_array(column: pd.Series) -> NDArray[np.uint8]:
-    """A column of N hashes of 32 bytes as (N, 32)."""
-    return np.frombuffer(b"".join(column), np.uint8).reshape(-1, 32)
+def _best_copy(copies: pd.DataFrame) -> int:
+    """The label of the copy to keep of one photo's.
+
+    One kept by review; then the one with the most pixels in its face; then the best file; then the sharpest for its
+    noise (docs/curation.md compares ways to weigh the two); then the first by image_id.
+    """
+    clarity = copies["sharpness"] / np.sqrt(copies["noise"].clip(lower=0.01))
+    ordered = copies.assign(
+        kept=copies["review"] == "keep",
+        large=copies["face_px"] >= _SAME_SIZE * copies["face_px"].max(),
+        file=copies["quality"].clip(upper=_GOOD_QUALITY),
+        clarity=clarity.fillna(0),
+    ).sort_values(["kept", "large", "file", "clarity", "image_id"], ascending=[False, False, False, False, True])
+    return int(ordered.index[0])
 
 
-def _distance_64(duplicates: pd.DataFrame, kept: pd.DataFrame) -> NDArray[np.uint8]:
-    """(N,) Hamming distances of the 64-bit hashes of duplicates, mirrored or not, to those of the kept images."""
-    hashes = kept["phash"].to_numpy("uint64")
-    sides = [duplicates[name].to_numpy("uint64") for name in ("phash", "phash_mirrored")]
-    return np.asarray(np.minimum(*(np.bitwise_count(side ^ hashes) for side in sides)), np.uint8)
+def _same_photo(accepted: pd.DataFrame, patches: NDArray[np.uint8], limits: DuplicateLimits) -> NDArray[np.int64]:
+    """(M, 2) pairs of accepted images that show one photo: copies kept by review, and a face with and without a mask.
+
+    `accepted` has the index 0, 1, ..., by which the pairs are.
+    """
+    positions = pd.Series(accepted.index, accepted.index)
+    first_of_cluster = positions.groupby(accepted["cluster"]).transform("first")
+    copies = np.column_stack([first_of_cluster, positions])
+    domains = [part for _, part in accepted.groupby("domain")]
+    if len(domains) < 2:
+        return copies
+    one, other = domains
+    twins = find_pairs(_fingerprints(one, patches), _fingerprints(other, patches), limits)
+    return np.concatenate([copies, np.column_stack([one.index[twins[:, 0]], other.index[twins[:, 1]]])])
+
+
+def _fingerprints(rows: pd.DataFrame, patches: NDArray[np.uint8]) -> Fingerprints:
+    """The fingerprints of rows, in their order."""
+    photo, face = (
+        ImageHashes(*(_bytes_array(rows[name], np.uint8) for name in (f"{kind}_hash", f"{kind}_hash_mirrored")))
+        for kind in ("fine", "face")
+    )
+    frames = _bytes_array(rows["patch_frame"], np.dtype("<f4")).reshape(-1, 2, 3)
+    return Fingerprints(photo, face, patches[rows["patch"].to_numpy()], frames)
+
+
+def _bytes_array(column: pd.Series, dtype: npt.DTypeLike) -> NDArray[Any]:
+    """A column of N byte strings of one length as (N, values)."""
+    return np.frombuffer(b"".join(column), dtype).reshape(len(column), -1)

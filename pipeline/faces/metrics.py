@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from pipeline.faces.landmarker import Face
 from pipeline.faces.mask_coverage import MaskCoverage, measure_coverage
 
+_NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_NOISE_REGION = 16  # px
+_SMOOTHEST = 0.2  # share of the regions of which the roughest one gives the noise
 _FACE_HEIGHT = 160  # px: sharpness is measured at one face size, or the face of a large photo would seem blurred
 
 
@@ -37,6 +40,7 @@ class FaceMetrics:
     cover_total: float
     cover_symmetry: float
     sharpness: float
+    noise: float
     brightness: float
     face_px: float
 
@@ -59,7 +63,7 @@ def _metrics(detected: DetectedFace, coverage: MaskCoverage) -> FaceMetrics:
         pitch,
         roll,
         **{f"cover_{region}": share for region, share in vars(coverage).items()},
-        sharpness=_sharpness(grey),
+        **_detail(grey),
         brightness=float(grey.mean()) if grey.size else 0.0,
         face_px=float(np.ptp(face.points[:, 1])) * detected.image_height,
     )
@@ -78,12 +82,21 @@ def pose(transform: NDArray[np.float32]) -> tuple[float, float, float]:
     return float(yaw), float(pitch), float(-roll)
 
 
-def _sharpness(grey: NDArray[Any]) -> float:
-    """Standard deviation of the Laplacian, grey levels, of a face (H, W) scaled to _FACE_HEIGHT."""
+def _detail(grey: NDArray[Any]) -> dict[str, float]:
+    """Sharpness and noise, grey levels, of a face (H, W) scaled to _FACE_HEIGHT.
+
+    Sharpness is the standard deviation of the Laplacian. Noise is that of the image's second differences both ways
+    (Immerkaer 1996) in its smoothest regions, so that it does not count edges.
+    """
     if min(grey.shape) < 3:
-        return 0.0
+        return {"sharpness": 0.0, "noise": 0.0}
     scale = _FACE_HEIGHT / grey.shape[0]
     size = (max(3, round(grey.shape[1] * scale)), _FACE_HEIGHT)
     scaled = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     _, deviation = cv2.meanStdDev(cv2.Laplacian(scaled, cv2.CV_16S))
-    return float(deviation[0, 0])
+    differences = np.abs(cv2.filter2D(scaled, cv2.CV_32F, _NOISE_KERNEL))
+    local = cv2.boxFilter(differences, -1, (_NOISE_REGION, _NOISE_REGION))[:: _NOISE_REGION // 2, :: _NOISE_REGION // 2]
+    return {
+        "sharpness": float(deviation[0, 0]),
+        "noise": float(np.quantile(local, _SMOOTHEST)) * np.sqrt(np.pi / 2) / 6,
+    }

@@ -6,16 +6,30 @@ Beside it reports/curation.json (counts of what was kept, and why the rest was n
 from collections.abc import Mapping
 from typing import Protocol
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from pipeline.curation.face_patches import patch_array
 from pipeline.curation.reviews import read_reviews
 from pipeline.curation.rules import CurateParams
 from pipeline.curation.summary import write_summary
-from pipeline.curation.verdicts import manifest_rows, refuse_empty_domain, refuse_too_many_duplicates
+from pipeline.curation.verdicts import (
+    MeasuredImages,
+    manifest_rows,
+    refuse_empty_domain,
+    refuse_too_many_duplicates,
+)
 from pipeline.errors import FacemaskError
 from pipeline.paths import INDEX, Paths
-from pipeline.storage.manifest import INDEX_SCHEMA, NUMBERS_SCHEMA, read_table, to_frame, write_manifest
+from pipeline.storage.manifest import (
+    COMPARED_SCHEMA,
+    INDEX_SCHEMA,
+    NUMBERS_SCHEMA,
+    read_table,
+    to_frame,
+    write_manifest,
+)
 
 
 class Source(Protocol):
@@ -33,22 +47,25 @@ def curate(limits: CurateParams, sources: Mapping[str, Source], paths: Paths) ->
     domain is left empty, and where too many images are near-duplicates.
     """
     images = [_measured_images(name, source.domain, paths) for name, source in sources.items()]
-    rows = manifest_rows(pd.concat(images, ignore_index=True), limits, read_reviews(paths.review))
+    numbers = pd.concat([part.numbers for part in images], ignore_index=True)
+    measured = MeasuredImages(numbers, np.concatenate([part.patches for part in images]))
+    rows = manifest_rows(measured, limits, read_reviews(paths.review))
     refuse_too_many_duplicates(rows, limits)
     refuse_empty_domain(rows)
     write_manifest(rows, paths.manifest)
     write_summary(rows, paths.reports)
 
 
-def _measured_images(name: str, domain: str, paths: Paths) -> pd.DataFrame:
+def _measured_images(name: str, domain: str, paths: Paths) -> MeasuredImages:
     """Index and measurements of one source, joined: a row for each image of the index, of which none may be missing."""
     measure_again = f"dvc repro measure@{name}"
     index = read_table(paths.raw / name / INDEX, INDEX_SCHEMA, f"dvc repro fetch@{name}")
     folder = paths.measured / name
-    tables = [read_table(path, NUMBERS_SCHEMA, measure_again) for path in sorted(folder.glob("*.parquet"))]
-    measured = to_frame(pa.concat_tables(tables or [NUMBERS_SCHEMA.empty_table()]))
+    tables = [read_table(path, COMPARED_SCHEMA, measure_again) for path in sorted(folder.glob("*.parquet"))]
+    table = pa.concat_tables(tables or [COMPARED_SCHEMA.empty_table()])
+    measured = to_frame(table.select(NUMBERS_SCHEMA.names))
     attribution = index.select(["path", "licence", "author", "url"]).to_pandas()
     images = measured.merge(attribution, on="path", how="inner", validate="1:1")
     if not len(images) == len(measured) == index.num_rows:
         raise FacemaskError(f"{folder} does not match {paths.raw / name}: run '{measure_again}'")
-    return images.assign(source=name, domain=domain)
+    return MeasuredImages(images.assign(source=name, domain=domain), patch_array(table.column("face_patch")))

@@ -20,6 +20,7 @@ MAX_PIXELS = 100_000_000  # 400 MB of memory a copy; a larger image is a decompr
 MAX_SIDE = 20_000  # px: MediaPipe's OpenCV aborts the process from 32,767 px on, and detection may pad by one half
 MAX_SCANS = 100  # of a JPEG: cameras write 1, encoders about 10; each scan passes over all pixels
 
+_STANDARD_TABLE_SUM = 3688  # of the luminance quantization table in ITU T.81, annex K
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = (0x01, 0xD8)  # JPEG markers without a segment
@@ -33,6 +34,7 @@ class Picture:
     image: Image.Image  # RGB; its shorter side is min_side px or more, unless the file's is smaller
     width: int  # px of the whole image, upright
     height: int
+    quality: int  # 1-100, estimated
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the pixels, (H, W, 3) uint8 RGB."""
@@ -77,6 +79,7 @@ def decode(content: bytes, min_side: int | None) -> Picture | None:
             warnings.simplefilter("ignore")
             with open_image(content) as image:
                 width, height = image.size
+                quality = _estimated_quality(image)
                 if min_side is not None:
                     scale = min_side / min(width, height)
                     image.draft("RGB", (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
@@ -85,11 +88,23 @@ def decode(content: bytes, min_side: int | None) -> Picture | None:
                 ImageOps.exif_transpose(upright, in_place=True)
         if min_side is not None and (factor := min(upright.size) // min_side) > 1:
             upright = upright.reduce(factor)
-        return Picture(upright, *((height, width) if turned else (width, height)))
+        return Picture(upright, *((height, width) if turned else (width, height)), quality)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - on hostile bytes, decoders raise any exception; all mean: unreadable
         return None
+
+
+def _estimated_quality(image: Image.Image) -> int:
+    """The quality that a JPEG was saved with, 1-100; 100 for other formats, most of whose files are lossless.
+
+    It is libjpeg's, whose luminance table is that of ITU T.81, annex K, scaled by the quality.
+    """
+    tables = getattr(image, "quantization", None)
+    if not tables:
+        return 100
+    scale = 100 * sum(tables[min(tables)]) / _STANDARD_TABLE_SUM  # the inverse of libjpeg's jpeg_quality_scaling
+    return int(np.clip(round(100 - scale / 2 if scale <= 100 else 5000 / scale), 1, 100))
 
 
 def count_scans(content: bytes, most: int) -> int:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import replacing
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 DATA_LICENCE = (
     "FFHQ and MaskedFace-Net are CC BY-NC-SA 4.0, each photo has its own licence (column licence), "
@@ -44,6 +44,7 @@ _ATTRIBUTION = [
 _MEASUREMENTS = [
     _field("width", pa.int32(), "of the whole image, px; null: unreadable", null=True),
     _field("height", pa.int32(), "of the whole image, px; null: unreadable", null=True),
+    _field("quality", pa.int8(), "JPEG quality by its quantization table, 1-100; 100: lossless format", null=True),
     _field("faces", pa.int8(), "number of faces; one with under a fifth of the largest one's area is not counted"),
     _field("yaw", pa.float32(), "head turned to the image's right, degrees; null: no face", null=True),
     _field("pitch", pa.float32(), "head bent down, degrees; null: no face", null=True),
@@ -56,6 +57,7 @@ _MEASUREMENTS = [
     _field("cover_total", pa.float32(), "share of face and surroundings under a mask, 0-1; null: no face", null=True),
     _field("cover_symmetry", pa.float32(), "the less covered cheek over the other, 0-1; null: no face", null=True),
     _field("sharpness", pa.float32(), "deviation of the face's Laplacian, grey levels; null: no face", null=True),
+    _field("noise", pa.float32(), "deviation of the noise in the face's smooth regions, grey levels", null=True),
     _field("brightness", pa.float32(), "mean luma of the face, 0-255; null: no face", null=True),
     _field("face_px", pa.float32(), "height of the face's outline, px of the whole image; null: no face", null=True),
     _field("phash", pa.uint64(), "64-bit perceptual hash as imagehash.phash computes it; null: unreadable", null=True),
@@ -80,14 +82,30 @@ MEASURED_SCHEMA = pa.schema(
             null=True,
         ),
         _field("thumb", pa.binary(), "JPEG, at most 96 px wide and high; null: unreadable", null=True),
-        _field("phash_mirrored", pa.uint64(), "phash of the mirrored image; null: unreadable", null=True),
-        _field("fine_hash", pa.binary(32), "256-bit perceptual hash (hash_size 16); null: unreadable", null=True),
-        _field("fine_hash_mirrored", pa.binary(32), "the same of the mirrored image; null: unreadable", null=True),
+        _field("fine_hash", pa.binary(32), "256-bit perceptual hash of the photo without plain borders", null=True),
+        _field("fine_hash_mirrored", pa.binary(32), "the same of the mirrored image", null=True),
+        _field("face_hash", pa.binary(32), "256-bit perceptual hash of face_patch above a mask", null=True),
+        _field("face_hash_mirrored", pa.binary(32), "the same of the mirrored patch", null=True),
+        _field(
+            "face_patch",
+            pa.binary(48 * 48),
+            "48 x 48 uint8: the face in FFHQ's frame (without a face: the photo), grey, 1 to 255; 0: beyond the photo",
+            null=True,
+        ),
+        _field(
+            "patch_frame",
+            pa.binary(2 * 3 * 4),
+            "2 x 3 float32, little-endian: from shares of the photo, x and y, to shares of the patch",
+            null=True,
+        ),
     ]
 )
 
-NUMBERS_SCHEMA = pa.schema([field for field in MEASURED_SCHEMA if field.name not in ("landmarks", "thumb")])
-"""MEASURED_SCHEMA without its large columns."""
+COMPARED_SCHEMA = pa.schema([field for field in MEASURED_SCHEMA if field.name not in ("landmarks", "thumb")])
+"""What curation reads: all but what is for people and for stage `pack`."""
+
+NUMBERS_SCHEMA = pa.schema([field for field in COMPARED_SCHEMA if field.name != "face_patch"])
+"""COMPARED_SCHEMA without its large column."""
 
 MANIFEST_SCHEMA = pa.schema(
     [
@@ -100,7 +118,7 @@ MANIFEST_SCHEMA = pa.schema(
         *_IDENTITY[2:],
         *_MEASUREMENTS,
         _field("dup_of", pa.string(), "image_id of the kept image that it duplicates", null=True),
-        _field("dup_distance", pa.int8(), "Hamming distance of the two 64-bit hashes", null=True),
+        _field("dup_similarity", pa.float32(), "correlation of the two faces' detail, 0-1 (similarity.py)", null=True),
         _field("accepted", pa.bool_(), "whether it is kept for training"),
         _field("reasons", pa.list_(pa.string()), "why it was rejected: one or more, none if accepted"),
         _field("split", _WORD, "train, val or test, by person; null: not accepted", null=True),

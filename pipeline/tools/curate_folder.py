@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from pipeline import params
+from pipeline.curation.face_patches import patch_array
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.measuring import measure_files, open_workers
 from pipeline.curation.reviews import read_reviews
 from pipeline.curation.rules import CurateParams
 from pipeline.curation.summary import write_summary
-from pipeline.curation.verdicts import manifest_rows, refuse_empty_domain
+from pipeline.curation.verdicts import MeasuredImages, manifest_rows, refuse_empty_domain
 from pipeline.errors import FacemaskError
 from pipeline.progress import Progress
 from pipeline.report.facts import PageContent
@@ -118,8 +121,9 @@ def _list_images(folder: Path, sources: list[ImageFolder]) -> dict[str, list[str
 
 def _measure(
     sources: list[ImageFolder], images: dict[str, list[str]], measuring: MeasureParams, sheets: SpriteSheets
-) -> pd.DataFrame:
+) -> MeasuredImages:
     """Measure all images and add their thumbnails to `sheets`; one row for each image."""
+    patches: list[NDArray[np.uint8]] = []
     progress, tables = Progress("measure", sum(map(len, images.values()))), []
     with open_workers(measuring) as workers:
         for source in sources:
@@ -127,9 +131,11 @@ def _measure(
             for start in range(0, len(paths), _PIECE):
                 table = measure_files(workers, source.folder, paths[start : start + _PIECE], progress)
                 sheets.add(source.name, table)
+                patches.append(patch_array(table.column("face_patch")))
                 numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
                 tables.append(numbers.assign(source=source.name, domain=source.domain))
-    return pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
+    numbers = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
+    return MeasuredImages(numbers, np.concatenate(patches))
 
 
 def _refuse_files_of_others(page: Path) -> None:

@@ -9,33 +9,40 @@ import yaml
 from pipeline import params
 from pipeline.curation.reviews import Review
 from pipeline.curation.rules import CurateParams, SplitParams
-from pipeline.curation.verdicts import manifest_rows, refuse_empty_domain, refuse_too_many_duplicates, split_of
+from pipeline.curation.splits import split_of
+from pipeline.curation.verdicts import (
+    MeasuredImages,
+    manifest_rows,
+    refuse_empty_domain,
+    refuse_too_many_duplicates,
+)
 from pipeline.errors import FacemaskError
 from pipeline.storage.manifest import read_manifest
 from pipeline.synthetic.layout import SampleParams, sample_files
 from tests.conftest import FACES, ROOT, curate_here, inside, write_params
 from tests.pipeline.test_rules import UNMASKED, UNREADABLE, WELL_MASKED
+from tests.pipeline.test_similarity import patch, picture
 
 LIMITS = params.load("curate", CurateParams, ROOT / "flows/demo_params.yaml")
 
 
 def images(*rows):
-    """Measured images, whose hashes are far from each other unless a row has its own."""
+    """Measured images, which are of different photos unless a row has the fingerprint of another one."""
     blank = {"archive": None, "bytes": 1, "sha256": "", "author": None, "url": None, "source": "s"}
-    made = []
-    for number, row in enumerate(rows):
-        made.append(blank | {"path": f"{number:05d}.png"} | hashed(number) | row)
-    return pd.DataFrame(made).astype({"phash": "UInt64", "phash_mirrored": "UInt64"})
+    made = [blank | {"path": f"{number:05d}.png"} | photo(number) | row for number, row in enumerate(rows)]
+    patches = np.stack([patch(picture(row.pop("shows"))) for row in made])
+    return MeasuredImages(pd.DataFrame(made).astype({"phash": "UInt64"}), patches)
 
 
-def hashed(seed):
-    """Hash columns far from those of any other seed."""
-    noise = np.random.default_rng(seed).bytes(80)
+def photo(seed):
+    """Fingerprint columns of a photo of its own."""
+    noise = np.random.default_rng(seed).bytes(136)
+    names = ("fine_hash", "fine_hash_mirrored", "face_hash", "face_hash_mirrored")
     return {
         "phash": int.from_bytes(noise[:8], "big"),
-        "phash_mirrored": int.from_bytes(noise[8:16], "big"),
-        "fine_hash": noise[16:48],
-        "fine_hash_mirrored": noise[48:],
+        **{name: noise[8 + 32 * place : 40 + 32 * place] for place, name in enumerate(names)},
+        "patch_frame": np.eye(2, 3, dtype="<f4").tobytes(),
+        "shows": seed,
     }
 
 
@@ -51,27 +58,83 @@ def test_an_accepted_row_has_no_reason_and_a_rejected_one_has_some():
     assert (rows["accepted"] == (rows["reasons"].str.len() == 0)).all()
 
 
-def test_the_sharpest_of_copies_is_kept():
-    same = hashed(777)
-    rows = rows_of(UNMASKED | same, UNMASKED | same | {"sharpness": 90.0}, UNMASKED, UNMASKED)
+SAME = photo(777)
+
+
+def kept_of(one, other):
+    """Which of two copies is kept: 0 or 1."""
+    return rows_of(UNMASKED | SAME | one, UNMASKED | SAME | other)["accepted"].tolist().index(True)
+
+
+def test_a_copy_points_at_the_kept_image_with_its_similarity():
+    rows = rows_of(UNMASKED | SAME, UNMASKED | SAME | {"face_px": 900.0}, UNMASKED, UNMASKED)
     assert rows["dup_of"].fillna("").tolist() == ["s/00001.png", "", "", ""]
     assert rows.at["00000.png", "reasons"] == ["duplicate"]
-    assert rows.at["00000.png", "dup_distance"] == 0
+    assert rows.at["00000.png", "dup_similarity"] == pytest.approx(1, abs=1e-3)
+    assert rows["dup_similarity"].notna().tolist() == [True, False, False, False]
+
+
+def test_the_copy_with_the_most_pixels_is_kept_though_another_is_sharper():
+    assert kept_of({"face_px": 100.0, "sharpness": 90.0}, {"face_px": 400.0}) == 1
+
+
+def test_a_difference_of_the_landmarker_is_no_difference_in_size():
+    assert kept_of({"face_px": 410.0, "quality": 60}, {"face_px": 400.0, "quality": 95}) == 1
+
+
+def test_of_copies_of_one_size_the_best_file_is_kept():
+    assert kept_of({"quality": 60, "sharpness": 90.0}, {"quality": 95}) == 1
+
+
+def test_of_equal_files_the_sharper_one_is_kept():
+    assert kept_of({}, {"sharpness": 30.0}) == 1
+
+
+def test_noise_does_not_count_as_sharpness():
+    assert kept_of({"sharpness": 40.0, "noise": 8.0}, {"sharpness": 20.0, "noise": 1.0}) == 1
+
+
+def test_of_equal_copies_the_first_by_image_id_is_kept():
+    assert kept_of({}, {}) == 0
+
+
+def test_copies_that_a_person_keeps_all_stay_and_the_rest_point_at_one_of_them():
+    rows = rows_of(*[UNMASKED | SAME] * 3, review={"s/00001.png": "keep", "s/00002.png": "keep"})
+    assert rows["accepted"].tolist() == [False, True, True]
+    assert rows.at["00000.png", "dup_of"] == "s/00001.png"
+
+
+def test_copies_that_a_person_keeps_are_in_one_split():
+    pairs = [UNMASKED | photo(1000 + number) for number in range(40) for _ in range(2)]
+    named = [row | {"path": f"photo{number}.jpg"} for number, row in enumerate(pairs)]  # no FFHQ ids
+    rows = rows_of(*named, review={f"s/photo{number}.jpg": "keep" for number in range(80)})
+    splits = rows["split"].to_dict()
+    assert all(splits[f"photo{2 * pair}.jpg"] == splits[f"photo{2 * pair + 1}.jpg"] for pair in range(40))
+    assert len(set(splits.values())) > 1
+
+
+def test_a_face_with_and_without_its_mask_is_in_one_split_though_no_id_says_so():
+    made = [
+        domain | photo(2000 + number) | {"path": f"{letter}{number}.jpg"}
+        for number in range(40)
+        for letter, domain in (("a", UNMASKED), ("b", WELL_MASKED))
+    ]
+    splits = rows_of(*made)["split"].to_dict()
+    assert all(splits[f"a{number}.jpg"] == splits[f"b{number}.jpg"] for number in range(40))
+    assert len(set(splits.values())) > 1
 
 
 def test_copies_across_the_domains_are_both_kept():
-    same = hashed(777)
-    assert rows_of(UNMASKED | same, WELL_MASKED | same)["accepted"].all()
+    assert rows_of(UNMASKED | SAME, WELL_MASKED | SAME)["accepted"].all()
 
 
 def test_a_copy_of_a_rejected_image_is_kept():
-    same = hashed(777)
-    rows = rows_of(UNMASKED | same | {"faces": 2, "sharpness": 90.0}, UNMASKED | same)
+    rows = rows_of(UNMASKED | SAME | {"faces": 2, "sharpness": 90.0}, UNMASKED | SAME)
     assert rows.at["00001.png", "accepted"]
 
 
 def test_too_many_duplicates_are_refused_with_their_count():
-    same = UNMASKED | hashed(777)
+    same = UNMASKED | SAME
     rows = manifest_rows(images(same, same, same, same), LIMITS, {})
     with pytest.raises(FacemaskError, match=r"3 of 4 unmasked images would go as near-duplicates"):
         refuse_too_many_duplicates(rows, LIMITS)

@@ -99,6 +99,7 @@ GOLDEN = {
     "cover_total": (0.256, 0.02),
     "cover_symmetry": (0.553, 0.05),
     "sharpness": (16.98, 0.5),
+    "noise": (1, 1),
     "brightness": (152.9, 1),
     "face_px": (143.1, 1.5),
 }

@@ -1,64 +1,109 @@
+"""Clusters of copies: hashes find candidates, pixels decide, and no chain joins different pictures."""
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.curation import near_duplicates
-from pipeline.curation.near_duplicates import find_duplicates
+from pipeline.curation.face_patches import ABOVE_MASK_ROWS, PATCH_PX
+from pipeline.curation.near_duplicates import DuplicateLimits, Fingerprints, ImageHashes, find_duplicates, find_pairs
+from tests.pipeline.test_similarity import patch, picture
 
-
-def packed(values):
-    return np.array([list(value.to_bytes(32, "big")) for value in values], np.uint8).reshape(-1, 32)
-
-
-def inverted(values):
-    """Mirrored hashes that are near none of the hashes."""
-    return [value ^ (2**256 - 1) for value in values]
-
-
-def found(values, mirrored=None, max_distance=4):
-    result = find_duplicates(packed(values), packed(inverted(values) if mirrored is None else mirrored), max_distance)
-    return result.kept.tolist(), result.distance.tolist()
-
-
+LIMITS = DuplicateLimits(max_hash_distance=8, min_similarity=0.78)
 FAR = (1 << 255) - (1 << 128)
 
 
-def test_a_copy_points_at_the_better_image_with_its_distance():
-    assert found([0b0, FAR, 0b11]) == ([-1, -1, 0], [-1, -1, 2])
+def hash_array(values):
+    return np.array([list(value.to_bytes(32, "big")) for value in values], np.uint8).reshape(-1, 32)
+
+
+def image_hashes(values, mirrored=None):
+    """Hashes of images; the mirrored ones are near none of them unless given."""
+    other = [value ^ (2**256 - 1) for value in values] if mirrored is None else mirrored
+    return ImageHashes(hash_array(values), hash_array(other))
+
+
+def prints(photo, pictures, face=None, mirrored=None):
+    """Fingerprints by the 256-bit hashes `photo` and by patches, which are of picture number `pictures`."""
+    patches = (
+        np.stack([patch(picture(number)) for number in pictures])
+        if len(pictures)
+        else np.empty((0, PATCH_PX, PATCH_PX), np.uint8)
+    )
+    frames = np.broadcast_to(np.eye(2, 3, dtype=np.float32), (len(photo), 2, 3))
+    return Fingerprints(image_hashes(photo, mirrored), image_hashes(photo if face is None else face), patches, frames)
+
+
+def clusters(*args, **named):
+    return find_duplicates(prints(*args, **named), LIMITS).first.tolist()
+
+
+def test_a_copy_joins_the_first_image_with_its_similarity():
+    found = find_duplicates(prints([0b0, FAR, 0b11], [1, 2, 1]), LIMITS)
+    assert found.first.tolist() == [-1, -1, 0]
+    assert found.similarity[2] == pytest.approx(1, abs=1e-3) and np.isnan(found.similarity[:2]).all()
+
+
+def test_images_with_near_hashes_and_different_pixels_are_not_joined():
+    assert clusters([0b0, 0b1], [1, 2]) == [-1, -1]
+
+
+def test_images_with_equal_pixels_and_far_hashes_are_not_candidates():
+    assert clusters([0b0, FAR], [1, 1]) == [-1, -1]
+
+
+def test_the_face_s_hash_finds_what_the_photo_s_does_not():
+    assert clusters([0b0, FAR], [1, 1], face=[0b0, 0b1]) == [-1, 0]
 
 
 def test_a_mirrored_copy_is_found():
-    assert found([0b0, FAR], mirrored=[FAR ^ (1 << 200), 0b1]) == ([-1, 0], [-1, 1])
+    assert clusters([0b0, FAR], [1, 1], mirrored=[FAR ^ (1 << 200), 0b1]) == [-1, 0]
 
 
-def test_a_copy_of_two_kept_images_points_at_the_nearer():
-    assert found([0b0, 0b11111, 0b00111])[0] == [-1, -1, 1]
+def test_a_copy_of_a_copy_is_compared_with_the_first_image():
+    # The third hash is near the second only; its pixels are those of the first.
+    assert clusters([0b0, 0xFF, 0xFFFF], [1, 1, 1]) == [-1, 0, 0]
 
 
-def test_an_image_near_a_duplicate_only_is_kept():
-    # The third is near the second only, which is removed.
-    assert found([0b0, 0b1111, 0b1111_1111]) == ([-1, 0, -1], [-1, 4, -1])
+def test_no_images_have_no_clusters():
+    assert clusters([], []) == []
 
 
-def test_an_empty_input_gives_an_empty_result():
-    assert found([]) == ([], [])
+numbers = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 255)), max_size=30)
 
 
-values = st.lists(st.integers(0, 2**256 - 1) | st.integers(0, 255), max_size=40)
+@pytest.mark.parametrize("block", [3, 256], ids=["over several blocks", "within one block"])
+@settings(max_examples=25, deadline=None)
+@given(images=numbers)
+def test_each_picture_has_one_cluster(block, images):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(near_duplicates, "_BLOCK", block)
+        # The low byte differs between copies by up to 8 bits, the rest between pictures by 32.
+        hashes = [(2**32 - 1) << (32 * number + 8) | bits for number, bits in images]
+        first = clusters(hashes, [number for number, _ in images])
+    shown = [number for number, _ in images]
+    assert [shown.index(number) for number in shown] == [i if f < 0 else f for i, f in enumerate(first)]
 
 
-@pytest.mark.parametrize("block", [3, 1024], ids=["over several blocks", "within one block"])
-@given(values=values, max_distance=st.integers(0, 16))
-def test_each_duplicate_is_near_a_kept_image_and_no_two_kept_images_are_near(block, values, max_distance):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_duplicates, "_BLOCK", block)
-        kept, distance = found(values, max_distance=max_distance)
-    survivors = [i for i, k in enumerate(kept) if k < 0]
-    for i, k in enumerate(kept):
-        if k >= 0:
-            apart = (values[i] ^ values[k]).bit_count()
-            apart = min(apart, 256 - apart)  # the inverted hashes are the mirrored ones here
-            assert kept[k] < 0 and distance[i] == apart <= max_distance
-    for n, i in enumerate(survivors):
-        assert all((values[i] ^ values[j]).bit_count() > max_distance for j in survivors[:n])
+def test_many_images_are_searched_in_cells_and_copies_are_still_found(monkeypatch):
+    monkeypatch.setattr(near_duplicates, "_EXACT", 50)
+    monkeypatch.setattr(near_duplicates, "_CELLS", 16)
+    monkeypatch.setattr(near_duplicates, "_PROBED", 4)
+    random = np.random.default_rng(0)
+    hashes = [int.from_bytes(random.bytes(32), "big") for _ in range(60)]
+    copies = [value ^ 0b111 for value in hashes]
+    pictures = list(range(60))
+    assert clusters(hashes + copies, pictures + pictures) == [-1] * 60 + pictures
+
+
+def test_a_face_is_found_with_and_without_its_mask():
+    faces, masked = prints([0b0, FAR], [1, 2]), prints([FAR ^ 1, 0b11], [2, 1])
+    masked.patches[:, ABOVE_MASK_ROWS:] = 220
+    assert find_pairs(faces, masked, LIMITS).tolist() == [[1, 0], [0, 1]]
+
+
+def test_different_faces_above_like_masks_are_not_paired():
+    faces, masked = prints([0b0], [1]), prints([0b1], [2])
+    masked.patches[:, ABOVE_MASK_ROWS:] = faces.patches[:, ABOVE_MASK_ROWS:]
+    assert len(find_pairs(faces, masked, LIMITS)) == 0

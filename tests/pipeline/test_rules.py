@@ -13,7 +13,7 @@ LIMITS = params.load("curate", CurateParams, ROOT / "params.yaml")
 
 MEASURED = {
     "width": 1024, "height": 1024, "faces": 1, "yaw": 0.0, "pitch": 0.0, "roll": 0.0, "sharpness": 20.0,
-    "brightness": 120.0, "face_px": 400.0, "licence": None,
+    "noise": 1.0, "quality": 90, "brightness": 120.0, "face_px": 400.0, "licence": None,
 }  # fmt: skip
 WELL_MASKED = MEASURED | {
     "domain": "masked",
@@ -32,6 +32,7 @@ NO_FACE = {
         "pitch",
         "roll",
         "sharpness",
+        "noise",
         "brightness",
         "face_px",
         *(n for n in UNMASKED if n.startswith("cover")),
@@ -122,7 +123,8 @@ degrees = st.none() | st.floats(-180, 180, width=32)
             "licence": st.none() | st.text(),
             **{name: degrees for name in ("yaw", "pitch", "roll")},
             **{name: share for name in UNMASKED if name.startswith("cover")},
-            **{name: st.none() | st.floats(0, 1e4, width=32) for name in ("sharpness", "brightness", "face_px")},
+            **dict.fromkeys(("sharpness", "noise", "brightness", "face_px"), st.none() | st.floats(0, 1e4, width=32)),
+            "quality": st.none() | st.integers(1, 100),
         }
     )
 )

@@ -8,7 +8,7 @@ const WIDTH = 360, HEIGHT = 90, TEXT_HEIGHT = 14, BARS = 60;
 const WITHOUT_LIMIT = [
   { measurement: "brightness", low: 0, high: 255, unit: "grey levels" },
   { measurement: "cover_face", low: 0, high: 1, unit: "" },
-  { measurement: "dup_distance", low: 0, high: 32, unit: "bits" },
+  { measurement: "dup_similarity", low: 0.5, high: 1, unit: "" },
 ];
 
 const createChart = (label, ...children) => createSvg("svg",

@@ -55,14 +55,14 @@ function createTable(index, details) {
 
 // The image that this one duplicates, and those that duplicate this one.
 function createDuplicates(index) {
-  const createRow = (other, text, distance) => createElement("div", { class: "duplicate" },
+  const createRow = (other, text, similarity) => createElement("div", { class: "duplicate" },
     createElement("button", { type: "button", onclick: () => openLargeView(other) }, createThumbnail(other)),
-    createElement("span", {}, `${text} (${distance} of 64 hash bits differ)`));
-  const distances = data.numbers.dup_distance, kept = data.duplicateOf[index];
-  const rows = kept < 0 ? [] : [createRow(kept, "Near-duplicate of this image, which was kept", distances[index])];
+    createElement("span", {}, `${text} (similarity ${formatNumber(similarity)})`));
+  const similarities = data.numbers.dup_similarity, kept = data.duplicateOf[index];
+  const rows = kept < 0 ? [] : [createRow(kept, "Near-duplicate of this image, which was kept", similarities[index])];
   for (let other = 0; other < facts.count && rows.length < MAX_DUPLICATES; other++)
     if (data.duplicateOf[other] === index)
-      rows.push(createRow(other, "Rejected as a near-duplicate of the image above", distances[other]));
+      rows.push(createRow(other, "Rejected as a near-duplicate of the image above", similarities[other]));
   return rows;
 }
 
