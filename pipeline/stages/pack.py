@@ -29,7 +29,7 @@ from pipeline.storage.manifest import DATA_LICENCE, read_manifest
 from pipeline.storage.shards import read_members
 
 _BATCH = 64  # files read at a time: bounds the memory
-_COLUMNS = ["image_id", "source", "domain", "path", "archive", "sha256", "yaw", "accepted", "split"]
+_COLUMNS = ["image_id", "ffhq_id", "source", "domain", "path", "archive", "sha256", "yaw", "accepted", "split"]
 
 
 @params_dataclass(frozen=True, config=STRICT)
@@ -63,7 +63,8 @@ def pack(params: PackParams, paths: Paths) -> None:
 def _create_set(folder: Path, name: str, rows: pd.DataFrame, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Write the ids and yaws of a set, and create its memory-mapped arrays: images and conditioning maps."""
     images_path, maps_path, faces_path = packed.array_paths(folder, name)
-    packed.write_faces(faces_path, rows["image_id"].tolist(), rows["yaw"].tolist())
+    ffhq_ids = [None if pd.isna(number) else int(number) for number in rows["ffhq_id"]]
+    packed.write_faces(faces_path, rows["image_id"].tolist(), ffhq_ids, rows["yaw"].tolist())
     return _new_array(images_path, (len(rows), px, px, 3)), _new_array(maps_path, (len(rows), px, px, 2))
 
 

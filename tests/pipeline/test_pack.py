@@ -23,7 +23,7 @@ def test_every_accepted_image_is_packed_once(sample_workspace):
 
 
 def test_the_arrays_have_their_space_on_disk_before_they_are_filled(tmp_path):
-    rows = pd.DataFrame({"image_id": ["a"], "yaw": [0.0]})
+    rows = pd.DataFrame({"image_id": ["a"], "ffhq_id": [None], "yaw": [0.0]})
     _create_set(tmp_path, "unmasked_train", rows, 286)
     for path in tmp_path.glob("*.npy"):
         assert path.stat().st_blocks * 512 >= path.stat().st_size
@@ -35,14 +35,26 @@ def test_the_packed_yaws_are_those_of_the_manifest(sample_workspace):
     assert faces.yaws.tolist() == yaws[faces.image_ids].tolist()
 
 
+def test_the_packed_ffhq_ids_are_those_of_the_manifest(sample_workspace):
+    expected = pd.read_parquet(sample_workspace / "data/manifest.parquet").set_index("image_id")["ffhq_id"]
+    faces = read_set(sample_workspace / "data/train", "masked", "train")
+    assert faces.ffhq_ids == expected[faces.image_ids].astype(int).tolist()
+
+
+def test_an_unknown_ffhq_id_is_packed_as_none(tmp_path):
+    rows = pd.DataFrame({"image_id": ["a", "b"], "ffhq_id": [None, 7], "yaw": [0.0, np.nan]})
+    _create_set(tmp_path, "masked_test", rows, 32)
+    assert read_set(tmp_path, "masked", "test").ffhq_ids == [None, 7]
+
+
 def test_images_and_conditioning_maps_have_the_load_size(sample_workspace):
     px = read_info(sample_workspace / "data/train").load_px
     faces = read_set(sample_workspace / "data/train", "masked", "train")
-    assert faces.images.shape == (len(faces), px, px, 3) and faces.guides.shape == (len(faces), px, px, 2)
+    assert faces.images.shape == (len(faces), px, px, 3) and faces.conditioning.shape == (len(faces), px, px, 2)
 
 
 def test_the_region_covers_the_lower_face(sample_workspace):
-    regions = read_set(sample_workspace / "data/train", "unmasked", "train").guides[..., 0]
+    regions = read_set(sample_workspace / "data/train", "unmasked", "train").conditioning[..., 0]
     upper, lower = np.split(regions[:, : regions.shape[1] // 2 * 2], 2, axis=1)
     assert (lower > 0).mean() > 3 * (upper > 0).mean()
     assert (regions > 0).mean(axis=(1, 2)).min() > 0.05
@@ -50,10 +62,10 @@ def test_the_region_covers_the_lower_face(sample_workspace):
 
 def test_the_sketch_has_lips_within_the_region(sample_workspace):
     for domain in ("unmasked", "masked"):
-        guides = read_set(sample_workspace / "data/train", domain, "train").guides
-        lips = guides[..., 1] > 130
+        conditioning = read_set(sample_workspace / "data/train", domain, "train").conditioning
+        lips = conditioning[..., 1] > 130
         assert lips.any(axis=(1, 2)).all()
-        assert (guides[..., 0][lips] == 255).mean() > 0.95
+        assert (conditioning[..., 0][lips] == 255).mean() > 0.95
 
 
 def test_packing_again_gives_the_same_bytes(sample_workspace, tmp_path):
@@ -80,7 +92,7 @@ def test_a_pack_of_another_schema_is_refused(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
     info = json.loads((tmp_path / "train/pack.json").read_text())
     (tmp_path / "train/pack.json").write_text(json.dumps(info | {"schema": 0}))
-    with pytest.raises(FacemaskError, match="schema 0, not 3"):
+    with pytest.raises(FacemaskError, match="schema 0, not 4"):
         read_info(tmp_path / "train")
 
 
@@ -97,6 +109,6 @@ def test_pack_json_has_the_licence_of_the_data(sample_workspace):
 
 def test_arrays_of_different_length_are_refused(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
-    packed.write_faces(packed.array_paths(tmp_path / "train", "masked_train")[2], ["one"], [0.0])
+    packed.write_faces(packed.array_paths(tmp_path / "train", "masked_train")[2], ["one"], [None], [0.0])
     with pytest.raises(FacemaskError, match="differ in length"):
         read_set(tmp_path / "train", "masked", "train")
