@@ -30,7 +30,9 @@ class PackInfo:
 
     schema: int
     load_px: int
-    content: str  # digest of the packed images' ids, file digests and splits, and of nothing else in the manifest
+    content: (
+        str  # digest of ids, splits, images and conditioning maps: the same for the same pack, whatever else changes
+    )
     images: dict[str, int]  # set name -> N
     data_licence: str
 

@@ -1,17 +1,20 @@
-import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from pipeline.errors import FacemaskError
-from pipeline.faces.central_square import central_square
+from pipeline.faces.landmarks import decode_landmarks, encode_landmarks
+from pipeline.faces.training_crop import MeasuredFace, training_crop
 from pipeline.stages.pack import _create_set
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.packed_arrays import read_info, read_set
+from pipeline.storage.shards import read_members
 from tests.conftest import inside, pack_here
 
 
@@ -76,16 +79,58 @@ def test_packing_again_gives_the_same_bytes(sample_workspace, tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "w/data/train").iterdir()} == before
 
 
-def test_a_wide_photo_is_cropped_to_its_centre_and_its_region_moves_with_it():
-    wide = np.zeros((64, 128, 3), np.uint8)
-    wide[:, 32:96] = 200
-    buffer = io.BytesIO()
-    Image.fromarray(wide).save(buffer, "PNG")
-    points = np.full((478, 2), 0.5, np.float32) + np.random.default_rng(0).normal(0, 0.02, (478, 2)).astype(np.float32)
-    image, maps = central_square(buffer.getvalue(), points, 32)
-    assert image.min() > 150  # none of the black sides but what Lanczos resampling spreads
-    rows, columns = np.nonzero(maps[..., 0])
-    assert (rows.mean(), columns.mean()) == pytest.approx((16, 16), abs=3)
+def test_the_content_digest_depends_on_the_landmarks(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    before = read_info(tmp_path / "w/data/train").content
+    move_face(tmp_path / "w", read_set(tmp_path / "w/data/train", "masked", "train").image_ids[0])
+    with inside(tmp_path / "w"):
+        pack_here()
+    assert read_info(tmp_path / "w/data/train").content != before
+
+
+def test_the_content_digest_depends_on_nothing_else_in_the_manifest(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    manifest = tmp_path / "w/data/manifest.parquet"
+    table = pq.read_table(manifest)
+    position = table.schema.get_field_index("sharpness")
+    changed = table.set_column(position, table.schema.field(position), pa.array([1.0] * len(table), pa.float32()))
+    pq.write_table(changed, manifest)
+    with inside(tmp_path / "w"):
+        pack_here()
+    before, after = (read_info(folder / "data/train").content for folder in (sample_workspace, tmp_path / "w"))
+    assert after == before
+
+
+def test_an_image_is_packed_as_its_landmarks_frame_it(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    before = read_set(sample_workspace / "data/train", "masked", "train")
+    face = move_face(tmp_path / "w", before.image_ids[0])
+    with inside(tmp_path / "w"):
+        pack_here()
+    after = read_set(tmp_path / "w/data/train", "masked", "train")
+    content = raw_file(tmp_path / "w", before.image_ids[0])
+    image, maps = training_crop(content, face, before.images.shape[1])
+    assert np.array_equal(after.images[0], image) and np.array_equal(after.conditioning[0], maps)
+    assert not np.array_equal(after.images[0], before.images[0])
+    assert np.array_equal(after.images[1:], before.images[1:])
+
+
+def raw_file(folder, image_id):
+    row = pd.read_parquet(folder / "data/manifest.parquet").set_index("image_id").loc[image_id]
+    return next(read_members(folder / "data/raw" / row["source"] / row["archive"], [row["path"]]))
+
+
+def move_face(folder, image_id):
+    """Have the measured table say that the face of an image is half as large, in its upper left; return it."""
+    row = pd.read_parquet(folder / "data/manifest.parquet").set_index("image_id").loc[image_id]
+    (path,) = (folder / "data/measured" / row["source"]).glob(f"{Path(row['archive']).stem}.parquet")
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    (measured,) = [entry for entry in rows if entry["path"] == row["path"]]
+    measured["landmarks"] = encode_landmarks(decode_landmarks(measured["landmarks"]) / 2)
+    path.unlink()  # not written through: it may be linked to the cache
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    return MeasuredFace(measured["width"], measured["height"], measured["landmarks"])
 
 
 def test_a_pack_of_another_schema_is_refused(sample_workspace, tmp_path):
