@@ -70,7 +70,7 @@ def _rows(batch: list[_DecodedImage]) -> Iterator[Row]:
     """The second pass."""
     image_hashes = iter(hashes([image.picture.image for image in batch if image.picture]))
     largest = [
-        DetectedFace(image.picture.pixels(), image.faces[0], image.picture.height)
+        DetectedFace(image.picture.pixels(), image.faces[0], image.picture.width, image.picture.height)
         for image in batch
         if image.picture and image.faces
     ]

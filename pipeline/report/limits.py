@@ -34,6 +34,8 @@ def _coverage(key: str, reason: str, *, needs_mask: bool = False) -> Limit:
 LIMITS = (
     Limit("min_px", "shorter_side", "min", "too_small", 0, 1024, "px"),
     Limit("min_face_px", "face_px", "min", "too_small", 0, 800, "px"),
+    Limit("min_frame_inside", "frame_inside", "min", "face_truncated", 0, 1, ""),
+    Limit("min_face_inside", "face_inside", "min", "face_truncated", 0, 1, ""),
     Limit("max_yaw", "yaw", "max", "turned_away", 0, 90, "degrees", absolute=True),
     Limit("max_pitch", "pitch", "max", "turned_away", 0, 90, "degrees", absolute=True),
     Limit("max_roll", "roll", "max", "turned_away", 0, 180, "degrees", absolute=True),

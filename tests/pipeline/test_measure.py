@@ -101,6 +101,9 @@ GOLDEN = {
     "sharpness": (16.98, 0.5),
     "brightness": (152.9, 1),
     "face_px": (143.1, 1.5),
+    "frame_px": (256, 0),
+    "frame_inside": (1, 0),
+    "face_inside": (1, 0.01),
 }
 
 
