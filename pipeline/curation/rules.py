@@ -76,8 +76,8 @@ def unreadable(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
 
 
 def too_small(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    """Images with a side below `min_px`, or a face lower than `min_face_px`."""
-    small = images[["width", "height"]].min(axis=1) < limits.min_px
+    """Images or training crops with a side below `min_px`, or a face lower than `min_face_px`."""
+    small = images[["width", "height", "frame_px"]].min(axis=1) < limits.min_px
     return small | (images["face_px"] < limits.min_face_px)
 
 

@@ -12,6 +12,7 @@ A frame is the similarity (2, 3) from an image's px, counted from the upper left
 of the square.
 """
 
+import math
 from typing import Any
 
 import cv2
@@ -32,6 +33,9 @@ _PLACES: dict[int, tuple[float, float]] = {
     361: (52.65, 31.47), 172: (13.67, 41.20), 397: (49.33, 41.20), 148: (27.40, 52.30), 377: (35.60, 52.30),
     152: (31.5, 52.72),
 }  # fmt: skip
+
+_FITTED, _TARGETS = list(_PLACES), np.array(list(_PLACES.values()))
+_CORNERS = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]])  # of a frame, in order around it
 
 # An image counts as one in FFHQ's frame if face_frame lies no farther than this from the image itself. In FFHQ and
 # MaskedFace-Net the two differ by up to 1.30 times the side, .15 of it and 8.8 degrees (docs/curation.md).
@@ -69,35 +73,35 @@ def central_frame(width: int, height: int) -> NDArray[np.float64]:
     return np.array([[1, 0, -((width - side) // 2)], [0, 1, -((height - side) // 2)]]) / side
 
 
-def has_ffhq_frame(points: NDArray[np.float32], width: int, height: int) -> bool:
-    """Whether a whole image is already in FFHQ's frame: it is square, and its landmarks (478, 2), px, agree."""
+def is_ffhq_framed(frame: NDArray[np.float64], width: int, height: int) -> bool:
+    """Whether a whole image is in FFHQ's frame already: it is square, and near the `frame` around its face."""
     if width != height:
         return False
-    frame = face_frame(points)
-    centre = cv2.invertAffineTransform(frame) @ (0.5, 0.5, 1)
     scale = frame_side(frame) / width
-    return bool(
+    x, y = cv2.invertAffineTransform(frame) @ (0.5, 0.5, 1) / width - 0.5
+    return (
         max(scale, 1 / scale) <= _SCALE_TOLERANCE
-        and np.hypot(*(centre / width - 0.5)) <= _SHIFT_TOLERANCE
-        and abs(np.degrees(np.arctan2(frame[1, 0], frame[0, 0]))) <= _ROLL_TOLERANCE
+        and math.hypot(x, y) <= _SHIFT_TOLERANCE
+        and abs(math.degrees(math.atan2(frame[1, 0], frame[0, 0]))) <= _ROLL_TOLERANCE
     )
 
 
 def training_frame(points: NDArray[np.float32], width: int, height: int) -> NDArray[np.float64]:
-    """The frame that training sees of an image whose landmarks (478, 2) are in px: the whole of it if has_ffhq_frame,
+    """The frame that training sees of an image whose landmarks (478, 2) are in px: the whole of it if is_ffhq_framed,
     otherwise FFHQ's frame around the face.
     """
-    return central_frame(width, height) if has_ffhq_frame(points, width, height) else face_frame(points)
+    frame = face_frame(points)
+    return central_frame(width, height) if is_ffhq_framed(frame, width, height) else frame
 
 
 def frame_side(frame: NDArray[np.float64]) -> float:
     """The side of a frame, px of the image."""
-    return 1 / float(np.hypot(*frame[:, 0]))
+    return 1 / math.hypot(frame[0, 0], frame[1, 0])
 
 
 def frame_corners(frame: NDArray[np.float64]) -> NDArray[np.float64]:
     """The corners (4, 2) of a frame, px of the image, in order around it."""
-    return np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]]) @ cv2.invertAffineTransform(frame).T
+    return _CORNERS @ cv2.invertAffineTransform(frame).T
 
 
 def landmark_alignment(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -105,8 +109,7 @@ def landmark_alignment(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]
 
     Least squares over the landmarks of _PLACES (Procrustes without reflection).
     """
-    source = points[list(_PLACES)].astype(np.float64)
-    target = np.array(list(_PLACES.values()))
+    source, target = points[_FITTED].astype(np.float64), _TARGETS
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     x, y = (source - source_mean).T
     u, v = (target - target_mean).T

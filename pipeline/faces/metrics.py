@@ -81,7 +81,7 @@ def _framing(shares: NDArray[np.float32], width: int, height: int) -> dict[str, 
         outline = outline.astype(np.float32)
         area, _ = cv2.intersectConvexConvex(outline, image)
         insides[name] = round(min(1.0, area / max(cv2.contourArea(outline), 1e-9)), 5)  # areas are exact to a millionth
-    return {"frame_px": frame_side(frame), **insides}
+    return {"frame_px": round(frame_side(frame), 3), **insides}
 
 
 def pose(transform: NDArray[np.float32]) -> tuple[float, float, float]:

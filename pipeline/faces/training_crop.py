@@ -1,6 +1,6 @@
 """The training image of a photo: the face in FFHQ's frame at one size, with its conditioning maps.
 
-An image that is already in FFHQ's frame is taken as it is (alignment.has_ffhq_frame): cut out again by its landmarks,
+An image that is already in FFHQ's frame is taken as it is (alignment.is_ffhq_framed): cut out again by its landmarks,
 which are exact to some percent only, it would be resampled for nothing and lose its edges.
 """
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from pipeline.errors import FacemaskError
-from pipeline.faces.alignment import central_frame, face_frame, frame_side, has_ffhq_frame
+from pipeline.faces.alignment import central_frame, face_frame, frame_side, is_ffhq_framed
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.faces.face_crops import crop_frame, framed_maps
 from pipeline.faces.landmarks import decode_landmarks
@@ -56,13 +56,13 @@ def training_crop(content: bytes, face: MeasuredFace, px: int) -> tuple[NDArray[
     Raises FacemaskError for a file that cannot be decoded.
     """
     points = face.points()
-    if points is None or has_ffhq_frame(points, face.width, face.height):
+    frame = None if points is None else face_frame(points)
+    if frame is None or is_ffhq_framed(frame, face.width, face.height):
         picture = _decode(content, px)
         crop = crop_frame(picture.image, central_frame(*picture.image.size), px)
         frame = central_frame(face.width, face.height)
     else:
-        frame = face_frame(points)
-        # Read small files of large photos: the frame keeps px or more, as an image that is taken whole does.
+        # Decoded so small that the frame has px or more, as an image that is taken whole.
         picture = _decode(content, math.ceil(px * min(face.width, face.height) / frame_side(frame)))
         crop = crop_frame(picture.image, frame * (picture.reduction, picture.reduction, 1), px)
     return crop, conditioning_maps(None, px, px) if points is None else framed_maps(points, frame, px)

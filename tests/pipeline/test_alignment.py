@@ -12,7 +12,7 @@ from pipeline.faces.alignment import (
     face_frame,
     ffhq_frame,
     frame_side,
-    has_ffhq_frame,
+    is_ffhq_framed,
     landmark_alignment,
     training_frame,
     warp_crop,
@@ -62,13 +62,13 @@ def test_a_square_image_is_left_whole_where_its_landmarks_are_off_by_no_more_tha
 @pytest.mark.parametrize(("scale", "degrees", "shift"), FAR_OFF)
 def test_a_square_image_is_cut_by_landmarks_that_are_far_off(scale, degrees, shift):
     points = 500 * moved(framed_face(), scale, degrees, shift)
-    assert not has_ffhq_frame(points, 500, 500)
+    assert not is_ffhq_framed(face_frame(points), 500, 500)
     assert training_frame(points, 500, 500) == pytest.approx(face_frame(points))
 
 
 def test_an_image_that_is_not_square_is_cut_by_its_landmarks():
     points = 500 * framed_face()
-    assert not has_ffhq_frame(points, 520, 500)
+    assert not is_ffhq_framed(face_frame(points), 520, 500)
 
 
 def test_the_side_of_a_frame_is_in_px_of_the_photo():

@@ -67,6 +67,7 @@ def test_a_good_image_has_no_reason(row):
         (WELL_MASKED, NO_FACE | {"faces": 0}, ["no_face"]),
         (WELL_MASKED, {"width": 100}, ["too_small"]),
         (WELL_MASKED, {"face_px": 20.0}, ["too_small"]),
+        (WELL_MASKED, {"frame_px": 110.0}, ["too_small"]),
         (WELL_MASKED, {"faces": 2}, ["many_faces"]),
         (WELL_MASKED, {"frame_inside": 0.5}, ["face_truncated"]),
         (WELL_MASKED, {"face_inside": 0.8}, ["face_truncated"]),
