@@ -13,7 +13,7 @@ from pipeline.faces.conditioning import conditioning_maps
 
 _LANCZOS = Image.Resampling.LANCZOS
 _REDUCING_GAP = 3.0  # Pillow averages whole pixels first, down to three times the size: many times faster, as sharp
-_BORDER = 4  # px around a frame that resampling reads
+_BORDER = 4  # px around a frame, at the size it is warped at, that resampling reads
 _MIN_ALPHA = 0.02  # a matte below this counts as 0, so that the rest of the photo stays exactly the same
 
 
@@ -42,13 +42,14 @@ def crop_frame(photo: Image.Image, frame: NDArray[np.float64], side: int) -> NDA
     corners = frame_corners(frame).round(6)  # so that a whole image has whole corners
     (left, top), (right, bottom) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
     inside = left >= 0 and top >= 0 and right <= photo.width and bottom <= photo.height
-    if inside and frame[1, 0] == 0 < frame[0, 0]:
+    if inside and frame[1, 0] == 0 and frame[0, 0] > 0:
         square = photo.resize((side, side), _LANCZOS, (left, top, right, bottom), _REDUCING_GAP)
         return np.asarray(square, np.uint8)
-    left, right = np.clip((left - _BORDER, right + _BORDER), (0, 1), (photo.width - 1, photo.width)).astype(int)
-    top, bottom = np.clip((top - _BORDER, bottom + _BORDER), (0, 1), (photo.height - 1, photo.height)).astype(int)
-    box, scale = np.array([left, top, right, bottom]).tolist(), min(1.0, 2 * side / frame_side(frame))
-    surroundings = photo.crop(box)
+    scale = min(1.0, 2 * side / frame_side(frame))
+    border, (width, height) = _BORDER / scale, photo.size
+    left, right = np.clip((left - border, right + border), (0, 1), (width - 1, width)).astype(int).tolist()
+    top, bottom = np.clip((top - border, bottom + border), (0, 1), (height - 1, height)).astype(int).tolist()
+    surroundings = photo.crop((left, top, right, bottom))
     if scale < 1:
         width, height = (max(1, round(scale * length)) for length in surroundings.size)
         surroundings = surroundings.resize((width, height), _LANCZOS, reducing_gap=_REDUCING_GAP)
