@@ -27,10 +27,10 @@ def random_batch(domain: str, params: TrainParams, device: torch.device) -> Batc
     """Random faces (batch_size, 3, H, W), with the lower half as their lower-face region."""
     size, count = params.image_px, params.batch_size
     generator = torch.Generator().manual_seed(len(domain))
-    guides = torch.zeros(count, 2, size, size)
-    guides[:, 0, size // 2 : size * 7 // 8, size // 4 : size * 3 // 4] = 1
+    conditioning = torch.zeros(count, 2, size, size)
+    conditioning[:, 0, size // 2 : size * 7 // 8, size // 4 : size * 3 // 4] = 1
     images = torch.rand(count, 3, size, size, generator=generator) * 2 - 1
-    return Batch(Faces(images.to(device), guides.to(device)), range(count))
+    return Batch(Faces(images.to(device), conditioning.to(device)), range(count))
 
 
 def guided_step(params: TrainParams, device: TrainingDevice) -> Callable[[Batch, Batch], object]:

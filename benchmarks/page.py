@@ -48,6 +48,9 @@ def rows(count: int) -> pd.DataFrame:
         "sharpness": rng.gamma(4, 5, count),
         "brightness": rng.normal(120, 30, count),
         "face_px": rng.normal(700, 60, count),
+        "frame_px": 1024.0,
+        "frame_inside": 1.0,
+        "face_inside": rng.uniform(0.95, 1, count),
     }
     names = ("fine_hash", "fine_hash_mirrored", "face_hash", "face_hash_mirrored")
     hashes = {name: [rng.bytes(32) for _ in range(count)] for name in names}

@@ -74,8 +74,8 @@ class PaperStep:
 
     def __call__(self, x: Batch, y: Batch) -> float:
         params = self.params
-        guides = x.faces.guides  # which these generators ignore
-        g, f = (lambda image, name=name: self.networks[name](image, guides)[0] for name in GENERATORS)
+        conditioning = x.faces.conditioning  # which these generators ignore
+        g, f = (lambda image, name=name: self.networks[name](image, conditioning)[0] for name in GENERATORS)
         d_y, d_x = (self.networks[name] for name in DISCRIMINATORS)
         one = functional.mse_loss
         for_generators, for_discriminators = self.optimisers
@@ -154,11 +154,11 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
     counts = {}
     for domain, split in itertools.product(packed.DOMAINS, packed.SPLITS):
         name = packed.set_name(domain, split)
-        images, guides, faces_path = packed.array_paths(folder, name)
+        images, conditioning, faces_path = packed.array_paths(folder, name)
         counts[name] = kept = count if split == "train" else 0
         np.save(images, np.stack(small)[:kept])
-        np.save(guides, np.zeros((kept, px, px, 2), np.uint8))
-        packed.write_faces(faces_path, [f"{name}/{place}" for place in range(kept)], [0.0] * kept)
+        np.save(conditioning, np.zeros((kept, px, px, 2), np.uint8))
+        packed.write_faces(faces_path, [f"{name}/{place}" for place in range(kept)], [None] * kept, [0.0] * kept)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, px, "0" * 64, counts, "generated"))
     return folder
 
@@ -167,8 +167,8 @@ def batch_of(
     faces: packed.PackedSet, domain: str, seed: int, positions: range, image_px: int, device: torch.device
 ) -> Batch:
     """A batch of one domain, on the device."""
-    images, guides = training_batch(TrainingSet(domain, faces, np.arange(len(faces))), seed, positions, image_px)
-    return Batch(Faces(images.to(device), guides.to(device)), positions)
+    images, conditioning = training_batch(TrainingSet(domain, faces, np.arange(len(faces))), seed, positions, image_px)
+    return Batch(Faces(images.to(device), conditioning.to(device)), positions)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

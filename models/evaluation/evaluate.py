@@ -127,7 +127,7 @@ def _test_set_digest(*sets: FaceSet) -> str:
     for faces in sets:
         packed = faces.packed
         for index in faces.indices:
-            for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.guides[index].data):
+            for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.conditioning[index].data):
                 digest.update(part)
     return digest.hexdigest()[:16]
 
@@ -141,10 +141,10 @@ def translate_and_reconstruct(
     forward, backward = generators[f"generator_{direction}"], generators[f"generator_{back_direction}"]
     images: list[tuple[Images, Images, Images]] = []
     values: list[list[float]] = [[], [], [], []]
-    for photos, guides in faces.batches():
-        regions = lower_face_region(guides)
-        fakes, mattes = forward(photos, guides)
-        reconstructions, _ = backward(fakes, guides, cycle_condition(back_direction, photos, regions))
+    for photos, conditioning in faces.batches():
+        regions = lower_face_region(conditioning)
+        fakes, mattes = forward(photos, conditioning)
+        reconstructions, _ = backward(fakes, conditioning, cycle_condition(back_direction, photos, regions))
         images.append((to_pixels(photos), to_pixels(fakes), to_pixels(reconstructions)))
         outside = 1 - dilated_region(regions)
         measured = (

@@ -51,14 +51,14 @@ def export(folder: Path, out: Path, direction: Direction) -> None:
 
 
 def _write(generator: nn.Module, side: int, path: Path) -> None:
-    images, guides = _example(2, side)
+    images, conditioning = _example(2, side)
     faces = torch.export.Dim("faces", min=1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the exporter's internals
             program = torch.onnx.export(
                 generator,
-                (images, guides),
+                (images, conditioning),
                 input_names=INPUTS,
                 output_names=OUTPUTS,
                 dynamic_shapes=({0: faces}, {0: faces}),
@@ -88,10 +88,10 @@ def _difference(generator: nn.Module, side: int, path: Path) -> float:
     session = open_session(path)
     differences = []
     for faces in (1, 3):
-        images, guides = _example(faces, side)
+        images, conditioning = _example(faces, side)
         with torch.inference_mode():
-            expected = generator(images, guides)
-        outputs = session.run(list(OUTPUTS), {"image": images.numpy(), "guide": guides.numpy()})
+            expected = generator(images, conditioning)
+        outputs = session.run(list(OUTPUTS), {"image": images.numpy(), "guide": conditioning.numpy()})
         differences += [float(np.abs(a.numpy() - b).max()) for a, b in zip(expected, outputs, strict=True)]
     return max(differences)
 
@@ -100,7 +100,7 @@ def _example(faces: int, side: int) -> tuple[Tensor, Tensor]:
     """Smooth random images (faces, 3, side, side) and conditioning maps with a region and a mouth."""
     rng = torch.Generator().manual_seed(faces)
     coarse = torch.rand((faces, 3, 8, 8), generator=rng) * 2 - 1
-    guides = torch.zeros(faces, 2, side, side)
-    guides[:, 0, side // 2 : 7 * side // 8, side // 4 : 3 * side // 4] = 1
-    guides[:, 1, 5 * side // 8 : 3 * side // 4, 3 * side // 8 : 5 * side // 8] = 0.7
-    return nn.functional.interpolate(coarse, (side, side), mode="bilinear"), guides
+    conditioning = torch.zeros(faces, 2, side, side)
+    conditioning[:, 0, side // 2 : 7 * side // 8, side // 4 : 3 * side // 4] = 1
+    conditioning[:, 1, 5 * side // 8 : 3 * side // 4, 3 * side // 8 : 5 * side // 8] = 0.7
+    return nn.functional.interpolate(coarse, (side, side), mode="bilinear"), conditioning

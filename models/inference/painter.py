@@ -58,9 +58,9 @@ def _paint(
         *(align_face(pixels, points, frame, generator.image_px) for points, frame in zip(faces, frames, strict=True)),
         strict=True,
     )
-    images, guides = to_tensors(np.stack(crops), np.stack(maps))
+    images, conditioning = to_tensors(np.stack(crops), np.stack(maps))
     with torch.inference_mode(), torch.autocast(generator.device.type, torch.bfloat16, enabled=bf16):
-        outputs, mattes = generator.network.paint(images.to(generator.device), guides.to(generator.device))  # type: ignore[operator]
+        outputs, mattes = generator.network.paint(images.to(generator.device), conditioning.to(generator.device))  # type: ignore[operator]
     outputs = ((outputs + 1) * 127.5).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     for frame, output, matte in zip(frames, outputs, mattes[:, 0].cpu().numpy(), strict=True):
         paste_back(painted, output, matte, frame, generator.fade)

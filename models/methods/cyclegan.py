@@ -57,8 +57,8 @@ class GeneratorObjective(nn.Module):
         of_mask, _ = self.mask(*(_joined(unmasked, masked) if params.lambda_identity else unmasked))
         of_unmask, _ = self.unmask(*(_joined(masked, unmasked) if params.lambda_identity else masked))
         fake_masked, fake_unmasked = of_mask[: len(x)], of_unmask[: len(y)]
-        reconstructed_unmasked, _ = self.unmask(fake_masked, unmasked.guides)  # F(G(x))
-        reconstructed_masked, _ = self.mask(fake_unmasked, masked.guides)  # G(F(y))
+        reconstructed_unmasked, _ = self.unmask(fake_masked, unmasked.conditioning)  # F(G(x))
+        reconstructed_masked, _ = self.mask(fake_unmasked, masked.conditioning)  # G(F(y))
 
         # Adversarial, eq. 1.
         terms = {
@@ -81,7 +81,7 @@ class GeneratorObjective(nn.Module):
 
 def _joined(first: Faces, second: Faces) -> Faces:
     """Both as one batch."""
-    return Faces(torch.cat([first.images, second.images]), torch.cat([first.guides, second.guides]))
+    return Faces(torch.cat([first.images, second.images]), torch.cat([first.conditioning, second.conditioning]))
 
 
 def generator_inputs(unmasked: Batch, masked: Batch, params: TrainParams) -> tuple[Faces, Faces]:

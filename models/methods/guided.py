@@ -88,22 +88,24 @@ class GeneratorObjective(nn.Module):
         `identity_input` (B, 3, H, W) is what F has to turn into x: the same faces with transferred masks.
         """
         params, x, y, count = self.params, unmasked.images, masked.images, len(unmasked.images)
-        x_region, y_region = lower_face_region(unmasked.guides), lower_face_region(masked.guides)
+        x_region, y_region = lower_face_region(unmasked.conditioning), lower_face_region(masked.conditioning)
         y_mask = estimate_mask(y, y_region)
 
         # Translate: G(x), F(y); for the identity loss also G(y), and F(x with transferred masks).
         if params.lambda_identity:
-            both_guides = torch.cat([unmasked.guides, masked.guides]), torch.cat([masked.guides, unmasked.guides])
-            of_mask, mask_mattes = self.mask(torch.cat([x, y]), both_guides[0])
-            of_unmask, unmask_mattes = self.unmask(torch.cat([y, identity_input]), both_guides[1])
+            x_maps, y_maps = unmasked.conditioning, masked.conditioning
+            of_mask, mask_mattes = self.mask(torch.cat([x, y]), torch.cat([x_maps, y_maps]))
+            of_unmask, unmask_mattes = self.unmask(torch.cat([y, identity_input]), torch.cat([y_maps, x_maps]))
         else:
-            of_mask, mask_mattes = self.mask(x, unmasked.guides)
-            of_unmask, unmask_mattes = self.unmask(y, masked.guides)
+            of_mask, mask_mattes = self.mask(x, unmasked.conditioning)
+            of_unmask, unmask_mattes = self.unmask(y, masked.conditioning)
         fake_masked, fake_unmasked = of_mask[:count], of_unmask[:count]
 
         # Cycle: F(G(x), z), G(F(y), z). Detach F(y): otherwise F hides the mask's appearance in the face for G to read.
-        reconstructed_unmasked, _ = self.unmask(fake_masked, unmasked.guides, cycle_condition("unmask", x, x_region))
-        reconstructed_masked, _ = self.mask(fake_unmasked.detach(), masked.guides, appearance_code(y, y_mask))
+        reconstructed_unmasked, _ = self.unmask(
+            fake_masked, unmasked.conditioning, cycle_condition("unmask", x, x_region)
+        )
+        reconstructed_masked, _ = self.mask(fake_unmasked.detach(), masked.conditioning, appearance_code(y, y_mask))
         cycle = cycle_loss(x, reconstructed_unmasked) + cycle_loss(y, reconstructed_masked)
 
         # Adversarial. D_X sees the fakes of known ground truth if there are any: on others F follows D_X's errors.
@@ -153,7 +155,7 @@ def generator_inputs(unmasked: Batch, masked: Batch, params: TrainParams) -> tup
     if not params.lambda_identity:
         return x, y, x.images
     tints = mask_tints(params.seed, masked.positions).to(y.images.device)
-    regions = lower_face_region(x.guides), lower_face_region(y.guides)
+    regions = lower_face_region(x.conditioning), lower_face_region(y.conditioning)
     return x, y, transfer_masks(x.images, regions[0], y.images, regions[1], tints)
 
 
@@ -179,7 +181,7 @@ class DiscriminatorObjective(nn.Module):
 def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor]) -> tuple[Tensor, ...]:
     """Real and fake images of both domains, each with its region."""
     real_masked, real_unmasked = (
-        _with_region(batch.faces.images, lower_face_region(batch.faces.guides)) for batch in (masked, unmasked)
+        _with_region(batch.faces.images, lower_face_region(batch.faces.conditioning)) for batch in (masked, unmasked)
     )
     return real_masked, fakes["masked"], real_unmasked, fakes["unmasked"]
 

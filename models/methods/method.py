@@ -21,7 +21,7 @@ class Faces(NamedTuple):
     """Faces of one domain."""
 
     images: Tensor  # (B, 3, H, W) in [-1, 1]
-    guides: Tensor  # (B, 2, H, W) in [0, 1]: conditioning maps, the lower-face region and the landmark sketch
+    conditioning: Tensor  # (B, 2, H, W) in [0, 1]: conditioning maps, the lower-face region and the landmark sketch
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ class TrainingSet:
 
 
 def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int) -> tuple[Tensor, Tensor]:
-    """Random crops, half of them mirrored: images (B, 3, H, W) in [-1, 1], guides (B, 2, H, W) in [0, 1].
+    """Random crops, half of them mirrored: images (B, 3, H, W) in [-1, 1], conditioning (B, 2, H, W) in [0, 1].
 
     Images that are packed larger than `load_px` are resized to it first: one pack serves several sizes.
 
@@ -48,7 +48,7 @@ def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int
     packed = data.packed
     load = load_px(image_px, packed.images.shape[1])
     images = np.empty((len(positions), image_px, image_px, 3), np.uint8)
-    guides = np.empty((len(positions), image_px, image_px, 2), np.uint8)
+    conditioning = np.empty((len(positions), image_px, image_px, 2), np.uint8)
     for row, position in enumerate(positions):
         index = data.epoch[image_index(seed, data.domain, position, len(data.epoch))]
         rng = stream(seed, AUGMENT, data.domain, position)
@@ -56,8 +56,8 @@ def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int
         step = -1 if rng.random() < 0.5 else 1
         crop = (slice(top, top + image_px), slice(left, left + image_px))
         images[row] = _resized(packed.images[index], load)[crop][:, ::step]
-        guides[row] = _resized(packed.guides[index], load)[crop][:, ::step]
-    return to_tensors(images, guides)
+        conditioning[row] = _resized(packed.conditioning[index], load)[crop][:, ::step]
+    return to_tensors(images, conditioning)
 
 
 def load_px(image_px: int, packed_px: int) -> int:
@@ -82,18 +82,18 @@ def _scaled(pixels: Tensor, side: int) -> Tensor:
 
 
 def whole_batch(packed: PackedSet, indices: list[int], image_px: int) -> tuple[Tensor, Tensor]:
-    """Whole images, resized: images (B, 3, H, W) in [-1, 1], guides (B, 2, H, W) in [0, 1]; H = W = image_px."""
-    images, guides = to_tensors(packed.images[indices], packed.guides[indices])
+    """Whole images, resized: images (B, 3, H, W) in [-1, 1], conditioning (B, 2, H, W) in [0, 1]; H = W = image_px."""
+    images, conditioning = to_tensors(packed.images[indices], packed.conditioning[indices])
     images = _scaled(images, image_px).clamp(-1, 1)
-    guides = _scaled(guides, image_px)
-    guides[:, 0] = guides[:, 0].round()
-    return images, guides
+    conditioning = _scaled(conditioning, image_px)
+    conditioning[:, 0] = conditioning[:, 0].round()
+    return images, conditioning
 
 
-def to_tensors(images: NDArray[np.uint8], guides: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """(B, H, W, 3) and (B, H, W, 2) uint8 -> images (B, 3, H, W) in [-1, 1], guides (B, 2, H, W) in [0, 1]."""
+def to_tensors(images: NDArray[np.uint8], conditioning: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+    """(B, H, W, 3) and (B, H, W, 2) uint8 -> images (B, 3, H, W) in [-1, 1], conditioning (B, 2, H, W) in [0, 1]."""
     pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    maps = torch.from_numpy(np.ascontiguousarray(guides)).permute(0, 3, 1, 2) / 255
+    maps = torch.from_numpy(np.ascontiguousarray(conditioning)).permute(0, 3, 1, 2) / 255
     maps[:, 0] = maps[:, 0].round()
     return pixels / 127.5 - 1, maps
 

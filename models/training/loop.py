@@ -206,9 +206,9 @@ def _first_state(inputs: _Inputs, context: TrainingContext, work: Path, start: P
 def _batch(data: TrainingSet, positions: range, context: TrainingContext) -> Batch:
     """This process's share of the batch at `positions`, on the device."""
     share = context.group.share(positions)
-    images, guides = training_batch(data, context.params.seed, share, context.params.image_px)
+    images, conditioning = training_batch(data, context.params.seed, share, context.params.image_px)
     device = context.device.device
-    return Batch(Faces(images.to(device), guides.to(device)), share)
+    return Batch(Faces(images.to(device), conditioning.to(device)), share)
 
 
 def _save(run: _Run, *, samples: bool) -> None:

@@ -24,11 +24,11 @@ def write_row(folder: Path, state: TrainingState, pack: Path, context: TrainingC
     row: list[NDArray[np.uint8]] = []
     for domain, name in zip(DOMAINS, GENERATORS, strict=True):
         packed = _sample_set(pack, domain)
-        images, guides = whole_batch(packed, evenly_spaced(len(packed), _FACES), context.params.image_px)
+        images, conditioning = whole_batch(packed, evenly_spaced(len(packed), _FACES), context.params.image_px)
         if state.images_seen:
             device = context.device.device
             with torch.inference_mode(), context.device.autocast():
-                images, _ = state.networks[name](images.to(device), guides.to(device))
+                images, _ = state.networks[name](images.to(device), conditioning.to(device))
         row += list(to_pixels(images))
     with replacing(folder / f"{state.images_seen:012d}.png") as beside:
         Image.fromarray(image_grid([row])).save(beside, format="PNG")

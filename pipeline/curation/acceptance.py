@@ -35,7 +35,7 @@ def _measure(image: NDArray[np.uint8], settings: MeasureParams) -> dict[str, obj
     pixels = _enlarged(image, settings.decode_px)
     faces = find_faces(pixels, settings.max_faces)
     row: dict[str, object] = {"domain": "masked", "width": pixels.shape[1], "faces": len(faces)}
-    for metrics in measure_faces([DetectedFace(pixels, face, pixels.shape[0]) for face in faces[:1]]):
+    for metrics in measure_faces([DetectedFace(pixels, face, *pixels.shape[1::-1]) for face in faces[:1]]):
         row |= vars(metrics)
     return row
 

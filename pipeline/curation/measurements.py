@@ -76,7 +76,7 @@ def _rows(batch: list[_DecodedImage]) -> Iterator[Row]:
         )
     )
     largest = [
-        DetectedFace(image.picture.pixels(), image.faces[0], image.picture.height)
+        DetectedFace(image.picture.pixels(), image.faces[0], image.picture.width, image.picture.height)
         for image in batch
         if image.picture and image.faces
     ]

@@ -28,6 +28,7 @@ REASONS = (
     Reason("too_small", rules.too_small, "The image or the face has too few pixels."),
     Reason("no_face", rules.no_face, "No face was found."),
     Reason("many_faces", rules.many_faces, "More than one face was found."),
+    Reason("face_truncated", rules.face_truncated, "The edge of the image cuts off the face or what surrounds it."),
     Reason("turned_away", rules.turned_away, "The head is turned or tilted too far."),
     Reason("blurred", rules.blurred, "The face is not sharp."),
     Reason("no_mask", rules.no_mask, "Nose, mouth and chin are uncovered.", about_mask=True),

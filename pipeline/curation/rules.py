@@ -44,6 +44,8 @@ class CurateParams:
 
     min_px: Annotated[int, Field(ge=1)]
     min_face_px: Annotated[float, Field(ge=0)]
+    min_frame_inside: Share
+    min_face_inside: Share
     max_yaw: Annotated[float, Field(gt=0, le=90)]
     max_pitch: Annotated[float, Field(gt=0, le=90)]
     max_roll: Annotated[float, Field(gt=0, le=180)]
@@ -75,8 +77,8 @@ def unreadable(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
 
 
 def too_small(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
-    """Images with a side below `min_px`, or a face lower than `min_face_px`."""
-    small = images[["width", "height"]].min(axis=1) < limits.min_px
+    """Images or training crops with a side below `min_px`, or a face lower than `min_face_px`."""
+    small = images[["width", "height", "frame_px"]].min(axis=1) < limits.min_px
     return small | (images["face_px"] < limits.min_face_px)
 
 
@@ -88,6 +90,11 @@ def no_face(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
 def many_faces(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
     """Images with more than one face."""
     return images["faces"] > 1
+
+
+def face_truncated(images: pd.DataFrame, limits: CurateParams) -> pd.Series:
+    """Less of the training crop than `min_frame_inside`, or of the face than `min_face_inside`, is in the image."""
+    return (images["frame_inside"] < limits.min_frame_inside) | (images["face_inside"] < limits.min_face_inside)
 
 
 def turned_away(images: pd.DataFrame, limits: CurateParams) -> pd.Series:

@@ -1,4 +1,4 @@
-"""Where a face is: FFHQ's frame, the upright crop that networks read, and how pixels are brought there.
+"""Where a face is: FFHQ's frame, the training crop, and the small upright crop that the coverage network reads.
 
 Both data sets come in FFHQ's frame (Karras et al. 2019, appendix A): a square around the head, whose area is about 2.5
 times the face's. Here it is found in two ways, for two purposes:
@@ -7,8 +7,12 @@ times the face's. Here it is found in two ways, for two purposes:
   It frames unmasked photos, whose landmarks are exact.
 - face_frame: turned with the head, by a least-squares fit of 27 landmarks to their mean places in FFHQ. It frames
   any face: under a mask some landmarks are guesses, and one wrong point moves a fit little.
+
+A frame is the similarity (2, 3) from an image's px, counted from the upper left corner of the first pixel, to shares
+of the square.
 """
 
+import math
 from typing import Any
 
 import cv2
@@ -30,6 +34,15 @@ _PLACES: dict[int, tuple[float, float]] = {
     152: (31.5, 52.72),
 }  # fmt: skip
 
+_FITTED, _TARGETS = list(_PLACES), np.array(list(_PLACES.values()))
+_CORNERS = np.array([[0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 1, 1]])  # of a frame, in order around it
+
+# An image counts as one in FFHQ's frame if face_frame lies no farther than this from the image itself. In FFHQ and
+# MaskedFace-Net the two differ by up to 1.30 times the side, .15 of it and 8.8 degrees (docs/curation.md).
+_SCALE_TOLERANCE = 1.35  # the larger side over the smaller
+_SHIFT_TOLERANCE = 0.18  # of the centre, as a share of the image's side
+_ROLL_TOLERANCE = 10.0  # degrees
+
 _EYES = (468, 473)  # the pupils: the image's left, right
 _MOUTH = (61, 291)  # its corners
 
@@ -47,14 +60,48 @@ def ffhq_frame(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]
 
 
 def face_frame(points: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Landmarks (478, 2) in the photo's px -> the similarity (2, 3) from the photo's px to shares of FFHQ's frame.
-
-    Px are counted from the upper left corner of the first pixel.
-    """
+    """Landmarks (478, 2) in the photo's px -> FFHQ's frame around the face."""
     rotation, shift = np.split(landmark_alignment(points), [2], axis=1)
     scale, offset = FFHQ_TO_CROP[:, :2], FFHQ_TO_CROP[:, 2:]
     inverse = np.linalg.inv(scale)
     return np.hstack([inverse @ rotation, inverse @ (shift - offset)])
+
+
+def central_frame(width: int, height: int) -> NDArray[np.float64]:
+    """The frame of an image's central square: of a square image, the whole of it."""
+    side = min(width, height)
+    return np.array([[1, 0, -((width - side) // 2)], [0, 1, -((height - side) // 2)]]) / side
+
+
+def is_ffhq_framed(frame: NDArray[np.float64], width: int, height: int) -> bool:
+    """Whether a whole image is in FFHQ's frame already: it is square, and near the `frame` around its face."""
+    if width != height:
+        return False
+    scale = frame_side(frame) / width
+    x, y = cv2.invertAffineTransform(frame) @ (0.5, 0.5, 1) / width - 0.5
+    return (
+        max(scale, 1 / scale) <= _SCALE_TOLERANCE
+        and math.hypot(x, y) <= _SHIFT_TOLERANCE
+        and abs(math.degrees(math.atan2(frame[1, 0], frame[0, 0]))) <= _ROLL_TOLERANCE
+    )
+
+
+def training_frame(points: NDArray[np.float32], width: int, height: int) -> NDArray[np.float64]:
+    """The frame that training sees of an image whose landmarks (478, 2) are in px: the whole of it if is_ffhq_framed,
+    otherwise FFHQ's frame around the face.
+    """
+    frame = face_frame(points)
+    return central_frame(width, height) if is_ffhq_framed(frame, width, height) else frame
+
+
+def frame_side(frame: NDArray[np.float64]) -> float:
+    """The side of a frame, px of the image."""
+    return 1 / math.hypot(frame[0, 0], frame[1, 0])
+
+
+def frame_corners(frame: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The corners (4, 2) of a frame, px of the image, in order around it."""
+    return _CORNERS @ cv2.invertAffineTransform(frame).T
 
 
 def landmark_alignment(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -62,8 +109,7 @@ def landmark_alignment(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]
 
     Least squares over the landmarks of _PLACES (Procrustes without reflection).
     """
-    source = points[list(_PLACES)].astype(np.float64)
-    target = np.array(list(_PLACES.values()))
+    source, target = points[_FITTED].astype(np.float64), _TARGETS
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     x, y = (source - source_mean).T
     u, v = (target - target_mean).T
@@ -83,6 +129,7 @@ def aligned_crop(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], margin:
 def warp_crop(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
     """Warp an image (H, W, 3) to the square (side, side, 3) without aliasing; outside the image its edge is repeated.
 
+    Fast and a little soft, as the coverage network was trained: face_crops.crop_frame is for pictures to look at.
     `matrix` (2, 3) is a similarity from the image's px to the square's, both counted from the centre of the first one.
     """
     matrix, scale = matrix.copy(), float(np.hypot(*matrix[:, 0]))
@@ -96,7 +143,7 @@ def warp_crop(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], side: int)
             size = np.maximum(1, np.array(pixels.shape[1::-1]) * 2 * scale).astype(int)
             ratio = size / np.array(pixels.shape[1::-1])
             pixels = np.asarray(cv2.resize(pixels, tuple(size.tolist()), interpolation=cv2.INTER_AREA), np.uint8)
-            matrix[:, 2] += matrix[:, :2] @ low
+            matrix[:, 2] += matrix[:, :2] @ (low + 0.5 / ratio - 0.5)  # from centre to centre of pixels of two sizes
             matrix[:, :2] = matrix[:, :2] / ratio
     if not pixels.size:
         return np.zeros((side, side, 3), np.uint8)

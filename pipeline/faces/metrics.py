@@ -1,4 +1,4 @@
-"""The metrics of one face: pose, size, brightness, sharpness, and how much of each region is covered."""
+"""The metrics of one face: pose, size, framing, brightness, sharpness, and how much of each region is covered."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces.alignment import frame_corners, frame_side, training_frame
 from pipeline.faces.landmarker import Face
 from pipeline.faces.mask_coverage import MaskCoverage, measure_coverage
 
@@ -22,7 +23,8 @@ class DetectedFace:
 
     pixels: NDArray[np.uint8]  # (H, W, 3) RGB, perhaps reduced
     face: Face
-    image_height: int  # px of the whole image
+    image_width: int  # px of the whole image
+    image_height: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,9 @@ class FaceMetrics:
     noise: float
     brightness: float
     face_px: float
+    frame_px: float
+    frame_inside: float
+    face_inside: float
 
 
 def measure_faces(faces: list[DetectedFace]) -> list[FaceMetrics]:
@@ -66,7 +71,21 @@ def _metrics(detected: DetectedFace, coverage: MaskCoverage) -> FaceMetrics:
         **_detail(grey),
         brightness=float(grey.mean()) if grey.size else 0.0,
         face_px=float(np.ptp(face.points[:, 1])) * detected.image_height,
+        **_framing(face.points, detected.image_width, detected.image_height),
     )
+
+
+def _framing(shares: NDArray[np.float32], width: int, height: int) -> dict[str, float]:
+    """frame_px, frame_inside and face_inside of landmarks (478, 2), shares of an image of that size, px."""
+    points = shares * np.array([width, height], np.float32)
+    frame = training_frame(points, width, height)
+    image = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    insides = {}
+    for name, outline in (("frame_inside", frame_corners(frame)), ("face_inside", cv2.convexHull(points))):
+        outline = outline.astype(np.float32)
+        area, _ = cv2.intersectConvexConvex(outline, image)
+        insides[name] = round(min(1.0, area / max(cv2.contourArea(outline), 1e-9)), 5)  # areas are exact to a millionth
+    return {"frame_px": round(frame_side(frame), 3), **insides}
 
 
 def pose(transform: NDArray[np.float32]) -> tuple[float, float, float]:

@@ -23,8 +23,8 @@ PER_CHUNK = 200
 IDS_NAME = "ids.json"
 NUMBERS = (
     "width", "height", "faces", "yaw", "pitch", "roll", "cover_nose", "cover_mouth", "cover_chin", "cover_eyes",
-    "cover_face", "cover_total", "cover_symmetry", "sharpness", "brightness", "face_px", "noise", "quality",
-    "dup_similarity",
+    "cover_face", "cover_total", "cover_symmetry", "sharpness", "brightness", "face_px", "frame_px",
+    "frame_inside", "face_inside", "noise", "quality", "dup_similarity",
 )  # fmt: skip
 CATEGORIES = ("domain", "source", "claimed", "split", "review")
 _DETAILS = ("image_id", "bytes", "ffhq_id", "licence", "author", "url", "archive", "path")

@@ -14,7 +14,7 @@ class Limit:
     """One threshold: an image is rejected for `reason` if its `measurement` is beyond it."""
 
     key: str  # in block `curate` of params.yaml
-    measurement: str  # a column of the manifest, shorter_side, or cover_highest (of cover_nose, _mouth and _face)
+    measurement: str  # a column, shortest_side (of image and training crop), or cover_highest (nose, mouth, face)
     side: Literal["min", "max"]
     reason: str  # a name in curation/reasons.py
     low: float  # range of the slider
@@ -32,8 +32,10 @@ def _coverage(key: str, reason: str, *, needs_mask: bool = False) -> Limit:
 
 
 LIMITS = (
-    Limit("min_px", "shorter_side", "min", "too_small", 0, 1024, "px"),
+    Limit("min_px", "shortest_side", "min", "too_small", 0, 1024, "px"),
     Limit("min_face_px", "face_px", "min", "too_small", 0, 800, "px"),
+    Limit("min_frame_inside", "frame_inside", "min", "face_truncated", 0, 1, ""),
+    Limit("min_face_inside", "face_inside", "min", "face_truncated", 0, 1, ""),
     Limit("max_yaw", "yaw", "max", "turned_away", 0, 90, "degrees", absolute=True),
     Limit("max_pitch", "pitch", "max", "turned_away", 0, 90, "degrees", absolute=True),
     Limit("max_roll", "roll", "max", "turned_away", 0, 180, "degrees", absolute=True),

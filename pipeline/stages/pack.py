@@ -1,9 +1,10 @@
 """Stage `pack`: the accepted images as memory-mapped arrays, one set for each domain and split.
 
-storage/packed_arrays.py describes the files. Each image is its central square at load_px, with the conditioning maps
-that are drawn from its landmarks.
+storage/packed_arrays.py describes the files. Each image is the face in FFHQ's frame at load_px, with the conditioning
+maps that are drawn from its landmarks (faces/training_crop.py).
 """
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
@@ -12,14 +13,12 @@ from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass as params_dataclass
 
-from pipeline.faces.central_square import central_square
-from pipeline.faces.landmarks import decode_landmarks
+from pipeline.faces.training_crop import MeasuredFace, read_measured_faces, training_crop
 from pipeline.params import STRICT
 from pipeline.paths import Paths
 from pipeline.progress import Progress
@@ -29,7 +28,8 @@ from pipeline.storage.manifest import DATA_LICENCE, read_manifest
 from pipeline.storage.shards import read_members
 
 _BATCH = 64  # files read at a time: bounds the memory
-_COLUMNS = ["image_id", "source", "domain", "path", "archive", "sha256", "yaw", "accepted", "split"]
+_CONTENT = ["image_id", "split", "digest"]  # PackInfo.content is a digest of these
+_COLUMNS = ["image_id", "ffhq_id", "source", "domain", "path", "archive", "sha256", "yaw", "accepted", "split"]
 
 
 @params_dataclass(frozen=True, config=STRICT)
@@ -47,7 +47,8 @@ def pack(params: PackParams, paths: Paths) -> None:
     rows = read_manifest(paths.manifest, _COLUMNS).to_pandas()
     rows = rows[rows["accepted"]].sort_values("image_id", ignore_index=True)
     progress = Progress("pack", len(rows))
-    counts = {}
+    counts: dict[str, int] = {}
+    digests: dict[str, str] = {}
     with replacing_folder(paths.pack) as made:
         for domain in packed.DOMAINS:
             for split in packed.SPLITS:
@@ -55,15 +56,16 @@ def pack(params: PackParams, paths: Paths) -> None:
                 name = packed.set_name(domain, split)
                 counts[name] = len(part)
                 images, maps = _create_set(made, name, part, params.load_px)
-                _fill_set(images, maps, part, paths, progress)
-        content = digest_of(rows[["image_id", "sha256", "split"]].to_numpy().tolist())
+                digests |= _fill_set(images, maps, part, paths, progress)
+        content = digest_of(rows.assign(digest=rows["image_id"].map(digests))[_CONTENT].to_numpy().tolist())
         packed.write_info(made, packed.PackInfo(packed.SCHEMA, params.load_px, content, counts, DATA_LICENCE))
 
 
 def _create_set(folder: Path, name: str, rows: pd.DataFrame, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Write the ids and yaws of a set, and create its memory-mapped arrays: images and conditioning maps."""
     images_path, maps_path, faces_path = packed.array_paths(folder, name)
-    packed.write_faces(faces_path, rows["image_id"].tolist(), rows["yaw"].tolist())
+    ffhq_ids = [None if pd.isna(number) else int(number) for number in rows["ffhq_id"]]
+    packed.write_faces(faces_path, rows["image_id"].tolist(), ffhq_ids, rows["yaw"].tolist())
     return _new_array(images_path, (len(rows), px, px, 3)), _new_array(maps_path, (len(rows), px, px, 2))
 
 
@@ -81,24 +83,29 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def _fill_set(
     images: NDArray[np.uint8], maps: NDArray[np.uint8], rows: pd.DataFrame, paths: Paths, progress: Progress
-) -> None:
-    """Fill the arrays of a set, in the order of `rows`; images are read archive by archive."""
+) -> dict[str, str]:
+    """Fill the arrays of a set, in the order of `rows`; images are read archive by archive.
+
+    Returns image_id -> digest of its image and conditioning maps.
+    """
     positions = {image_id: position for position, image_id in enumerate(rows["image_id"])}
+    digests = {}
     with ThreadPoolExecutor() as threads:
         for (source, archive), part in rows.groupby(["source", "archive"], observed=True):
-            landmarks = _landmarks((paths.measured / str(source) / str(archive)).with_suffix(".parquet"))
+            measured = read_measured_faces(paths.measured, str(source), str(archive))
             for start in range(0, len(part), _BATCH):
                 batch = part.iloc[start : start + _BATCH]
                 contents = read_members(paths.raw / str(source) / str(archive), batch["path"])
-                points = [landmarks.get(path) for path in batch["path"]]
-                squares = threads.map(central_square, contents, points, repeat(images.shape[1]))
-                for image_id, (image, its_maps) in zip(batch["image_id"], squares, strict=True):
+                faces = [measured[path] for path in batch["path"]]
+                crops = threads.map(_digested_crop, contents, faces, repeat(images.shape[1]))
+                for image_id, (image, its_maps, digest) in zip(batch["image_id"], crops, strict=True):
                     images[positions[image_id]], maps[positions[image_id]] = image, its_maps
+                    digests[image_id] = digest
                 progress.add(len(batch))
+    return digests
 
 
-def _landmarks(table: Path) -> dict[str, NDArray[np.float32]]:
-    """path -> landmarks (478, 2) as shares of the image, of a measured table; images without a face are left out."""
-    columns = pq.read_table(table, columns=["path", "landmarks"]).to_pydict()
-    stored = zip(columns["path"], columns["landmarks"], strict=True)
-    return {path: decode_landmarks(content) for path, content in stored if content is not None}
+def _digested_crop(content: bytes, face: MeasuredFace, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
+    """The training crop, its conditioning maps, and a digest of both."""
+    image, maps = training_crop(content, face, px)
+    return image, maps, hashlib.sha256(image.tobytes() + maps.tobytes()).hexdigest()

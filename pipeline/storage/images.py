@@ -35,6 +35,7 @@ class Picture:
     width: int  # px of the whole image, upright
     height: int
     quality: int  # 1-100, estimated
+    reduction: int  # px of the whole image, in width and height, for one px of `image`; partial px at the far edges
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the pixels, (H, W, 3) uint8 RGB."""
@@ -78,17 +79,18 @@ def decode(content: bytes, min_side: int | None) -> Picture | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with open_image(content) as image:
-                width, height = image.size
+                (width, height), reduction = image.size, 1
                 quality = _estimated_quality(image)
                 if min_side is not None:
                     scale = min_side / min(width, height)
-                    image.draft("RGB", (int(np.ceil(width * scale)), int(np.ceil(height * scale))))
+                    if drafted := image.draft("RGB", (int(np.ceil(width * scale)), int(np.ceil(height * scale)))):
+                        reduction = round(width / drafted[1][2])
                 upright = _as_rgb(image)
                 turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: by a quarter
                 ImageOps.exif_transpose(upright, in_place=True)
         if min_side is not None and (factor := min(upright.size) // min_side) > 1:
-            upright = upright.reduce(factor)
-        return Picture(upright, *((height, width) if turned else (width, height)), quality)
+            upright, reduction = upright.reduce(factor), reduction * factor
+        return Picture(upright, *((height, width) if turned else (width, height)), quality, reduction)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - on hostile bytes, decoders raise any exception; all mean: unreadable

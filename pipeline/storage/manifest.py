@@ -60,6 +60,9 @@ _MEASUREMENTS = [
     _field("noise", pa.float32(), "deviation of the noise in the face's smooth regions, grey levels", null=True),
     _field("brightness", pa.float32(), "mean luma of the face, 0-255; null: no face", null=True),
     _field("face_px", pa.float32(), "height of the face's outline, px of the whole image; null: no face", null=True),
+    _field("frame_px", pa.float32(), "side of the training crop (FFHQ's frame), px of the whole image", null=True),
+    _field("frame_inside", pa.float32(), "share of the training crop within the image, 0-1; null: no face", null=True),
+    _field("face_inside", pa.float32(), "share of the face's outline within the image, 0-1; null: no face", null=True),
     _field("phash", pa.uint64(), "64-bit perceptual hash as imagehash.phash computes it; null: unreadable", null=True),
 ]  # fmt: skip
 

@@ -5,7 +5,9 @@
     parquet      SPLIT-00000.parquet ...: a column `image` of {bytes, path}, as Hugging Face `datasets` decodes it
     stylegan     SPLIT.zip: square PNGs and dataset.json with labels (1 masked), as StyleGAN2-ADA's dataset tool
 
-All but `stylegan` contain the original files unchanged.
+`stylegan` cuts each face out in FFHQ's frame, as stage `pack` does. All others contain the original files unchanged,
+with the whole photo where an image is not in FFHQ's frame: the CycleGAN authors' code squeezes what is not square, so
+`stylegan`, with both domains in one file and their labels, is the one to take for photos of other framings.
 """
 
 import io
@@ -17,9 +19,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import FacemaskError
@@ -117,11 +121,17 @@ def _parquet(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> N
 
 
 def _stylegan(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> None:
-    labels = []
+    # Loads OpenCV, which the other formats do not need.
+    from pipeline.faces.training_crop import read_measured_faces, training_crop
+
+    labels, shard, faces = [], None, {}
     with zipfile.ZipFile(out / f"{split}.zip", "w", zipfile.ZIP_STORED) as archive:
         for number, (row, content) in enumerate(_samples(rows, progress)):
             name = f"{number // 1000:05d}/img{number:08d}.png"
-            archive.writestr(name, _square(content))
+            if shard != (shard := (row["source"], row["archive"])):
+                faces = read_measured_faces(Paths().measured, *shard)
+            square, _ = training_crop(content, faces[row["path"]], _SIDE)
+            archive.writestr(name, _png(square))
             labels.append([name, DOMAINS.index(row["domain"])])
         archive.writestr("dataset.json", json.dumps({"labels": labels}))
 
@@ -134,11 +144,7 @@ FORMATS: dict[str, Callable[[Path, str, pd.DataFrame, Progress], None]] = {
 }
 
 
-def _square(content: bytes) -> bytes:
-    """Return the central square, the same as in stage `pack`, as a PNG."""
-    from pipeline.faces.central_square import central_square  # loads OpenCV, which the other formats do not need
-
-    pixels, _ = central_square(content, None, _SIDE)
+def _png(pixels: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", compress_level=1)
     return buffer.getvalue()

@@ -92,13 +92,14 @@ def write_pack(folder, counts, seed=0):
         for split in packed.SPLITS:
             name = packed.set_name(domain, split)
             images[name] = count = counts.get(name, 0)
-            to_images, to_guides, to_faces = packed.array_paths(folder, name)
-            guides = np.zeros((count, LOAD_PX, LOAD_PX, 2), np.uint8)
-            guides[:, 18:32, 8:28, 0] = 255
-            guides[:, 25:28, 14:22, 1] = 176  # a mouth
+            to_images, to_conditioning, to_faces = packed.array_paths(folder, name)
+            conditioning = np.zeros((count, LOAD_PX, LOAD_PX, 2), np.uint8)
+            conditioning[:, 18:32, 8:28, 0] = 255
+            conditioning[:, 25:28, 14:22, 1] = 176  # a mouth
             np.save(to_images, rng.integers(0, 256, (count, LOAD_PX, LOAD_PX, 3), np.uint8))
-            np.save(to_guides, guides)
-            packed.write_faces(to_faces, [f"{name}/{place}" for place in range(count)], [0.0] * count)
+            np.save(to_conditioning, conditioning)
+            image_ids = [f"{name}/{place}" for place in range(count)]
+            packed.write_faces(to_faces, image_ids, [None] * count, [0.0] * count)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, LOAD_PX, "m" * 64, images, "CC BY-NC-SA 4.0"))
     return folder
 

@@ -50,9 +50,9 @@ def test_another_seed_and_another_domain_give_another_order():
 
 def test_the_guide_is_cropped_and_mirrored_with_its_image(tmp_path, pack):
     packed = read_set(pack, "masked", "train")
-    marked = replace(packed, images=np.concatenate([packed.guides, packed.guides[..., :1]], axis=3))
-    images, guides = training_batch(masked_set(marked), 0, range(30), 32)
-    assert torch.allclose((images[:, :2] + 1) / 2, guides, atol=1e-6)
+    marked = replace(packed, images=np.concatenate([packed.conditioning, packed.conditioning[..., :1]], axis=3))
+    images, conditioning = training_batch(masked_set(marked), 0, range(30), 32)
+    assert torch.allclose((images[:, :2] + 1) / 2, conditioning, atol=1e-6)
 
 
 @pytest.mark.parametrize("channels", [2, 3])
@@ -66,9 +66,9 @@ def test_resizing_is_pillow_s_bilinear_filter_within_a_grey_level(channels):
 
 
 def test_a_resized_region_is_0_or_1_and_a_resized_sketch_is_not(pack):
-    _, guides = whole_batch(read_set(pack, "masked", "train"), [0, 1], 16)
-    assert set(guides[:, 0].unique().tolist()) == {0, 1}
-    assert len(guides[:, 1].unique()) > 2
+    _, conditioning = whole_batch(read_set(pack, "masked", "train"), [0, 1], 16)
+    assert set(conditioning[:, 0].unique().tolist()) == {0, 1}
+    assert len(conditioning[:, 1].unique()) > 2
 
 
 def test_crops_move_and_about_half_are_mirrored(pack):

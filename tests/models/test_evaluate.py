@@ -71,10 +71,10 @@ def test_evaluation_opens_test_images_only(trained, pack, monkeypatch):
 
 
 def test_an_empty_test_set_is_a_one_line_error(trained, pack):
-    images, guides, faces = packed.array_paths(pack, "unmasked_test")
+    images, conditioning, faces = packed.array_paths(pack, "unmasked_test")
     np.save(images, np.load(images)[:0])
-    np.save(guides, np.load(guides)[:0])
-    packed.write_faces(faces, [], [])
+    np.save(conditioning, np.load(conditioning)[:0])
+    packed.write_faces(faces, [], [], [])
     with pytest.raises(FacemaskError, match="has no unmasked test faces"):
         evaluated()
     assert not PATHS.evaluation.exists()

@@ -43,10 +43,10 @@ def test_onnx_runtime_equals_pytorch_for_any_number_of_faces(trained, direction,
     generator = load_generators(trained)[0][f"generator_{direction}"]
     session = open_session(OUT)
     for faces in (1, 5):
-        images, guides = torch.rand(faces, 3, 32, 32) * 2 - 1, (torch.rand(faces, 2, 32, 32) > 0.5).float()
+        images, conditioning = torch.rand(faces, 3, 32, 32) * 2 - 1, (torch.rand(faces, 2, 32, 32) > 0.5).float()
         with torch.inference_mode():
-            expected = generator(images, guides)
-        outputs = session.run(["painted", "matte"], {"image": images.numpy(), "guide": guides.numpy()})
+            expected = generator(images, conditioning)
+        outputs = session.run(["painted", "matte"], {"image": images.numpy(), "guide": conditioning.numpy()})
         for a, b in zip(expected, outputs, strict=True):
             np.testing.assert_allclose(a.numpy(), b, atol=1e-3)
 

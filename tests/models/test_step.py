@@ -7,7 +7,7 @@ from models.methods import cyclegan, guided
 from models.methods.method import Faces
 from tests.models.conftest import TINY
 
-IMAGE, GUIDES = torch.rand(2, 3, 32, 32), torch.ones(2, 2, 32, 32)
+IMAGE, CONDITIONING = torch.rand(2, 3, 32, 32), torch.ones(2, 2, 32, 32)
 
 
 class Recorder(torch.nn.Module):
@@ -26,7 +26,7 @@ class Recorder(torch.nn.Module):
 def test_only_the_second_half_of_a_guided_cycle_is_conditioned(network, channels):
     networks = guided.make_networks(TINY)
     networks[network] = Recorder(networks[network])
-    guided.GeneratorObjective(networks, TINY)(Faces(IMAGE, GUIDES), Faces(IMAGE, GUIDES), IMAGE)
+    guided.GeneratorObjective(networks, TINY)(Faces(IMAGE, CONDITIONING), Faces(IMAGE, CONDITIONING), IMAGE)
     first, second = networks[network].conditions
     assert first is None
     assert second.shape == (2, channels, 32, 32) and second.any()
@@ -36,7 +36,7 @@ def gradient(method, network, masked, term):
     """The gradient of one loss for one generator's first weights, with these masked faces and fixed unmasked ones."""
     networks = method.make_networks(TINY)
     unmasked = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    inputs = Faces(unmasked, GUIDES), Faces(masked, GUIDES), *([unmasked] if method is guided else [])
+    inputs = Faces(unmasked, CONDITIONING), Faces(masked, CONDITIONING), *([unmasked] if method is guided else [])
     result = method.GeneratorObjective(networks, TINY)(*inputs)
     return torch.autograd.grad(result.terms[term], next(networks[network].parameters()))[0]
 
@@ -63,7 +63,7 @@ def test_guided_unmask_learns_adversarially_from_faces_with_known_ground_truth_o
 
 @pytest.mark.parametrize(("method", "channels"), [(guided, 4), (cyclegan, 3)])
 def test_fakes_for_the_pools_have_no_gradients_and_guided_ones_their_region(method, channels):
-    faces = Faces(IMAGE, GUIDES)
+    faces = Faces(IMAGE, CONDITIONING)
     inputs = faces, faces, *([IMAGE] if method is guided else [])
     result = method.GeneratorObjective(method.make_networks(TINY), TINY)(*inputs)
     assert result.total.requires_grad

@@ -172,10 +172,10 @@ def test_weights_that_are_not_finite_are_not_saved(pack, tiny, monkeypatch):
 
 
 def test_an_empty_domain_is_refused_in_one_line(pack, tiny):
-    images, guides, faces = packed.array_paths(PACK, "masked_train")
+    images, conditioning, faces = packed.array_paths(PACK, "masked_train")
     np.save(images, np.load(images)[:0])
-    np.save(guides, np.load(guides)[:0])
-    packed.write_faces(faces, [], [])
+    np.save(conditioning, np.load(conditioning)[:0])
+    packed.write_faces(faces, [], [], [])
     with pytest.raises(FacemaskError, match="no masked faces to train on") as caught:
         run(tiny, "out")
     assert "\n" not in str(caught.value)

@@ -4,13 +4,32 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.faces.alignment import CROP_SIDE, face_frame, ffhq_frame, landmark_alignment, warp_crop
+from pipeline.faces.alignment import (
+    _PLACES,
+    CROP_SIDE,
+    FFHQ_TO_CROP,
+    central_frame,
+    face_frame,
+    ffhq_frame,
+    frame_side,
+    is_ffhq_framed,
+    landmark_alignment,
+    training_frame,
+    warp_crop,
+)
 from pipeline.faces.landmarks import LANDMARKS
 
 
 def face(seed=0):
     """Random landmarks (478, 2), in shares of FFHQ's frame."""
     return np.random.default_rng(seed).normal((0.5, 0.6), (0.12, 0.15), (LANDMARKS, 2)).astype(np.float32)
+
+
+def framed_face():
+    """Landmarks (478, 2) in shares of FFHQ's frame, those of the fit exactly at their mean places."""
+    points = face()
+    points[list(_PLACES)] = (np.array(list(_PLACES.values())) - FFHQ_TO_CROP[:, 2]) / FFHQ_TO_CROP[0, 0]
+    return points
 
 
 def moved(points, scale, degrees, shift):
@@ -28,6 +47,32 @@ def test_a_face_has_the_same_place_in_its_frame_anywhere_in_the_photo(scale, deg
     frame, expected = face_frame(photo_points), face_frame(points)
     shares = photo_points @ frame[:, :2].T + frame[:, 2]
     np.testing.assert_allclose(shares, points @ expected[:, :2].T + expected[:, 2], atol=1e-3)
+
+
+OFF = [(1.3, 0, (-0.15, -0.15)), (0.77, 0, (0.115, 0.115)), (1, 9, (0.08, -0.08)), (1, 0, (0.1, 0.1))]
+FAR_OFF = [(1.5, 0, (-0.25, -0.25)), (0.6, 0, (0.2, 0.2)), (1, 12, (0.1, -0.1)), (1, 0, (0.15, 0.15)), (1, 0, (0.3, 0))]
+
+
+@pytest.mark.parametrize(("scale", "degrees", "shift"), OFF)
+def test_a_square_image_is_left_whole_where_its_landmarks_are_off_by_no_more_than_in_ffhq(scale, degrees, shift):
+    points = 500 * moved(framed_face(), scale, degrees, shift)
+    assert training_frame(points, 500, 500) == pytest.approx(central_frame(500, 500))
+
+
+@pytest.mark.parametrize(("scale", "degrees", "shift"), FAR_OFF)
+def test_a_square_image_is_cut_by_landmarks_that_are_far_off(scale, degrees, shift):
+    points = 500 * moved(framed_face(), scale, degrees, shift)
+    assert not is_ffhq_framed(face_frame(points), 500, 500)
+    assert training_frame(points, 500, 500) == pytest.approx(face_frame(points))
+
+
+def test_an_image_that_is_not_square_is_cut_by_its_landmarks():
+    points = 500 * framed_face()
+    assert not is_ffhq_framed(face_frame(points), 520, 500)
+
+
+def test_the_side_of_a_frame_is_in_px_of_the_photo():
+    assert frame_side(face_frame(moved(framed_face(), 300, 25, (10, 20)))) == pytest.approx(300, abs=0.1)
 
 
 @pytest.mark.parametrize("degrees", [-40, 0, 25])
@@ -60,10 +105,12 @@ def test_ffhq_s_frame_is_not_turned_with_the_head():
     assert ffhq_frame(turned)[1] == pytest.approx(ffhq_frame(features())[1])
 
 
-# A photo that is shrunk first is displaced by up to a quarter px of the crop, which is half a level here.
-@pytest.mark.parametrize(("scale", "bias"), [(2, 0.25), (1, 0.25), (0.5, 0.25), (0.2, 0.6), (0.05, 0.6)])
-def test_a_warp_takes_each_pixel_from_its_place_in_the_photo(scale, bias):
-    """The colours of the photo are its coordinates, and the crop begins at (20, 10) px of the warped photo."""
+@pytest.mark.parametrize("scale", [2, 1, 0.5, 0.2, 0.05])
+def test_a_warp_takes_each_pixel_from_its_place_in_the_photo(scale):
+    """The colours of the photo are its coordinates, and the crop begins at (20, 10) px of the warped photo.
+
+    Two levels are a px of the crop.
+    """
     rows, columns = (np.mgrid[: round(128 / scale), : round(128 / scale)] + 0.5) * scale
     photo = np.dstack([2 * rows, 2 * columns, rows]).round().astype(np.uint8)
     shift = (scale - 1) / 2  # from pixel centres to pixel centres
@@ -71,7 +118,7 @@ def test_a_warp_takes_each_pixel_from_its_place_in_the_photo(scale, bias):
     rows, columns = np.mgrid[:CROP_SIDE, :CROP_SIDE] + 0.5
     expected = 2 * np.dstack([rows + 10, columns + 20])
     error = crop[4:-4, 4:-4, :2] - expected[4:-4, 4:-4]
-    assert np.abs(error.mean(axis=(0, 1))).max() < bias
+    assert np.abs(error.mean(axis=(0, 1))).max() < 0.15
     assert np.abs(error).max() < 3
 
 

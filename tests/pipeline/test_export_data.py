@@ -13,7 +13,10 @@ import pytest
 from PIL import Image
 
 from flows.cli import main
+from pipeline.storage.packed_arrays import read_set
 from pipeline.storage.shards import write_shard
+from tests.conftest import pack_here
+from tests.pipeline.test_pack import move_face
 
 
 @pytest.fixture
@@ -83,6 +86,19 @@ def test_the_stylegan_zip_has_labelled_squares_of_a_power_of_two(workspace, kept
     train = kept[kept["split"] == "train"]
     assert sum(labels.values()) == (train["domain"] == "masked").sum()
     assert len(labels) == len(train)
+
+
+def test_the_stylegan_squares_are_the_packed_images(workspace, kept, monkeypatch):
+    packed = read_set(workspace / "data/train", "masked", "train")
+    move_face(workspace, packed.image_ids[0])
+    pack_here()
+    packed = read_set(workspace / "data/train", "masked", "train")
+    monkeypatch.setattr("pipeline.tools.export_data._SIDE", packed.images.shape[1])
+    run("stylegan")
+    with zipfile.ZipFile("out/train.zip") as archive:
+        labels = json.loads(archive.read("dataset.json"))["labels"]
+        masked = [np.asarray(Image.open(io.BytesIO(archive.read(name)))) for name, label in labels if label]
+    assert {square.tobytes() for square in masked} == {image.tobytes() for image in packed.images}
 
 
 @pytest.mark.parametrize("form", ["folders", "webdataset", "parquet", "stylegan"])

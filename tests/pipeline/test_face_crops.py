@@ -3,12 +3,14 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline.faces.alignment import face_frame
-from pipeline.faces.face_crops import align_face, paste_back
+from pipeline.faces.face_crops import align_face, crop_frame, paste_back
 from tests.pipeline.test_alignment import face, moved
 
 SIDE = 64
+SHIFT = np.array([[0, 0, 399.5], [0, 0, 399.5]])  # after a rotation about (400, 400): that is the frame's centre
 
 
 def photo(width=640, height=480):
@@ -61,6 +63,35 @@ def test_pasting_back_an_unchanged_crop_gives_the_photo_again():
     back = smooth.copy()
     paste_back(back, crop.astype(np.float32), np.ones((192, 192), np.float32), frame, 1 / 16)
     assert np.abs(back.astype(int) - smooth).max() <= 2
+
+
+def test_outside_the_photo_its_edge_is_repeated():
+    gradient = np.tile(np.linspace(0, 255, 300).astype(np.uint8)[:, None, None], (1, 300, 3))
+    shifted = np.array([[1 / 300, 0, 0.5], [0, 1 / 300, 0]])  # the photo begins in the middle of the crop
+    crop = crop_frame(Image.fromarray(gradient), shifted, SIDE)
+    assert (np.ptp(crop, axis=1) <= 1).all()
+    below = np.array([[1 / 300, 0, 0], [0, 1 / 300, -2]])
+    assert (crop_frame(Image.fromarray(gradient), below, SIDE) == 255).all()
+
+
+@pytest.mark.parametrize("degrees", [0, 7])
+@pytest.mark.parametrize("period", [2, 3, 8])
+def test_fine_stripes_of_a_large_photo_are_cropped_to_grey(degrees, period):
+    stripes = np.where(np.arange(2000) % period < period / 2, 255, 0).astype(np.uint8)
+    photo = Image.fromarray(np.repeat(stripes[None, :, None], 1500, axis=0).repeat(3, axis=2))
+    turn = cv2.getRotationMatrix2D((1000, 750), degrees, 1 / 1200)
+    turn[:, 2] -= (999.5, 749.5)
+    crop = crop_frame(photo, turn, SIDE).astype(int)
+    assert np.abs(crop - stripes.mean()).max() <= 4
+
+
+def test_a_turned_crop_is_as_sharp_as_one_that_is_only_resized():
+    noise = np.random.default_rng(3).integers(0, 256, (800, 800, 3)).astype(np.uint8)
+    upright, turned = (
+        crop_frame(Image.fromarray(noise), cv2.getRotationMatrix2D((400, 400), degrees, 1 / 400) - SHIFT, 128)
+        for degrees in (0, 0.01)
+    )
+    assert np.abs(turned.astype(int) - upright).mean() < 0.05 * upright.std()
 
 
 def test_the_conditioning_maps_do_not_depend_on_where_the_face_is():

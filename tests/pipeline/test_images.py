@@ -37,6 +37,20 @@ def test_a_large_jpeg_is_decoded_at_reduced_size_and_reports_its_full_size():
     assert picture.image.size == (256, 512)
 
 
+@pytest.mark.parametrize(
+    ("kind", "size", "reduction"), [("PNG", (777, 600), 4), ("JPEG", (777, 600), 4), ("PNG", (140, 200), 1)]
+)
+def test_a_picture_says_how_much_smaller_than_the_file_it_is(kind, size, reduction):
+    picture = decode(encoded(Image.new("RGB", size), kind), 140)
+    assert picture.reduction == reduction
+    assert picture.image.size == tuple(-(-side // reduction) for side in size)
+
+
+def test_a_jpeg_that_is_reduced_twice_says_so():
+    picture = decode(encoded(Image.new("RGB", (850, 810)), "JPEG"), 50)
+    assert picture.reduction == 16  # 8 by the decoder, 2 afterwards
+
+
 def test_a_rotated_photo_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = 6

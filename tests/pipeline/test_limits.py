@@ -23,18 +23,20 @@ def images(count=400, seed=0):
         rows[name] *= rng.choice([-1, 1], count)
     rows["cover_face"] = rng.uniform(0, 1, count)
     rows["cover_total"] *= rng.choice([0.003, 0.03, 1], count)
-    rows["width"], rows["height"] = rng.integers(1, 1100, (2, count))
+    rows["width"], rows["height"], rows["frame_px"] = rng.integers(1, 1100, (3, count))
     rows["domain"] = rng.choice(["masked", "unmasked"], count)
     rows["faces"], rows["licence"] = 1, None
     without = rng.random(count) < 0.1
-    rows.loc[without, [name for name in rows if name.startswith("cover") or name in ("yaw", "face_px")]] = np.nan
-    return rows.drop(columns=["shorter_side", "cover_highest"])
+    rows.loc[without, [name for name in rows if name.startswith("cover") or name in ("yaw", "face_px", "frame_px")]] = (
+        np.nan
+    )
+    return rows.drop(columns=["shortest_side", "cover_highest"])
 
 
 def reasons_by_limits(rows, limits):
     """Each image's reasons as script/rules.js evaluates them."""
     values = rows.assign(
-        shorter_side=rows[["width", "height"]].min(axis=1),
+        shortest_side=rows[["width", "height", "frame_px"]].min(axis=1),
         cover_highest=rows[["cover_nose", "cover_mouth", "cover_face"]].max(axis=1),
     )
     reasons = [set() for _ in range(len(rows))]

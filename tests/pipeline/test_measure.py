@@ -102,6 +102,9 @@ GOLDEN = {
     "noise": (1, 1),
     "brightness": (152.9, 1),
     "face_px": (143.1, 1.5),
+    "frame_px": (256, 0),
+    "frame_inside": (1, 0),
+    "face_inside": (1, 0.01),
 }
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.faces.landmarker import get_landmarker
+from pipeline.faces.landmarker import Face, get_landmarker
 from pipeline.faces.metrics import DetectedFace, measure_faces, pose
 
 
@@ -40,11 +40,41 @@ def test_an_image_tilted_clockwise_has_positive_roll(unmasked_face):
 def test_a_blurred_face_is_less_sharp(unmasked_face):
     pixels, face = unmasked_face
     images = (pixels, cv2.GaussianBlur(pixels, (0, 0), 3))
-    sharp, blurred = measure_faces([DetectedFace(image, face, 256) for image in images])
+    sharp, blurred = measure_faces([DetectedFace(image, face, 256, 256) for image in images])
     assert blurred.sharpness < sharp.sharpness / 2
+
+
+@pytest.fixture(scope="module")
+def framing(unmasked_face):
+    """frame_px, frame_inside and face_inside of the face: scaled, then moved by shares of an image of some size."""
+    pixels, face = unmasked_face
+
+    def measure(scale=1.0, shift=(0.0, 0.0), size=(256, 256)):
+        points = (face.points * 256 * scale + np.array(shift) * size) / size
+        (found,) = measure_faces([DetectedFace(pixels, Face(points.astype(np.float32), face.transform), *size)])
+        return found.frame_px, found.frame_inside, found.face_inside
+
+    return measure
+
+
+def test_the_training_crop_of_an_image_in_ffhq_s_frame_is_the_whole_image(framing):
+    assert framing()[:2] == pytest.approx((256, 1))
+
+
+def test_the_training_crop_of_a_small_face_is_ffhq_s_frame_around_it(framing):
+    small, smaller = framing(0.5, (0.4, 0.3), (1000, 800))[0], framing(0.25, (0.4, 0.3), (1000, 800))[0]
+    assert small == pytest.approx(2 * smaller, abs=0.01)
+    assert 80 < small < 180
+
+
+def test_half_of_a_frame_across_the_edge_of_the_image_is_not_inside(framing):
+    whole = framing(1, (0.3, 0.3), (1000, 1000))
+    crossing = framing(1, (-0.128, 0.3), (1000, 1000))
+    assert whole[1:] == pytest.approx((1, 1))
+    assert crossing[1] == pytest.approx(0.5, abs=0.12) and crossing[2] == pytest.approx(0.5, abs=0.2)
 
 
 def test_face_height_is_in_px_of_the_whole_image(unmasked_face):
     pixels, face = unmasked_face
-    reduced, whole = measure_faces([DetectedFace(pixels, face, height) for height in (1024, 256)])
+    reduced, whole = measure_faces([DetectedFace(pixels, face, side, side) for side in (1024, 256)])
     assert reduced.face_px == 4 * whole.face_px > 0

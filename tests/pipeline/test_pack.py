@@ -1,17 +1,20 @@
-import io
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from pipeline.errors import FacemaskError
-from pipeline.faces.central_square import central_square
+from pipeline.faces.landmarks import decode_landmarks, encode_landmarks
+from pipeline.faces.training_crop import MeasuredFace, training_crop
 from pipeline.stages.pack import _create_set
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.packed_arrays import read_info, read_set
+from pipeline.storage.shards import read_members
 from tests.conftest import inside, pack_here
 
 
@@ -23,7 +26,7 @@ def test_every_accepted_image_is_packed_once(sample_workspace):
 
 
 def test_the_arrays_have_their_space_on_disk_before_they_are_filled(tmp_path):
-    rows = pd.DataFrame({"image_id": ["a"], "yaw": [0.0]})
+    rows = pd.DataFrame({"image_id": ["a"], "ffhq_id": [None], "yaw": [0.0]})
     _create_set(tmp_path, "unmasked_train", rows, 286)
     for path in tmp_path.glob("*.npy"):
         assert path.stat().st_blocks * 512 >= path.stat().st_size
@@ -35,14 +38,26 @@ def test_the_packed_yaws_are_those_of_the_manifest(sample_workspace):
     assert faces.yaws.tolist() == yaws[faces.image_ids].tolist()
 
 
+def test_the_packed_ffhq_ids_are_those_of_the_manifest(sample_workspace):
+    expected = pd.read_parquet(sample_workspace / "data/manifest.parquet").set_index("image_id")["ffhq_id"]
+    faces = read_set(sample_workspace / "data/train", "masked", "train")
+    assert faces.ffhq_ids == expected[faces.image_ids].astype(int).tolist()
+
+
+def test_an_unknown_ffhq_id_is_packed_as_none(tmp_path):
+    rows = pd.DataFrame({"image_id": ["a", "b"], "ffhq_id": [None, 7], "yaw": [0.0, np.nan]})
+    _create_set(tmp_path, "masked_test", rows, 32)
+    assert read_set(tmp_path, "masked", "test").ffhq_ids == [None, 7]
+
+
 def test_images_and_conditioning_maps_have_the_load_size(sample_workspace):
     px = read_info(sample_workspace / "data/train").load_px
     faces = read_set(sample_workspace / "data/train", "masked", "train")
-    assert faces.images.shape == (len(faces), px, px, 3) and faces.guides.shape == (len(faces), px, px, 2)
+    assert faces.images.shape == (len(faces), px, px, 3) and faces.conditioning.shape == (len(faces), px, px, 2)
 
 
 def test_the_region_covers_the_lower_face(sample_workspace):
-    regions = read_set(sample_workspace / "data/train", "unmasked", "train").guides[..., 0]
+    regions = read_set(sample_workspace / "data/train", "unmasked", "train").conditioning[..., 0]
     upper, lower = np.split(regions[:, : regions.shape[1] // 2 * 2], 2, axis=1)
     assert (lower > 0).mean() > 3 * (upper > 0).mean()
     assert (regions > 0).mean(axis=(1, 2)).min() > 0.05
@@ -50,10 +65,10 @@ def test_the_region_covers_the_lower_face(sample_workspace):
 
 def test_the_sketch_has_lips_within_the_region(sample_workspace):
     for domain in ("unmasked", "masked"):
-        guides = read_set(sample_workspace / "data/train", domain, "train").guides
-        lips = guides[..., 1] > 130
+        conditioning = read_set(sample_workspace / "data/train", domain, "train").conditioning
+        lips = conditioning[..., 1] > 130
         assert lips.any(axis=(1, 2)).all()
-        assert (guides[..., 0][lips] == 255).mean() > 0.95
+        assert (conditioning[..., 0][lips] == 255).mean() > 0.95
 
 
 def test_packing_again_gives_the_same_bytes(sample_workspace, tmp_path):
@@ -64,23 +79,65 @@ def test_packing_again_gives_the_same_bytes(sample_workspace, tmp_path):
     assert {path.name: path.read_bytes() for path in (tmp_path / "w/data/train").iterdir()} == before
 
 
-def test_a_wide_photo_is_cropped_to_its_centre_and_its_region_moves_with_it():
-    wide = np.zeros((64, 128, 3), np.uint8)
-    wide[:, 32:96] = 200
-    buffer = io.BytesIO()
-    Image.fromarray(wide).save(buffer, "PNG")
-    points = np.full((478, 2), 0.5, np.float32) + np.random.default_rng(0).normal(0, 0.02, (478, 2)).astype(np.float32)
-    image, maps = central_square(buffer.getvalue(), points, 32)
-    assert image.min() > 150  # none of the black sides but what Lanczos resampling spreads
-    rows, columns = np.nonzero(maps[..., 0])
-    assert (rows.mean(), columns.mean()) == pytest.approx((16, 16), abs=3)
+def test_the_content_digest_depends_on_the_landmarks(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    before = read_info(tmp_path / "w/data/train").content
+    move_face(tmp_path / "w", read_set(tmp_path / "w/data/train", "masked", "train").image_ids[0])
+    with inside(tmp_path / "w"):
+        pack_here()
+    assert read_info(tmp_path / "w/data/train").content != before
+
+
+def test_the_content_digest_depends_on_nothing_else_in_the_manifest(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    manifest = tmp_path / "w/data/manifest.parquet"
+    table = pq.read_table(manifest)
+    position = table.schema.get_field_index("sharpness")
+    changed = table.set_column(position, table.schema.field(position), pa.array([1.0] * len(table), pa.float32()))
+    pq.write_table(changed, manifest)
+    with inside(tmp_path / "w"):
+        pack_here()
+    before, after = (read_info(folder / "data/train").content for folder in (sample_workspace, tmp_path / "w"))
+    assert after == before
+
+
+def test_an_image_is_packed_as_its_landmarks_frame_it(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    before = read_set(sample_workspace / "data/train", "masked", "train")
+    face = move_face(tmp_path / "w", before.image_ids[0])
+    with inside(tmp_path / "w"):
+        pack_here()
+    after = read_set(tmp_path / "w/data/train", "masked", "train")
+    content = raw_file(tmp_path / "w", before.image_ids[0])
+    image, maps = training_crop(content, face, before.images.shape[1])
+    assert np.array_equal(after.images[0], image) and np.array_equal(after.conditioning[0], maps)
+    assert not np.array_equal(after.images[0], before.images[0])
+    assert np.array_equal(after.images[1:], before.images[1:])
+
+
+def raw_file(folder, image_id):
+    row = pd.read_parquet(folder / "data/manifest.parquet").set_index("image_id").loc[image_id]
+    return next(read_members(folder / "data/raw" / row["source"] / row["archive"], [row["path"]]))
+
+
+def move_face(folder, image_id):
+    """Have the measured table say that the face of an image is half as large, in its upper left; return it."""
+    row = pd.read_parquet(folder / "data/manifest.parquet").set_index("image_id").loc[image_id]
+    (path,) = (folder / "data/measured" / row["source"]).glob(f"{Path(row['archive']).stem}.parquet")
+    table = pq.read_table(path)
+    rows = table.to_pylist()
+    (measured,) = [entry for entry in rows if entry["path"] == row["path"]]
+    measured["landmarks"] = encode_landmarks(decode_landmarks(measured["landmarks"]) / 2)
+    path.unlink()  # not written through: it may be linked to the cache
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), path)
+    return MeasuredFace(measured["width"], measured["height"], measured["landmarks"])
 
 
 def test_a_pack_of_another_schema_is_refused(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
     info = json.loads((tmp_path / "train/pack.json").read_text())
     (tmp_path / "train/pack.json").write_text(json.dumps(info | {"schema": 0}))
-    with pytest.raises(FacemaskError, match="schema 0, not 3"):
+    with pytest.raises(FacemaskError, match="schema 0, not 4"):
         read_info(tmp_path / "train")
 
 
@@ -97,6 +154,6 @@ def test_pack_json_has_the_licence_of_the_data(sample_workspace):
 
 def test_arrays_of_different_length_are_refused(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
-    packed.write_faces(packed.array_paths(tmp_path / "train", "masked_train")[2], ["one"], [0.0])
+    packed.write_faces(packed.array_paths(tmp_path / "train", "masked_train")[2], ["one"], [None], [0.0])
     with pytest.raises(FacemaskError, match="differ in length"):
         read_set(tmp_path / "train", "masked", "train")

@@ -13,7 +13,8 @@ LIMITS = params.load("curate", CurateParams, ROOT / "params.yaml")
 
 MEASURED = {
     "width": 1024, "height": 1024, "faces": 1, "yaw": 0.0, "pitch": 0.0, "roll": 0.0, "sharpness": 20.0,
-    "noise": 1.0, "quality": 90, "brightness": 120.0, "face_px": 400.0, "licence": None,
+    "noise": 1.0, "quality": 90, "brightness": 120.0, "face_px": 400.0, "frame_px": 800.0, "frame_inside": 1.0,
+    "face_inside": 1.0, "licence": None,
 }  # fmt: skip
 WELL_MASKED = MEASURED | {
     "domain": "masked",
@@ -35,6 +36,9 @@ NO_FACE = {
         "noise",
         "brightness",
         "face_px",
+        "frame_px",
+        "frame_inside",
+        "face_inside",
         *(n for n in UNMASKED if n.startswith("cover")),
     )
 }
@@ -65,7 +69,10 @@ def test_a_good_image_has_no_reason(row):
         (WELL_MASKED, NO_FACE | {"faces": 0}, ["no_face"]),
         (WELL_MASKED, {"width": 100}, ["too_small"]),
         (WELL_MASKED, {"face_px": 20.0}, ["too_small"]),
+        (WELL_MASKED, {"frame_px": 110.0}, ["too_small"]),
         (WELL_MASKED, {"faces": 2}, ["many_faces"]),
+        (WELL_MASKED, {"frame_inside": 0.5}, ["face_truncated"]),
+        (WELL_MASKED, {"face_inside": 0.8}, ["face_truncated"]),
         (WELL_MASKED, {"yaw": -60.0}, ["turned_away"]),
         (WELL_MASKED, {"pitch": 50.0}, ["turned_away"]),
         (WELL_MASKED, {"roll": -40.0}, ["turned_away"]),
@@ -122,8 +129,10 @@ degrees = st.none() | st.floats(-180, 180, width=32)
             "faces": st.integers(0, 9),
             "licence": st.none() | st.text(),
             **{name: degrees for name in ("yaw", "pitch", "roll")},
-            **{name: share for name in UNMASKED if name.startswith("cover")},
-            **dict.fromkeys(("sharpness", "noise", "brightness", "face_px"), st.none() | st.floats(0, 1e4, width=32)),
+            **{name: share for name in UNMASKED if name.startswith("cover") or name.endswith("_inside")},
+            **dict.fromkeys(
+                ("sharpness", "noise", "brightness", "face_px", "frame_px"), st.none() | st.floats(0, 1e4, width=32)
+            ),
             "quality": st.none() | st.integers(1, 100),
         }
     )

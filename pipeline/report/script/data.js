@@ -22,9 +22,9 @@ export function receiveColumns(columns) {
   for (const [name, base64] of Object.entries(columns.numbers)) numbers[name] = decodeArray(base64, Float32Array);
   for (const [name, { values, codes }] of Object.entries(columns.categories))
     categories[name] = { values, codes: decodeArray(codes, Uint8Array) };
-  const { width, height, cover_nose: nose, cover_mouth: mouth, cover_face: face } = numbers;
+  const { width, height, cover_nose: nose, cover_mouth: mouth, cover_face: face, frame_px: frame } = numbers;
   const derived = { // as in limits.py
-    shorter_side: width.map((value, index) => Math.min(value, height[index])),
+    shortest_side: width.map((value, index) => Math.min(value, height[index], frame[index] || Infinity)), // NaN: no face
     cover_highest: nose.map((value, index) => Math.max(value, mouth[index], face[index])),
   };
   const reasons = decodeArray(columns.reasons, Uint32Array), duplicateOf = decodeArray(columns.duplicateOf, Int32Array);

@@ -7,7 +7,7 @@ import { noteOf, reviewOf, setReview } from "./reviews.js";
 import { createEnlargedThumbnail, createThumbnail } from "./thumbnails.js";
 
 const MAX_DUPLICATES = 12;
-const SHOWN_AS = { shorter_side: "width", cover_highest: "cover_face" }; // row of the table that marks a derived value
+const SHOWN_AS = { shortest_side: "width", cover_highest: "cover_face" }; // row of the table that marks a derived value
 
 export const openImage = () => Number(byId("picture").dataset.index);
 
