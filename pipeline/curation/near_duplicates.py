@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.curation.face_patches import ABOVE_MASK_ROWS, OUTSIDE
-from pipeline.curation.similarity import Pairs, prepare, similarities
+from pipeline.curation.similarity import Pairs, PreparedPatches, prepare, similarities
 
 BITS = 256
 _BLOCK = 256  # images compared at a time, which bounds the memory for candidates
@@ -117,13 +117,14 @@ def find_duplicates(prints: Fingerprints, limits: DuplicateLimits) -> Duplicates
     first = np.full(len(prints), -1, np.int64)
     similarity = np.full(len(prints), np.nan, np.float32)
     indexes = _hash_indexes(prints)
+    prepared = prepare(prints.patches, prints.frames)
     for start in range(0, len(prints), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(prints)))
         candidates = _merged([index.nearest(block, limits.max_hash_distance) for index in indexes])
-        _join_most_similar(prints, candidates, limits.min_similarity, first, similarity)
+        _join_most_similar(prepared, candidates, limits.min_similarity, first, similarity)
         rest = block[first[block] < 0]
         candidates = _merged([index.nearest_within(rest, limits.max_hash_distance) for index in indexes])
-        _join_in_order(prints, candidates, limits.min_similarity, first, similarity)
+        _join_in_order(prepared, candidates, limits.min_similarity, first, similarity)
         for index in indexes:
             index.add(block[first[block] < 0])
     return Duplicates(first, similarity)
@@ -133,13 +134,14 @@ def find_pairs(some: Fingerprints, others: Fingerprints, limits: DuplicateLimits
     """(M, 2) pairs of an image of `some` and one of `others` that show one photo above a mask."""
     both = _above_mask(some, others)
     indexes = _hash_indexes(both)
+    prepared = prepare(both.patches, both.frames)
     for index in indexes:
         index.add(np.arange(len(some)))
     pairs = [np.empty((0, 2), np.int64)]
     for start in range(len(some), len(both), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(both)))
         candidates = _merged([index.nearest(block, limits.max_hash_distance) for index in indexes])
-        alike = _similarities(both, candidates) >= limits.min_similarity
+        alike = similarities(prepared, candidates) >= limits.min_similarity
         pairs.append(np.column_stack([candidates.second[alike], candidates.first[alike] - len(some)]))
     return np.concatenate(pairs)
 
@@ -172,14 +174,14 @@ def _merged(parts: list[Pairs]) -> Pairs:
 
 
 def _join_most_similar(
-    prints: Fingerprints,
+    prepared: PreparedPatches,
     candidates: Pairs,
     min_similarity: float,
     first: NDArray[np.int64],
     similarity: NDArray[np.float32],
 ) -> None:
     """Let each image of `candidates` join the cluster whose first image it is most similar to."""
-    alike = _similarities(prints, candidates)
+    alike = similarities(prepared, candidates)
     for pair in np.lexsort((candidates.second, -alike, candidates.first)):
         image = candidates.first[pair]
         if alike[pair] >= min_similarity and first[image] < 0:
@@ -187,7 +189,7 @@ def _join_most_similar(
 
 
 def _join_in_order(
-    prints: Fingerprints,
+    prepared: PreparedPatches,
     candidates: Pairs,
     min_similarity: float,
     first: NDArray[np.int64],
@@ -197,7 +199,7 @@ def _join_in_order(
 
     An image that is similar to a member of a cluster is compared with the cluster's first image too.
     """
-    alike = _similarities(prints, candidates)
+    alike = similarities(prepared, candidates)
     for pair in np.lexsort((candidates.second, -alike, candidates.first)):
         image, other = candidates.first[pair], candidates.second[pair]
         if alike[pair] < min_similarity or first[image] >= 0:
@@ -206,13 +208,6 @@ def _join_in_order(
         if first[other] >= 0:
             other = first[other]
             pair_with_first = Pairs(np.array([image]), np.array([other]), np.array([True]))
-            value = _similarities(prints, pair_with_first)[0]
+            value = similarities(prepared, pair_with_first)[0]
         if value >= min_similarity:
             first[image], similarity[image] = other, value
-
-
-def _similarities(prints: Fingerprints, pairs: Pairs) -> NDArray[np.float32]:
-    """(M,) similarities of pairs of images."""
-    rows, places = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
-    first, second = np.split(places, 2)
-    return similarities(prepare(prints.patches[rows], prints.frames[rows]), Pairs(first, second, pairs.one_photo))

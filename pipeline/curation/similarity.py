@@ -21,6 +21,7 @@ _MIN_COARSE = 0.45  # of the detail at half size, before registration: below it 
 _CERTAIN = 0.9  # of the patch's detail before registration: from it on registration is not needed
 _MIN_SHARE = 0.25  # of a patch that both images must show
 _MIN_ABOVE = 0.5  # of its part above a mask that both must show for that part to count
+_CHUNK = 4096  # patches prepared at a time
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
 _FLIP = np.array([[-1, 0, PATCH_PX - 1], [0, 1, 0]], np.float64)
 
@@ -31,14 +32,12 @@ Motion = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class PreparedPatches:
-    """N patches, ready to be compared."""
+    """N patches, ready to be compared; 1.2 kB each beside the patch itself."""
 
     patches: NDArray[np.uint8]  # (N, PATCH_PX, PATCH_PX)
     frames: Floats  # (N, 2, 3) from shares of the photo to shares of the patch
-    fine: Floats  # (N, PATCH_PX, PATCH_PX) detail; 0 outside the photo
-    inside: Floats  # the same shape: 1 inside the photo, 0 outside
-    coarse: Floats  # (N, _HALF_PX, _HALF_PX) detail at half size
-    coarse_inside: Floats
+    coarse: NDArray[np.int8]  # (N, _HALF_PX, _HALF_PX) detail at half size, grey levels; 0 outside the photo
+    coarse_inside: NDArray[np.bool_]  # the same shape
 
 
 @dataclass(frozen=True)
@@ -50,13 +49,25 @@ class Pairs:
     one_photo: NDArray[np.bool_]  # the whole photos look alike: where the landmarks differ, these say how they align
 
 
+@dataclass(frozen=True)
+class _Details:
+    """The detail of some of the patches."""
+
+    fine: Floats  # (n, PATCH_PX, PATCH_PX); 0 outside the photo
+    inside: Floats  # the same shape: 1 inside the photo, 0 outside
+    place: NDArray[np.int64]  # of each of the N patches in the arrays; -1: not there
+
+
 def prepare(patches: NDArray[np.uint8], frames: Floats) -> PreparedPatches:
-    """Compute the detail of patches (N, PATCH_PX, PATCH_PX) with their frames (N, 2, 3)."""
-    inside = (patches != OUTSIDE).astype(np.float32)
-    grey = patches.astype(np.float32)
-    coarse_inside = (_halved(inside) > 0.99).astype(np.float32)
-    coarse = high_pass(_halved(grey), coarse_inside, _SIGMA)
-    return PreparedPatches(patches, frames, high_pass(grey, inside, _SIGMA), inside, coarse, coarse_inside)
+    """Prepare patches (N, PATCH_PX, PATCH_PX) with their frames (N, 2, 3)."""
+    shape = (len(patches), _HALF_PX, _HALF_PX)
+    coarse, coarse_inside = np.empty(shape, np.int8), np.empty(shape, np.bool_)
+    for start in range(0, len(patches), _CHUNK):
+        some = slice(start, start + _CHUNK)
+        whole = _halved((patches[some] != OUTSIDE).astype(np.float32)) > 0.99
+        detail = high_pass(_halved(patches[some].astype(np.float32)), whole.astype(np.float32), _SIGMA)
+        coarse[some], coarse_inside[some] = detail.round().clip(-127, 127), whole
+    return PreparedPatches(patches, frames, coarse, coarse_inside)
 
 
 def similarities(prepared: PreparedPatches, pairs: Pairs) -> Floats:
@@ -70,20 +81,30 @@ def similarities(prepared: PreparedPatches, pairs: Pairs) -> Floats:
     flipped = coarse[1] > coarse[0]
     alike = coarse.max(axis=0) >= _MIN_COARSE
     result = np.asarray(np.minimum(coarse.max(axis=0), _MIN_COARSE), np.float32)
+    details = _details(prepared, pairs, alike | pairs.one_photo)
     for flip in (False, True):
         some = np.flatnonzero(alike & (flipped == flip))
         if len(some):
-            result[some] = _unregistered(prepared, pairs.first[some], pairs.second[some], flip)
-    for pair in np.flatnonzero(result < _CERTAIN):
+            result[some] = _unregistered(details, pairs.first[some], pairs.second[some], flip)
+    for pair in np.flatnonzero((alike | pairs.one_photo) & (result < _CERTAIN)):
         first, second = int(pairs.first[pair]), int(pairs.second[pair])
         starts = [_FLIP if flipped[pair] else np.eye(2, 3)] if alike[pair] else []
         if pairs.one_photo[pair]:
             starts += _photo_motions(prepared, first, second)
         for start in starts:
-            result[pair] = max(result[pair], _registered(prepared, first, second, start))
+            result[pair] = max(result[pair], _registered(prepared, details, (first, second), start))
             if result[pair] >= _CERTAIN:
                 break
     return result
+
+
+def _details(prepared: PreparedPatches, pairs: Pairs, which: NDArray[np.bool_]) -> _Details:
+    """The detail of the patches of some of the pairs."""
+    rows = np.unique(np.concatenate([pairs.first[which], pairs.second[which]]))
+    place = np.full(len(prepared.patches), -1)
+    place[rows] = np.arange(len(rows))
+    inside = (prepared.patches[rows] != OUTSIDE).astype(np.float32)
+    return _Details(high_pass(prepared.patches[rows].astype(np.float32), inside, _SIGMA), inside, place)
 
 
 def high_pass(grey: Floats, inside: Floats, sigma: float) -> Floats:
@@ -121,15 +142,17 @@ def _halved(pictures: Floats) -> Floats:
 def _coarse(prepared: PreparedPatches, pairs: Pairs, flip: bool) -> Floats:
     """The correlation of the pairs' detail at half size, the second patches mirrored where `flip`."""
     step = -1 if flip else 1
-    inside = prepared.coarse_inside[pairs.first] * prepared.coarse_inside[pairs.second][..., ::step]
-    return _correlations(prepared.coarse[pairs.first], prepared.coarse[pairs.second][..., ::step], inside)
+    inside = prepared.coarse_inside[pairs.first] & prepared.coarse_inside[pairs.second][..., ::step]
+    first, second = (prepared.coarse[side].astype(np.float32) for side in (pairs.first, pairs.second))
+    return _correlations(first, second[..., ::step], inside.astype(np.float32))
 
 
-def _unregistered(prepared: PreparedPatches, first: NDArray[np.int64], second: NDArray[np.int64], flip: bool) -> Floats:
+def _unregistered(details: _Details, first: NDArray[np.int64], second: NDArray[np.int64], flip: bool) -> Floats:
     """The similarity of patches as they are, the second ones mirrored where `flip`."""
     step = -1 if flip else 1
-    inside = prepared.inside[first] * prepared.inside[second][..., ::step]
-    return _with_part_above_mask(prepared.fine[first], prepared.fine[second][..., ::step], inside)
+    one, other = details.place[first], details.place[second]
+    inside = details.inside[one] * details.inside[other][..., ::step]
+    return _with_part_above_mask(details.fine[one], details.fine[other][..., ::step], inside)
 
 
 def _photo_motions(prepared: PreparedPatches, first: int, second: int) -> Iterator[Motion]:
@@ -141,28 +164,30 @@ def _photo_motions(prepared: PreparedPatches, first: int, second: int) -> Iterat
         yield motion[:2]
 
 
-def _registered(prepared: PreparedPatches, first: int, second: int, start: Motion) -> float:
+def _registered(prepared: PreparedPatches, details: _Details, pair: tuple[int, int], start: Motion) -> float:
     """The similarity of two patches after registration, which begins at `start`; -1 where it does not converge."""
+    first, second = pair
+    one, other = details.place[[first, second]]
     linear = start[:, :2]
     # At half size pixels' centres are at (x - 0.5) / 2.
     half = np.column_stack([linear, (start[:, 2] - 0.5 + linear @ (0.5, 0.5)) / 2]).astype(np.float32)
-    coarse = _moved(prepared.coarse[second], half)
-    coarse_inside = (_moved(prepared.coarse_inside[second], half) > 0.99) * prepared.coarse_inside[first]
-    if _correlations(prepared.coarse[first][None], coarse[None], coarse_inside[None])[0] < _MIN_COARSE:
+    coarse, coarse_other = (prepared.coarse[which].astype(np.float32) for which in pair)
+    valid = prepared.coarse_inside[second].astype(np.uint8)
+    overlap = (_moved(valid.astype(np.float32), half) > 0.99) & prepared.coarse_inside[first]
+    alike = _correlations(coarse[None], _moved(coarse_other, half)[None], overlap[None].astype(np.float32))[0]
+    if alike < _MIN_COARSE:
         return -1.0
     try:
-        valid = prepared.coarse_inside[second].astype(np.uint8)
-        _, found = cv2.findTransformECC(
-            prepared.coarse[first], prepared.coarse[second], half, cv2.MOTION_AFFINE, _STOP, valid, 1
-        )  # 1: without further smoothing
+        # 1: without further smoothing.
+        _, found = cv2.findTransformECC(coarse, coarse_other, half, cv2.MOTION_AFFINE, _STOP, valid, 1)
     except cv2.error:  # it does not converge, or leaves no overlap: the patches have nothing in common
         return -1.0
     scale = found[:, :2]
     full = np.column_stack([scale, 2 * found[:, 2] + 0.5 - scale @ (0.5, 0.5)]).astype(np.float32)
     moved = _moved(prepared.patches[second].astype(np.float32), full)
-    seen = (_moved(prepared.inside[second], full) > 0.99).astype(np.float32)
+    seen = (_moved(details.inside[other], full) > 0.99).astype(np.float32)
     detail = high_pass(moved[None], seen[None], _SIGMA)
-    return float(_with_part_above_mask(prepared.fine[first][None], detail, (seen * prepared.inside[first])[None])[0])
+    return float(_with_part_above_mask(details.fine[one][None], detail, (seen * details.inside[one])[None])[0])
 
 
 def _moved(picture: Floats, motion: NDArray[np.float32]) -> Floats:
