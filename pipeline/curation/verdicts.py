@@ -1,7 +1,7 @@
 """Verdicts: measured images and reviews in, the rows of the manifest out.
 
-A review overrules the rules; near-duplicates are removed among the images that pass; accepted images are split into
-train, val and test by person.
+A review overrules the rules; near-duplicates are removed among the images that pass; what is left is split into train,
+val and test by person; of each split the best and most varied images are selected, if params.yaml says how many.
 """
 
 import hashlib
@@ -13,9 +13,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.curation.near_duplicates import find_duplicates
-from pipeline.curation.reasons import DROPPED_IN_REVIEW, DUPLICATE, apply_rules
+from pipeline.curation.reasons import DROPPED_IN_REVIEW, DUPLICATE, NOT_SELECTED, RELATIVE_REASONS, apply_rules
 from pipeline.curation.reviews import Review
-from pipeline.curation.rules import CurateParams, SplitParams
+from pipeline.curation.rules import CurateParams, SelectParams, SplitParams
+from pipeline.curation.selection import select_in_splits
 from pipeline.errors import FacemaskError
 from pipeline.sources.file_names import claimed_placement, ffhq_id
 
@@ -42,7 +43,7 @@ def manifest_rows(images: pd.DataFrame, limits: CurateParams, reviews: dict[str,
         split_of(image_id if pd.isna(person) else f"{person}", person, limits.split) if accepted else None
         for image_id, person, accepted in zip(rows["image_id"], rows["ffhq_id"], rows["accepted"], strict=True)
     ]
-    return rows
+    return _only_selected(rows, limits.select)
 
 
 def split_of(key: str, person: Any, split: SplitParams) -> str:
@@ -61,7 +62,8 @@ def refuse_too_many_duplicates(rows: pd.DataFrame, limits: CurateParams) -> None
 
     A faulty hash or a folder that was copied into the source would otherwise empty the data set unnoticed.
     """
-    for domain, part in rows[rows["accepted"] | rows["dup_of"].notna()].groupby("domain"):
+    good = rows["accepted"] | rows["reasons"].map(lambda reasons: not set(reasons) - set(RELATIVE_REASONS))
+    for domain, part in rows[good].groupby("domain"):
         duplicates = int(part["dup_of"].notna().sum())
         if duplicates > limits.dedup.max_removed * len(part):
             raise FacemaskError(
@@ -110,6 +112,19 @@ def _without_duplicates(rows: pd.DataFrame, max_hash_distance: int) -> pd.DataFr
         rows.loc[removed, "dup_of"] = kept["image_id"].to_numpy()
         rows.loc[removed, "dup_distance"] = _distance_64(rows.loc[removed], kept)
         rows.loc[removed, "reasons"] = pd.Series([[DUPLICATE]] * len(removed), removed, dtype=object)
+    return rows
+
+
+def _only_selected(rows: pd.DataFrame, select: SelectParams) -> pd.DataFrame:
+    """`rows` with the reason `not_selected`, and no split, for accepted images of a domain beyond its number."""
+    rows = rows.copy()
+    for domain, part in rows[rows["accepted"]].groupby("domain"):
+        count = select.masked if domain == "masked" else select.unmasked
+        if count is not None:
+            left = part.index[~select_in_splits(part, count)]
+            rows.loc[left, "accepted"] = False
+            rows.loc[left, "split"] = None
+            rows.loc[left, "reasons"] = pd.Series([[NOT_SELECTED]] * len(left), left, dtype=object)
     return rows
 
 

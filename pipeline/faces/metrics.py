@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.appearance import Appearance, appearance
+from pipeline.faces.face_grid import face_grid
 from pipeline.faces.landmarker import Face
 from pipeline.faces.mask_coverage import MaskCoverage, align, coverage_from_maps, segment_crops
 
@@ -44,6 +45,7 @@ class FaceMetrics:
     mask_lightness: float | None
     mask_a: float | None
     mask_b: float | None
+    face_grid: bytes
 
 
 def measure_faces(faces: list[DetectedFace]) -> list[FaceMetrics]:
@@ -51,12 +53,12 @@ def measure_faces(faces: list[DetectedFace]) -> list[FaceMetrics]:
     aligned = [align(detected.pixels, detected.face.points) for detected in faces]
     all_maps = segment_crops([crop for crop, _ in aligned])
     return [
-        _metrics(detected, coverage_from_maps(maps, points), appearance(crop, maps[0], points))
+        _metrics(detected, coverage_from_maps(maps, points), appearance(crop, maps[0], points), face_grid(crop))
         for detected, maps, (crop, points) in zip(faces, all_maps, aligned, strict=True)
     ]
 
 
-def _metrics(detected: DetectedFace, coverage: MaskCoverage, colours: Appearance) -> FaceMetrics:
+def _metrics(detected: DetectedFace, coverage: MaskCoverage, colours: Appearance, grid: bytes) -> FaceMetrics:
     pixels, face = detected.pixels, detected.face
     height, width = pixels.shape[:2]
     left, top = np.floor(face.points.min(axis=0) * (width, height)).astype(int).clip(0)
@@ -72,6 +74,7 @@ def _metrics(detected: DetectedFace, coverage: MaskCoverage, colours: Appearance
         brightness=float(grey.mean()) if grey.size else 0.0,
         face_px=float(np.ptp(face.points[:, 1])) * detected.image_height,
         **vars(colours),
+        face_grid=grid,
     )
 
 

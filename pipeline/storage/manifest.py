@@ -62,6 +62,7 @@ _MEASUREMENTS = [
     _field("mask_lightness", pa.float32(), "mean CIELAB L* of the mask, 0-100; null: no mask", null=True),
     _field("mask_a", pa.float32(), "mean CIELAB a* of the mask; null: no mask", null=True),
     _field("mask_b", pa.float32(), "mean CIELAB b* of the mask; null: no mask", null=True),
+    _field("face_grid", pa.binary(96), "coarse aligned face: L* 8 x 8, a* and b* 4 x 4 each; null: no face", null=True),
     _field("phash", pa.uint64(), "64-bit perceptual hash as imagehash.phash computes it; null: unreadable", null=True),
 ]  # fmt: skip
 
