@@ -3,8 +3,8 @@
 Features (pose, skin tone, mask colour, appearance) say how far apart two faces are; quality (sharpness, size, light, a
 clear verdict about the mask) says which of two like faces is better. The N are built up in nets: at a radius, images
 are taken from the best to the worst, and one is passed over if a taken one is nearer than the radius. The first radius
-is so large that a few very different faces are taken, and each next one is 0.8 times as large, until there are N. So
-every image has a chosen one that is like it (within 1/0.8 times the last radius, divided by its quality) and no two
+is so large that a few very different faces are taken, and each next one is 0.7 times as large, until there are N. So
+every image has a chosen one that is like it (within 1/0.7 times the last radius, divided by its quality) and no two
 chosen ones are alike, as with greedy farthest-point traversal (Gonzalez 1985), which guarantees the same but replaces
 most of its choice where data grows: its every step depends on the step before. Here units, radii and the order by
 quality are fixed numbers that do not depend on the other images, so that new images replace only those like them.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.faces.face_grid import COLOUR_SIDE, GRID_BYTES, LIGHTNESS_BYTES, LIGHTNESS_SIDE, decode_grids
 
-_FIRST_RADIUS, _SHRINK = 2000.0, 0.8  # of the nets; the first is larger than any distance
+_FIRST_RADIUS, _SHRINK = 2000.0, 0.7  # of the nets; the first is larger than any distance
 _BLOCK = 1024  # images compared at a time, which bounds the memory for distances
 _MAX_FEATURE = 500  # so that squares of all features add up to less than 2 ** 24
 
@@ -36,7 +36,7 @@ _EDGE_WEIGHT = 0.5  # of the grid's outer cells: hair, clothes and background
 _NO_FACE = bytes([128]) * GRID_BYTES  # the grid of an image that was kept in review, and has no face
 
 # Quality: a factor for each range, which rises from 0.5 at its first value (or below) to 1 at its second (or above).
-_QUALITY_RANGES = {"sharpness": (4.0, 20.0), "face_px": (60.0, 180.0)}  # 180 px: a frame of 256 px is filled
+_QUALITY_RANGES = {"sharpness": (4.0, 10.0), "face_px": (60.0, 180.0)}  # 180 px: a frame of 256 px is filled
 _DARK, _BRIGHT = (30.0, 60.0), (215.0, 185.0)  # mean luma of the face; dark skin in good light is above 60
 _WORN_RANGES = {  # masked domain: the least clear of them counts
     "cover_nose": (0.3, 0.8), "cover_mouth": (0.6, 0.95), "cover_chin": (0.16, 0.7), "cover_symmetry": (0.04, 0.5),
@@ -123,7 +123,7 @@ def choose(images: Candidates, count: int) -> NDArray[np.bool_]:
 
 def _apart(features: NDArray[np.float32], limits: NDArray[np.float64]) -> list[int]:
     """Those rows of `features`, in their order, whose squared distances to the ones taken before reach `limits`."""
-    distances = _squared_distances(features, features)
+    distances = squared_distances(features, features)
     free, taken = np.ones(len(features), np.bool_), []
     for row in range(len(features)):
         if free[row]:
@@ -137,11 +137,11 @@ def _update_nearest(nearest: NDArray[np.float32], features: NDArray[np.float32],
     if len(new):
         for start in range(0, len(nearest), _BLOCK):
             part = slice(start, start + _BLOCK)
-            distances = _squared_distances(features[part], features[new])
+            distances = squared_distances(features[part], features[new])
             np.minimum(nearest[part], distances.min(axis=1), out=nearest[part])
 
 
-def _squared_distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
+def squared_distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, D) and (m, D) whole numbers -> (n, m), exact."""
     ones, squares = np.ones((len(one), 1), np.float32), np.einsum("ij,ij->i", other, other)[:, None]
     distances = np.hstack([one, ones]) @ np.hstack([-2 * other, squares]).T
