@@ -350,7 +350,7 @@ def test_a_drag_on_the_map_shows_and_drops_the_images_that_it_encircles(opened, 
 
 
 def test_shift_and_a_drag_encircle_further_images(opened, map_points):
-    first, second = (around([point], 1) for point in list(map_points.values())[:2])
+    first, second = (around([point]) for point in list(map_points.values())[:2])
     drag(opened, *first)
     opened.keyboard.down("Shift")
     drag(opened, *second)
@@ -391,19 +391,17 @@ def test_images_that_are_not_selected_are_on_the_map_and_moved_limits_do_not_acc
         curate_here()
         report_here()
     rows = in_page_order(workspace)
-    left = [list(reasons) == ["not_selected"] for reasons in rows["reasons"]]
+    left = rows["reasons"].map(lambda reasons: list(reasons) == ["not_selected"])
     page = browser.new_page()
     page.set_default_timeout(15_000)
     page.goto((workspace / "reports/index.html").as_uri())
     page.wait_for_selector("html[data-ready]")
     assert (rows["accepted"] & (rows["domain"] == "masked")).sum() == 5
-    assert page.evaluate("[...facemask.isOnMap()]") == [
-        accepted or one for accepted, one in zip(rows["accepted"], left)
-    ]
+    assert page.evaluate("[...facemask.isOnMap()]") == (rows["accepted"] | left).tolist()
     slide(page, "max_yaw", 89)
     verdicts = page.evaluate("[...facemask.verdicts()]")
     bit = 1 << REASON_NAMES.index("not_selected")
-    assert [verdict == bit for verdict in verdicts] == left
+    assert [verdict == bit for verdict in verdicts] == left.tolist()
     page.close()
 
 
