@@ -61,7 +61,8 @@ def _between(
         weights /= weights.sum(axis=1, keepdims=True)
         places[start : start + _BLOCK] = np.einsum("ij,ijk->ik", weights, anchor_places[nearest])
     spacing = np.ptp(anchor_places, axis=0) / np.sqrt(len(anchors))
-    return places + np.random.default_rng(0).normal(0, 1, places.shape) * _SCATTER * spacing
+    scatter = np.random.default_rng(0).normal(0, 1, places.shape) * _SCATTER * spacing
+    return np.asarray(places + scatter, np.float64)
 
 
 def _tsne(features: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -20,6 +20,7 @@ const GREY = [150, 150, 150];
 
 let shown = []; // indices of the images of the domain shown
 let view = { left: 0, top: 0, zoom: 1 }; // the part shown, in shares of the map
+let size = { width: 1, height: 1 }; // of the canvas when it was last drawn, CSS px: reading it for each point would be slow
 let colours = null; // Uint32Array: the colour of each image
 let lasso = null; // [[x, y], ...] in CSS px, while a drag goes on
 let pan = null; // the last place of a drag that moves the map
@@ -35,8 +36,8 @@ const themeColour = (name) => {
 const isOnMap = (index) => data.map.x[index] > 0;
 
 // CSS px in the canvas of an image's point.
-const screenX = (index) => (data.map.x[index] / FULL - view.left) * view.zoom * canvas.clientWidth;
-const screenY = (index) => (data.map.y[index] / FULL - view.top) * view.zoom * canvas.clientHeight;
+const screenX = (index) => (data.map.x[index] / FULL - view.left) * view.zoom * size.width;
+const screenY = (index) => (data.map.y[index] / FULL - view.top) * view.zoom * size.height;
 
 function colourOfMeasurement(values) {
   const sorted = shown.map((index) => values[index]).filter((value) => !Number.isNaN(value)).sort((a, b) => a - b);
@@ -81,15 +82,16 @@ function updateColours() {
 // Writes all points as pixels: a hundred thousand take a few milliseconds, where drawing calls would take a hundred times that.
 const draw = oncePerFrame(() => {
   const ratio = devicePixelRatio || 1;
-  const width = Math.max(1, Math.round(canvas.clientWidth * ratio)), height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+  size = { width: canvas.clientWidth, height: canvas.clientHeight };
+  const width = Math.max(1, Math.round(size.width * ratio)), height = Math.max(1, Math.round(size.height * ratio));
   for (const one of [canvas, overlay]) if (one.width !== width || one.height !== height) Object.assign(one, { width, height });
   const image = new ImageData(width, height), pixels = new Uint32Array(image.data.buffer);
   const radius = Math.max(1, Math.round(ratio * Math.min(3, (shown.length > 20000 ? 0.7 : 1.5) * Math.sqrt(view.zoom))));
-  const put = (index, size, colour) => {
+  const put = (index, reach, colour) => {
     const x = Math.round(screenX(index) * ratio), y = Math.round(screenY(index) * ratio);
-    if (x < -size || y < -size || x > width + size || y > height + size) return;
-    const left = Math.max(0, x - size), right = Math.min(width - 1, x + size);
-    for (let row = Math.max(0, y - size); row <= Math.min(height - 1, y + size); row++)
+    if (x < -reach || y < -reach || x > width + reach || y > height + reach) return;
+    const left = Math.max(0, x - reach), right = Math.min(width - 1, x + reach);
+    for (let row = Math.max(0, y - reach); row <= Math.min(height - 1, y + reach); row++)
       pixels.fill(colour, row * width + left, row * width + right + 1);
   };
   for (const index of shown) if (verdicts[index] !== 0) put(index, radius, colours[index]);
@@ -174,7 +176,7 @@ function showPreview(index) {
 
 function zoomAt(factor, x, y) {
   const zoom = Math.min(MAX_ZOOM, Math.max(1, view.zoom * factor));
-  const shareX = x / canvas.clientWidth, shareY = y / canvas.clientHeight;
+  const shareX = x / size.width, shareY = y / size.height;
   moveView(view.left + shareX / view.zoom - shareX / zoom, view.top + shareY / view.zoom - shareY / zoom, zoom);
 }
 
@@ -196,8 +198,8 @@ function listenToPointer() {
   overlay.onpointermove = (event) => {
     const [x, y] = place(event);
     if (pan) {
-      moveView(view.left - (x - pan[0]) / canvas.clientWidth / view.zoom,
-        view.top - (y - pan[1]) / canvas.clientHeight / view.zoom, view.zoom);
+      moveView(view.left - (x - pan[0]) / size.width / view.zoom,
+        view.top - (y - pan[1]) / size.height / view.zoom, view.zoom);
       pan = [x, y];
     } else if (lasso) {
       lasso.push([x, y]);
@@ -247,7 +249,7 @@ export function createMap() {
   byId("map-colour").append(...createOptions(["verdict", "split", "source", ...MEASUREMENTS]));
   byId("map-domain").onchange = showDomain;
   byId("map-colour").onchange = updateColours;
-  const middle = () => [canvas.clientWidth / 2, canvas.clientHeight / 2];
+  const middle = () => [size.width / 2, size.height / 2];
   byId("map-in").onclick = () => zoomAt(1.6, ...middle());
   byId("map-out").onclick = () => zoomAt(1 / 1.6, ...middle());
   listenToPointer();
