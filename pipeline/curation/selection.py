@@ -13,6 +13,7 @@ Features are whole numbers: their squared distances are exact in float32, so tha
 machine's arithmetic makes a difference.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,19 +36,21 @@ _COLOUR_WEIGHT = 1.5  # of a* and b* in the face's grid, whose cells are four ti
 _EDGE_WEIGHT = 0.5  # of the grid's outer cells: hair, clothes and background
 _NO_FACE = bytes([128]) * GRID_BYTES  # the grid of an image that was kept in review, and has no face
 
-# Quality: a factor for each range, which rises from 0.5 at its first value (or below) to 1 at its second (or above).
-_QUALITY_RANGES = {"sharpness": (4.0, 10.0), "face_px": (60.0, 180.0)}  # 180 px: a frame of 256 px is filled
+# Quality: a factor for each range, which rises from 0.5 at its first value (or below) to 1 at its second (or above). It
+# is 1 for most images, so that it passes over doubtful ones only: with ranges twice as long the sharpest tenth were
+# chosen, men with wrinkles, glasses and beards, and hardly a child or a darker face (docs/curation.md).
+_QUALITY_RANGES = {"sharpness": (4.0, 10.0), "face_px": (60.0, 140.0)}  # 140 px: a frame of 200 px is filled
 _DARK, _BRIGHT = (30.0, 60.0), (215.0, 185.0)  # mean luma of the face; dark skin in good light is above 60
 _WORN_RANGES = {  # masked domain: the least clear of them counts
-    "cover_nose": (0.3, 0.8), "cover_mouth": (0.6, 0.95), "cover_chin": (0.16, 0.7), "cover_symmetry": (0.04, 0.5),
-    "cover_eyes": (0.2, 0.05),
+    "cover_nose": (0.3, 0.6), "cover_mouth": (0.6, 0.85), "cover_chin": (0.16, 0.5), "cover_symmetry": (0.04, 0.3),
+    "cover_eyes": (0.2, 0.1),
 }  # fmt: skip
-_BARE_RANGES = {"cover_nose": (0.3, 0.05), "cover_mouth": (0.3, 0.05), "cover_face": (0.3, 0.05)}  # unmasked domain
+_BARE_RANGES = {"cover_nose": (0.3, 0.1), "cover_mouth": (0.3, 0.1), "cover_face": (0.3, 0.1)}  # unmasked domain
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Images to choose from, in the order of their ids, which decides between images of one quality."""
+    """Images to choose from. Their order decides between images of one quality: it must not depend on the others."""
 
     features: NDArray[np.float32]  # (N, D), whole numbers up to _MAX_FEATURE
     quality: NDArray[np.float64]  # (N,), above 0, 1 at most
@@ -83,9 +86,11 @@ def select_images(images: pd.DataFrame, count: int) -> NDArray[np.bool_]:
     """Choose `count` of the images, which have the manifest's columns; (N,) booleans.
 
     Images with the review `keep` are chosen first, even if they are more than `count`. The result does not depend on
-    the order of the rows.
+    the order of the rows: between equals a digest of the image_id decides. (By the image_id itself, the first source
+    and the lowest numbers would be preferred.)
     """
-    order = np.argsort(images["image_id"].to_numpy(object), kind="stable")
+    digests = [hashlib.sha256(image_id.encode()).digest() for image_id in images["image_id"]]
+    order = np.array(sorted(range(len(digests)), key=digests.__getitem__), np.int64)
     rows = images.iloc[order]
     first = (rows["review"] == "keep").to_numpy(bool)
     chosen = np.empty(len(rows), np.bool_)

@@ -77,7 +77,7 @@ function listenToMap() {
   byId("map-lasso").onkeydown = (event) => {
     if (!event.ctrlKey && !event.metaKey && !event.altKey) actions[ACTION_KEYS[event.key]]?.();
   };
-  byId("map-bar").onclick = (event) => actions[event.target.dataset.do]?.();
+  byId("map-none").onclick = encircleNone;
 }
 
 function listenToPage() {
