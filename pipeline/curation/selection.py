@@ -37,8 +37,8 @@ _EDGE_WEIGHT = 0.5  # of the grid's outer cells: hair, clothes and background
 _NO_FACE = bytes([128]) * GRID_BYTES  # the grid of an image that was kept in review, and has no face
 
 # Quality: a factor for each range, which rises from 0.5 at its first value (or below) to 1 at its second (or above). It
-# is 1 for most images, so that it passes over doubtful ones only: with ranges twice as long the sharpest tenth were
-# chosen, men with wrinkles, glasses and beards, and hardly a child or a darker face (docs/curation.md).
+# is 1 for most images, so that it passes over doubtful ones only. Sharpness rises with the texture of the skin: up to 20
+# it chose wrinkles and beards, and hardly a child (docs/curation.md).
 _QUALITY_RANGES = {"sharpness": (4.0, 10.0), "face_px": (60.0, 140.0)}  # 140 px: a frame of 200 px is filled
 _DARK, _BRIGHT = (30.0, 60.0), (215.0, 185.0)  # mean luma of the face; dark skin in good light is above 60
 _WORN_RANGES = {  # masked domain: the least clear of them counts
