@@ -26,6 +26,7 @@ from pipeline import params
 from pipeline.curation.face_patches import PATCH_PX
 from pipeline.curation.rules import CurateParams
 from pipeline.curation.verdicts import MeasuredImages, manifest_rows
+from pipeline.faces.face_grid import GRID_BYTES
 from pipeline.report.facts import PageContent
 from pipeline.report.page import new_sprite_sheets, write_page
 from pipeline.storage.images import decode
@@ -51,6 +52,11 @@ def rows(count: int) -> pd.DataFrame:
         "frame_px": 1024.0,
         "frame_inside": 1.0,
         "face_inside": rng.uniform(0.95, 1, count),
+        "skin_tone": rng.normal(30, 25, count),
+        "mask_lightness": rng.normal(60, 20, count),
+        "mask_a": rng.normal(0, 10, count),
+        "mask_b": rng.normal(0, 10, count),
+        "face_grid": [row.tobytes() for row in rng.normal(128, 25, (count, GRID_BYTES)).clip(0, 255).astype(np.uint8)],
     }
     names = ("fine_hash", "fine_hash_mirrored", "face_hash", "face_hash_mirrored")
     hashes = {name: [rng.bytes(32) for _ in range(count)] for name in names}
@@ -137,6 +143,10 @@ def main() -> None:
             "new Promise(done => { const began = performance.now(); facemask.setLimit('min_cover_nose', 0.5);"
             " requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began))); })"
         )
+        drawing = page.evaluate(
+            "new Promise(done => { const began = performance.now(); document.getElementById('map-in').click();"
+            " requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - began))); })"
+        )
         browser.close()
     print(
         json.dumps(
@@ -145,6 +155,7 @@ def main() -> None:
                 "made_s": round(making, 1),
                 "opened_s": {"median": round(sorted(opening)[2], 2), "worst": round(max(opening), 2), "reach_s": 2},
                 "limit_moved_ms": round(moving),
+                "map_zoomed_ms": round(drawing),
                 "memory_mb": {"opened": round(opened - empty), "most": round(most - empty), "reach_mb": 300},
             }
         )

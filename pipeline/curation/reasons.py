@@ -21,7 +21,7 @@ class Reason:
     about_mask: bool = False  # contradicts the label of a correctly worn mask, or of an unmasked face
 
 
-DUPLICATE, DROPPED_IN_REVIEW = "duplicate", "dropped_in_review"
+DUPLICATE, NOT_SELECTED, DROPPED_IN_REVIEW = "duplicate", "not_selected", "dropped_in_review"
 
 REASONS = (
     Reason("unreadable", rules.unreadable, "The file is truncated or not an image."),
@@ -40,9 +40,13 @@ REASONS = (
     Reason("face_covered", rules.face_covered, "Something covers a face that should be unmasked.", about_mask=True),
     Reason("licence", rules.licence, "The licence is one that params.yaml refuses."),
     Reason(DUPLICATE, None, "Near-duplicate of an image that was kept."),
+    Reason(NOT_SELECTED, None, "It passes all rules, but curate.select keeps fewer images, the best and most varied."),
     Reason(DROPPED_IN_REVIEW, None, "A person dropped it in review."),
 )
 """All reasons, in the order in which a row of the manifest lists them."""
+
+RELATIVE_REASONS = (DUPLICATE, NOT_SELECTED)
+"""Reasons that other images give: an image that has one of these alone passes all rules."""
 
 REASON_NAMES = tuple(reason.name for reason in REASONS)
 MASK_REASONS = tuple(reason for reason in REASONS if reason.about_mask)

@@ -39,6 +39,14 @@ class SplitParams:
 
 
 @params_dataclass(frozen=True, config=STRICT)
+class SelectParams:
+    """params.yaml, block `curate`, key `select`: how many images of each domain to keep, null for all."""
+
+    masked: Annotated[int | None, Field(ge=1)]
+    unmasked: Annotated[int | None, Field(ge=1)]
+
+
+@params_dataclass(frozen=True, config=STRICT)
 class CurateParams:
     """params.yaml, block `curate`, which documents units and meanings."""
 
@@ -60,6 +68,7 @@ class CurateParams:
     max_cover_unmasked: Share
     refused_licences: list[str]
     dedup: DedupParams
+    select: SelectParams
     split: SplitParams
 
 

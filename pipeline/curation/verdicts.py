@@ -1,7 +1,8 @@
 """Verdicts: measured images and reviews in, the rows of the manifest out.
 
-A review overrules the rules; near-duplicates are removed among the images that pass; accepted images are split into
-train, val and test by person and photo.
+A review overrules the rules; near-duplicates are removed among the images that pass; what is left is split into train,
+val and test by person and photo; of each split the best and most varied images are selected, if params.yaml says how
+many.
 """
 
 from collections import Counter
@@ -20,9 +21,10 @@ from pipeline.curation.near_duplicates import (
     find_duplicates,
     find_pairs,
 )
-from pipeline.curation.reasons import DROPPED_IN_REVIEW, DUPLICATE, apply_rules
+from pipeline.curation.reasons import DROPPED_IN_REVIEW, DUPLICATE, NOT_SELECTED, RELATIVE_REASONS, apply_rules
 from pipeline.curation.reviews import Review
-from pipeline.curation.rules import CurateParams
+from pipeline.curation.rules import CurateParams, SelectParams
+from pipeline.curation.selection import select_in_splits
 from pipeline.curation.splits import assign_splits
 from pipeline.errors import FacemaskError
 from pipeline.sources.file_names import claimed_placement, ffhq_id
@@ -59,7 +61,7 @@ def manifest_rows(images: MeasuredImages, limits: CurateParams, reviews: dict[st
     accepted = rows[rows["accepted"]]
     same_photo = _same_photo(accepted.reset_index(drop=True), images.patches, dedup)
     rows["split"] = pd.Series(assign_splits(accepted, same_photo, limits.split), accepted.index, dtype=object)
-    return rows
+    return _only_selected(rows, limits.select)
 
 
 def refuse_too_many_duplicates(rows: pd.DataFrame, limits: CurateParams) -> None:
@@ -67,7 +69,8 @@ def refuse_too_many_duplicates(rows: pd.DataFrame, limits: CurateParams) -> None
 
     A faulty hash or a folder that was copied into the source would otherwise empty the data set unnoticed.
     """
-    for domain, part in rows[rows["accepted"] | rows["dup_of"].notna()].groupby("domain"):
+    good = rows["accepted"] | rows["reasons"].map(lambda reasons: not set(reasons) - set(RELATIVE_REASONS))
+    for domain, part in rows[good].groupby("domain"):
         duplicates = int(part["dup_of"].notna().sum())
         if duplicates > limits.dedup.max_removed * len(part):
             raise FacemaskError(
@@ -109,32 +112,47 @@ def _without_duplicates(rows: pd.DataFrame, patches: NDArray[np.uint8], limits: 
         found = find_duplicates(_fingerprints(largest_first, patches), limits)
         firsts = np.where(found.first < 0, np.arange(len(found.first)), found.first)
         rows.loc[largest_first.index, "cluster"] = largest_first["cluster"].to_numpy()[firsts]
-        similarity = pd.Series(found.similarity, largest_first.index)
-        for _, copies in rows.loc[largest_first.index].groupby("cluster"):
-            if len(copies) > 1:
-                best = _best_copy(copies)
-                removed = copies.index[(copies.index != best) & (copies["review"] != "keep")]
-                rows.loc[removed, "dup_of"] = rows.at[best, "image_id"]
-                # Of the cluster's first image its own is missing: the best copy's is the same number.
-                rows.loc[removed, "dup_similarity"] = similarity[removed].fillna(similarity[best]).to_numpy()
-                rows.loc[removed, "reasons"] = pd.Series([[DUPLICATE]] * len(removed), removed, dtype=object)
+        rows.loc[largest_first.index, "dup_similarity"] = found.similarity
+    best_first = _best_copies_first(rows.loc[passing.index])
+    best = best_first.drop_duplicates("cluster").set_index("cluster")
+    copies = best_first[best_first.duplicated("cluster")]
+    removed = copies[copies["review"] != "keep"]
+    kept_instead = best.loc[removed["cluster"]]
+    rows.loc[removed.index, "dup_of"] = kept_instead["image_id"].to_numpy()
+    # A cluster's first image has no similarity to itself: that of the image kept instead is the same number.
+    similarity = removed["dup_similarity"].fillna(pd.Series(kept_instead["dup_similarity"].to_numpy(), removed.index))
+    rows["dup_similarity"] = similarity.reindex(rows.index)
+    rows.loc[removed.index, "reasons"] = pd.Series([[DUPLICATE]] * len(removed), removed.index, dtype=object)
     return rows
 
 
-def _best_copy(copies: pd.DataFrame) -> int:
-    """The label of the copy to keep of one photo's.
+def _best_copies_first(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows with the best copy of each cluster before the others.
 
-    One kept by review; then the one with the most pixels in its face; then the best file; then the sharpest for its
+    It is one kept by review; then one with the most pixels in its face; then the best file; then the sharpest for its
     noise (docs/curation.md compares ways to weigh the two); then the first by image_id.
     """
-    clarity = copies["sharpness"] / np.sqrt(copies["noise"].clip(lower=0.01))
-    ordered = copies.assign(
-        kept=copies["review"] == "keep",
-        large=copies["face_px"] >= _SAME_SIZE * copies["face_px"].max(),
-        file=copies["quality"].clip(upper=_GOOD_QUALITY),
-        clarity=clarity.fillna(0),
-    ).sort_values(["kept", "large", "file", "clarity", "image_id"], ascending=[False, False, False, False, True])
-    return int(ordered.index[0])
+    largest = rows.groupby("cluster")["face_px"].transform("max")
+    ordered = rows.assign(
+        kept=rows["review"] == "keep",
+        large=rows["face_px"] >= _SAME_SIZE * largest,
+        file=rows["quality"].clip(upper=_GOOD_QUALITY),
+        clarity=(rows["sharpness"] / np.sqrt(rows["noise"].clip(lower=0.01))).fillna(0),
+    )
+    return ordered.sort_values(["kept", "large", "file", "clarity", "image_id"], ascending=[False] * 4 + [True])
+
+
+def _only_selected(rows: pd.DataFrame, select: SelectParams) -> pd.DataFrame:
+    """`rows` with the reason `not_selected`, and no split, for accepted images of a domain beyond its number."""
+    rows = rows.copy()
+    for domain, part in rows[rows["accepted"]].groupby("domain"):
+        count = select.masked if domain == "masked" else select.unmasked
+        if count is not None:
+            left = part.index[~select_in_splits(part, count)]
+            rows.loc[left, "accepted"] = False
+            rows.loc[left, "split"] = None
+            rows.loc[left, "reasons"] = pd.Series([[NOT_SELECTED]] * len(left), left, dtype=object)
+    return rows
 
 
 def _same_photo(accepted: pd.DataFrame, patches: NDArray[np.uint8], limits: DuplicateLimits) -> NDArray[np.int64]:

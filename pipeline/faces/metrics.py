@@ -1,4 +1,4 @@
-"""The metrics of one face: pose, size, framing, brightness, sharpness, and how much of each region is covered."""
+"""The metrics of one face: pose, size, framing, detail, colours, and how much of each region is covered."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.alignment import frame_corners, frame_side, training_frame
+from pipeline.faces.appearance import Appearance, appearance
+from pipeline.faces.face_grid import face_grid
 from pipeline.faces.landmarker import Face
-from pipeline.faces.mask_coverage import MaskCoverage, measure_coverage
+from pipeline.faces.mask_coverage import MaskCoverage, align, coverage_from_maps, segment_crops
 
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _NOISE_REGION = 16  # px
@@ -48,15 +50,24 @@ class FaceMetrics:
     frame_px: float
     frame_inside: float
     face_inside: float
+    skin_tone: float | None
+    mask_lightness: float | None
+    mask_a: float | None
+    mask_b: float | None
+    face_grid: bytes
 
 
 def measure_faces(faces: list[DetectedFace]) -> list[FaceMetrics]:
     """The metrics of each face; the same to the bit in any batch."""
-    coverages = measure_coverage([(detected.pixels, detected.face.points) for detected in faces])
-    return [_metrics(detected, coverage) for detected, coverage in zip(faces, coverages, strict=True)]
+    aligned = [align(detected.pixels, detected.face.points) for detected in faces]
+    all_maps = segment_crops([crop for crop, _ in aligned])
+    return [
+        _metrics(detected, coverage_from_maps(maps, points), appearance(crop, maps[0], points), face_grid(crop))
+        for detected, maps, (crop, points) in zip(faces, all_maps, aligned, strict=True)
+    ]
 
 
-def _metrics(detected: DetectedFace, coverage: MaskCoverage) -> FaceMetrics:
+def _metrics(detected: DetectedFace, coverage: MaskCoverage, colours: Appearance, grid: bytes) -> FaceMetrics:
     pixels, face = detected.pixels, detected.face
     height, width = pixels.shape[:2]
     left, top = np.floor(face.points.min(axis=0) * (width, height)).astype(int).clip(0)
@@ -72,6 +83,8 @@ def _metrics(detected: DetectedFace, coverage: MaskCoverage) -> FaceMetrics:
         brightness=float(grey.mean()) if grey.size else 0.0,
         face_px=float(np.ptp(face.points[:, 1])) * detected.image_height,
         **_framing(face.points, detected.image_width, detected.image_height),
+        **vars(colours),
+        face_grid=grid,
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from pipeline.curation.reasons import REASON_NAMES
+from pipeline.report.face_map import face_map
 from pipeline.report.sprite_sheets import SpriteSheets
 
 PER_CHUNK = 200
@@ -25,6 +26,7 @@ NUMBERS = (
     "width", "height", "faces", "yaw", "pitch", "roll", "cover_nose", "cover_mouth", "cover_chin", "cover_eyes",
     "cover_face", "cover_total", "cover_symmetry", "sharpness", "brightness", "face_px", "frame_px",
     "frame_inside", "face_inside", "noise", "quality", "dup_similarity",
+    "skin_tone", "mask_lightness", "mask_a", "mask_b",
 )  # fmt: skip
 CATEGORIES = ("domain", "source", "claimed", "split", "review")
 _DETAILS = ("image_id", "bytes", "ffhq_id", "licence", "author", "url", "archive", "path")
@@ -37,6 +39,13 @@ class Category(TypedDict):
     codes: str  # base64 of uint8, one for each image: 0 none, 1 the first value, ...
 
 
+class MapPlaces(TypedDict):
+    """Where each image is on the map: base64 of uint16, 1-65535; 0: it is not on the map."""
+
+    x: str
+    y: str
+
+
 class Columns(TypedDict):
     """The argument of facemask.columns; base64 of one element for each image."""
 
@@ -44,6 +53,7 @@ class Columns(TypedDict):
     categories: dict[str, Category]
     reasons: str  # uint32: bits in the order of curation/reasons.py
     duplicateOf: str  # int32: index of the image that it duplicates, or -1
+    map: MapPlaces
 
 
 def write_columns(folder: Path, rows: pd.DataFrame, sheets: SpriteSheets) -> None:
@@ -55,6 +65,7 @@ def write_columns(folder: Path, rows: pd.DataFrame, sheets: SpriteSheets) -> Non
         "categories": {name: _category(rows[name]) for name in CATEGORIES},
         "reasons": _base64(_reason_bits(rows["reasons"])),
         "duplicateOf": _base64(np.array([indices.get(kept, -1) for kept in rows["dup_of"].fillna("")], np.int32)),
+        "map": _map_places(rows),
     }
     _write_call(folder / "columns.js", "columns", columns)
     (folder / IDS_NAME).write_text(json.dumps(sheets.image_ids, ensure_ascii=False), encoding="utf-8")
@@ -94,6 +105,11 @@ def _category(column: pd.Series) -> Category:
 
 def _reason_bits(column: pd.Series) -> NDArray[np.uint32]:
     return np.array([sum(1 << REASON_NAMES.index(reason) for reason in reasons) for reasons in column], np.uint32)
+
+
+def _map_places(rows: pd.DataFrame) -> MapPlaces:
+    places = np.where(np.isnan(places := face_map(rows)), 0, np.rint(1 + 65534 * places)).astype(np.uint16)
+    return {"x": _base64(places[:, 0]), "y": _base64(places[:, 1])}
 
 
 def _base64(values: NDArray[Any]) -> str:

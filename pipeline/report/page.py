@@ -24,7 +24,7 @@ from pipeline.storage.thumbnails import THUMB_PX
 
 _HERE = Path(__file__).parent
 _SCRIPTS = (
-    "facts", "data", "rules", "reviews", "filters", "thumbnails", "gallery", "large_view", "charts", "start",
+    "facts", "data", "rules", "reviews", "filters", "thumbnails", "gallery", "large_view", "map", "charts", "start",
 )  # fmt: skip
 """The ES modules of script/: each imports only from those before it."""
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline.curation.reasons import DUPLICATE, MASK_REASONS, REASONS
+from pipeline.curation.reasons import MASK_REASONS, REASONS, RELATIVE_REASONS
 from pipeline.report.facts import ClaimRow, SourceRow, VerdictRow
 
 MEANINGS = {"accepted": "Kept for training.", **{reason.name: reason.meaning for reason in REASONS}}
@@ -34,7 +34,7 @@ def claim_rows(rows: pd.DataFrame) -> list[ClaimRow]:
     """Readable images by the label in their file name, how many were accepted, and how often the label was wrong.
 
     `correct` and `unmasked` are wrong where the mask was a reason for rejection. The labels of badly worn masks are
-    wrong where the image was accepted, or is a near-duplicate of one that was.
+    wrong where the image passes all rules: accepted, a near-duplicate of an accepted one, or not selected.
     """
     labelled = rows[rows["claimed"].notna() & rows["width"].notna()]
     about_mask = {reason.name for reason in MASK_REASONS}
@@ -43,7 +43,7 @@ def claim_rows(rows: pd.DataFrame) -> list[ClaimRow]:
         if claim in ("correct", "unmasked"):
             wrong = part["reasons"].map(lambda reasons: not about_mask.isdisjoint(reasons))
         else:
-            wrong = part["accepted"] | part["reasons"].map(lambda reasons: DUPLICATE in reasons)
+            wrong = part["accepted"] | part["reasons"].map(lambda reasons: bool(set(reasons) & set(RELATIVE_REASONS)))
         accepted = int(part["accepted"].sum())
         table.append({"claim": str(claim), "seen": len(part), "accepted": accepted, "wrong": int(wrong.sum())})
     return table

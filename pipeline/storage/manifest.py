@@ -63,6 +63,11 @@ _MEASUREMENTS = [
     _field("frame_px", pa.float32(), "side of the training crop (FFHQ's frame), px of the whole image", null=True),
     _field("frame_inside", pa.float32(), "share of the training crop within the image, 0-1; null: no face", null=True),
     _field("face_inside", pa.float32(), "share of the face's outline within the image, 0-1; null: no face", null=True),
+    _field("skin_tone", pa.float32(), "individual typology angle of bare skin, degrees; null: not seen", null=True),
+    _field("mask_lightness", pa.float32(), "mean CIELAB L* of the mask, 0-100; null: no mask", null=True),
+    _field("mask_a", pa.float32(), "mean CIELAB a* of the mask; null: no mask", null=True),
+    _field("mask_b", pa.float32(), "mean CIELAB b* of the mask; null: no mask", null=True),
+    _field("face_grid", pa.binary(96), "coarse aligned face: L* 8 x 8, a* and b* 4 x 4 each; null: no face", null=True),
     _field("phash", pa.uint64(), "64-bit perceptual hash as imagehash.phash computes it; null: unreadable", null=True),
 ]  # fmt: skip
 

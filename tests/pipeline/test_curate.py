@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,7 +9,7 @@ import yaml
 
 from pipeline import params
 from pipeline.curation.reviews import Review
-from pipeline.curation.rules import CurateParams, SplitParams
+from pipeline.curation.rules import CurateParams, SelectParams, SplitParams
 from pipeline.curation.splits import split_of
 from pipeline.curation.verdicts import (
     MeasuredImages,
@@ -28,10 +29,15 @@ LIMITS = params.load("curate", CurateParams, ROOT / "flows/demo_params.yaml")
 
 def images(*rows):
     """Measured images, which are of different photos unless a row has the fingerprint of another one."""
-    blank = {"archive": None, "bytes": 1, "sha256": "", "author": None, "url": None, "source": "s"}
+    blank = dict.fromkeys(("skin_tone", "mask_lightness", "mask_a", "mask_b", "face_grid"))
+    blank |= {"archive": None, "bytes": 1, "sha256": "", "author": None, "url": None, "source": "s"}
     made = [blank | {"path": f"{number:05d}.png"} | photo(number) | row for number, row in enumerate(rows)]
     patches = np.stack([patch(picture(row.pop("shows"))) for row in made])
     return MeasuredImages(pd.DataFrame(made).astype({"phash": "UInt64"}), patches)
+
+
+def limits_that_select(masked=None, unmasked=None):
+    return replace(LIMITS, select=SelectParams(masked=masked, unmasked=unmasked))
 
 
 def photo(seed):
@@ -46,10 +52,10 @@ def photo(seed):
     }
 
 
-def rows_of(*rows, review=None):
+def rows_of(*rows, review=None, limits=LIMITS):
     """The manifest's rows by path; `review` is image_id -> keep or drop."""
     reviews = {image_id: Review(value) for image_id, value in (review or {}).items()}
-    return manifest_rows(images(*rows), LIMITS, reviews).set_index("path")
+    return manifest_rows(images(*rows), limits, reviews).set_index("path")
 
 
 def test_an_accepted_row_has_no_reason_and_a_rejected_one_has_some():
@@ -138,6 +144,38 @@ def test_too_many_duplicates_are_refused_with_their_count():
     rows = manifest_rows(images(same, same, same, same), LIMITS, {})
     with pytest.raises(FacemaskError, match=r"3 of 4 unmasked images would go as near-duplicates"):
         refuse_too_many_duplicates(rows, LIMITS)
+
+
+def test_images_beyond_the_number_of_their_domain_are_not_selected():
+    rows = rows_of(*[UNMASKED] * 5, *[WELL_MASKED] * 4, limits=limits_that_select(unmasked=2))
+    left = rows[rows["reasons"].map(lambda reasons: reasons == ["not_selected"])]
+    assert len(left) == 3
+    assert set(left["domain"]) == {"unmasked"}
+    assert not left["accepted"].any()
+    assert left["split"].isna().all()
+    assert rows["accepted"].sum() == 6
+
+
+def test_rejected_images_and_duplicates_are_not_selected_and_keep_their_reasons():
+    same = SAME
+    rows = rows_of(
+        UNMASKED | same, UNMASKED | same | {"sharpness": 90.0}, UNMASKED | {"faces": 2}, UNMASKED,
+        limits=limits_that_select(unmasked=2),
+    )  # fmt: skip
+    assert rows["reasons"].tolist() == [["duplicate"], [], ["many_faces"], []]
+
+
+def test_an_image_that_was_not_selected_is_kept_by_a_review():
+    first = rows_of(*[UNMASKED] * 4, limits=limits_that_select(unmasked=1))
+    left = first.loc[~first["accepted"], "image_id"].iloc[-1]
+    second = rows_of(*[UNMASKED] * 4, limits=limits_that_select(unmasked=1), review={left: "keep"})
+    assert second.loc[second["accepted"], "image_id"].tolist() == [left]
+
+
+def test_images_that_are_not_selected_count_as_good_where_too_many_duplicates_are_refused():
+    same = UNMASKED | SAME
+    limits = limits_that_select(unmasked=1)
+    refuse_too_many_duplicates(manifest_rows(images(same, same, UNMASKED, UNMASKED), limits, {}), limits)
 
 
 def test_a_domain_left_empty_is_refused_with_its_most_frequent_reason():

@@ -17,6 +17,7 @@ VALUES = {
     pa.float32(): st.floats(width=32, allow_nan=False),
     pa.bool_(): st.booleans(),
     pa.dictionary(pa.int16(), pa.string()): st.sampled_from(["one", "two"]),
+    pa.binary(96): st.binary(min_size=96, max_size=96),
     pa.list_(pa.string()): st.lists(st.text(), max_size=3),
 }
 

@@ -296,6 +296,115 @@ def test_special_characters_in_names_are_shown_and_loaded_unchanged(browser, por
     page.close()
 
 
+@pytest.fixture
+def map_points(opened, workspace):
+    """The map in view, and its points: index of an accepted masked image -> its place on the screen."""
+    opened.evaluate("document.getElementById('map').scrollIntoView()")
+    box = opened.locator("#map-lasso").bounding_box()
+    rows = in_page_order(workspace)
+    points = {}
+    for index in np.flatnonzero(rows["accepted"] & (rows["domain"] == "masked")):
+        x, y = opened.evaluate("index => facemask.pointOf(index)", int(index))
+        points[int(index)] = (box["x"] + x, box["y"] + y)
+    return points
+
+
+def drag(page, *corners):
+    """Draw a polygon with the mouse."""
+    page.mouse.move(*corners[0])
+    page.mouse.down()
+    for corner in corners[1:]:
+        page.mouse.move(*corner, steps=3)
+    page.mouse.up()
+
+
+def around(points, margin=6):
+    """The corners of a rectangle around points."""
+    xs, ys = zip(*points, strict=True)
+    left, right, top, bottom = min(xs) - margin, max(xs) + margin, min(ys) - margin, max(ys) + margin
+    return (left, top), (right, top), (right, bottom), (left, bottom)
+
+
+def inside_rectangle(points, corners):
+    (left, top), _, (right, bottom), _ = corners
+    return {index for index, (x, y) in points.items() if left < x < right and top < y < bottom}
+
+
+def test_a_click_on_the_map_opens_the_image(opened, workspace, map_points):
+    index, (x, y) = next(iter(map_points.items()))
+    opened.mouse.click(x, y)
+    opened.wait_for_selector("dialog[open]")
+    assert opened.locator("dialog h2").inner_text() == in_page_order(workspace)["image_id"].iloc[index]
+
+
+def test_a_drag_on_the_map_shows_and_drops_the_images_that_it_encircles(opened, workspace, map_points):
+    corners = around(list(map_points.values())[:2])
+    expected = inside_rectangle(map_points, corners)
+    drag(opened, *corners)
+    assert opened.locator("#map-count").inner_text() == f"{len(expected)} encircled"
+    assert shown(opened) == len(expected) >= 2
+    opened.locator("#map-lasso").press("d")
+    opened.wait_for_function("count => document.querySelectorAll('.badge.drop').length === count", arg=len(expected))
+    dropped = opened.locator(".cell").evaluate_all("cells => cells.map(cell => Number(cell.dataset.index))")
+    assert set(dropped) == expected
+
+
+def test_shift_and_a_drag_encircle_further_images(opened, map_points):
+    first, second = (around([point]) for point in list(map_points.values())[:2])
+    drag(opened, *first)
+    opened.keyboard.down("Shift")
+    drag(opened, *second)
+    opened.keyboard.up("Shift")
+    assert shown(opened) == len(inside_rectangle(map_points, first) | inside_rectangle(map_points, second)) >= 2
+
+
+def test_escape_on_the_map_shows_all_images_again(opened, workspace, map_points):
+    drag(opened, *around(list(map_points.values())[:1]))
+    assert shown(opened) < len(rows_of(workspace))
+    opened.locator("#map-lasso").press("Escape")
+    assert shown(opened) == len(rows_of(workspace))
+
+
+def test_rejected_images_are_not_on_the_map(opened, workspace):
+    rows = in_page_order(workspace)
+    is_on_map = opened.evaluate("[...facemask.isOnMap()]")
+    assert is_on_map == rows["accepted"].tolist()
+
+
+def test_the_zoomed_map_keeps_the_place_under_the_pointer(opened, map_points):
+    index, place = next(iter(map_points.items()))
+    opened.mouse.move(*place)
+    opened.keyboard.down("Control")
+    opened.mouse.wheel(0, -300)
+    opened.keyboard.up("Control")
+    opened.wait_for_timeout(100)
+    box = opened.locator("#map-lasso").bounding_box()
+    x, y = opened.evaluate("index => facemask.pointOf(index)", index)
+    assert (box["x"] + x, box["y"] + y) == pytest.approx(place, abs=1.5)
+
+
+def test_images_that_are_not_selected_are_on_the_map_and_moved_limits_do_not_accept_them(browser, workspace):
+    params = yaml.safe_load((workspace / "params.yaml").read_text())
+    params["curate"]["select"] = {"masked": 5, "unmasked": None}
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params))
+    with inside(workspace):
+        curate_here()
+        report_here()
+    rows = in_page_order(workspace)
+    left = rows["reasons"].map(lambda reasons: list(reasons) == ["not_selected"])
+    page = browser.new_page()
+    page.set_default_timeout(15_000)
+    page.goto((workspace / "reports/index.html").as_uri())
+    page.wait_for_selector("html[data-ready]")
+    assert (rows["accepted"] & (rows["domain"] == "masked")).sum() == 5
+    assert page.evaluate("[...facemask.isOnMap()]") == (rows["accepted"] | left).tolist()
+    slide(page, "max_yaw", 89)
+    verdicts = page.evaluate("[...facemask.verdicts()]")
+    bit = 1 << REASON_NAMES.index("not_selected")
+    assert [verdict == bit for verdict in verdicts] == left.tolist()
+    page.close()
+
+
 def test_without_its_data_folder_the_page_names_the_folder(browser, workspace):
     shutil.rmtree(workspace / "reports/index.data")
     page = browser.new_page()
@@ -320,6 +429,7 @@ def test_the_scripts_also_run_as_es_modules(browser, workspace):
     page.goto("http://page.test/index.html")
     page.wait_for_selector("html[data-ready]")
     slide(page, "min_cover_chin", 0.95)
+    page.locator("#map-colour").select_option("skin_tone")
     pick(page, sort="sharpness")
     to_images(page)
     page.locator(".cell").first.dblclick()

@@ -6,7 +6,7 @@ import { createElement, facts } from "./facts.js";
 
 const MAX_CHUNKS = 60; // kept in memory
 
-export let data = null; // {numbers, derived, categories, reasons, duplicateOf}: typed arrays, an element for each image
+export let data = null; // {numbers, derived, categories, reasons, duplicateOf, map}: typed arrays, an element for each image
 const chunks = new Map(); // chunk number -> promise of its details, the most recently used last
 const pending = new Map(); // chunk number -> function that takes its details
 
@@ -28,7 +28,8 @@ export function receiveColumns(columns) {
     cover_highest: nose.map((value, index) => Math.max(value, mouth[index], face[index])),
   };
   const reasons = decodeArray(columns.reasons, Uint32Array), duplicateOf = decodeArray(columns.duplicateOf, Int32Array);
-  data = { numbers, derived, categories, reasons, duplicateOf };
+  const map = { x: decodeArray(columns.map.x, Uint16Array), y: decodeArray(columns.map.y, Uint16Array) };
+  data = { numbers, derived, categories, reasons, duplicateOf, map };
 }
 
 export function receiveDetails(number, details) {

@@ -8,6 +8,7 @@ import { reviewOf } from "./reviews.js";
 const CATEGORIES = ["domain", "source", "split", "claimed"];
 const NO_FILTERS = { verdict: "any", domain: "any", source: "any", split: "any", claimed: "any", review: "any" };
 const filters = { ...NO_FILTERS, sort: "", order: "ascending" };
+let restriction = null; // Set of indices, which the map has encircled; null: all images
 const LABELS = { sort: "sort by" };
 
 export function createFilterMenus(onChange) {
@@ -28,8 +29,9 @@ export function createFilterMenus(onChange) {
   }
 }
 
-// Replaces all filters by `wanted`, such as {domain: "masked"}; the order stays.
-export function setFilters(wanted) {
+// Replaces all filters by `wanted`, such as {domain: "masked"}, among all images or those in `among`; the order stays.
+export function setFilters(wanted, among = null) {
+  restriction = among;
   Object.assign(filters, NO_FILTERS, wanted);
   for (const menu of byId("filters").querySelectorAll("select")) menu.value = filters[menu.name];
 }
@@ -48,7 +50,7 @@ export function filteredImages() {
   const active = CATEGORIES.filter((name) => filters[name] !== "any");
   const indices = [];
   for (let index = 0; index < facts.count; index++)
-    if (hasVerdict(index) && active.every((name) => category(name, index) === filters[name]) &&
+    if ((!restriction || restriction.has(index)) && hasVerdict(index) && active.every((name) => category(name, index) === filters[name]) &&
         (review === "any" || (reviewOf(index) || "none") === review)) indices.push(index);
   const sign = order === "descending" ? -1 : 1;
   if (sort) {

@@ -32,6 +32,13 @@ export function showImages(filters) {
   updateGallery();
 }
 
+// Shows the images in a set of indices, all selected.
+export function showEncircled(indices) {
+  setFilters({}, indices);
+  updateGallery();
+  selectAll();
+}
+
 function createCell(position, perRow, thumbnail) {
   const index = shownImages[position], isSelected = selected.has(index), review = reviewOf(index);
   const verdict = reasonsOf(verdicts[index]).join(", ") || "accepted";

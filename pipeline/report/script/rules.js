@@ -4,6 +4,7 @@ import { changes, facts, oncePerFrame } from "./facts.js";
 import { category, data } from "./data.js";
 
 export const reasonBits = Object.fromEntries(facts.reasons.map((reason, position) => [reason, (1 << position) >>> 0]));
+const relativeReasons = (reasonBits.duplicate | reasonBits.not_selected) >>> 0; // given by other images
 const limitedReasons = facts.limits.reduce((bits, limit) => bits | reasonBits[limit.reason], 0) >>> 0;
 
 export const thresholds = {}; // limit's key -> its threshold now
@@ -27,16 +28,17 @@ export function limitTest(limit) {
   };
 }
 
-// Evaluates the rules for every image. A review goes before them, as in curate; duplicates are not searched for again.
+// Evaluates the rules for every image. A review goes before them, as in curate. Neither duplicates nor the selection
+// are searched for again.
 function applyRules() {
   const tests = facts.limits.map((limit) => [reasonBits[limit.reason], limitTest(limit)]);
   for (let index = 0; index < facts.count; index++) {
     const before = data.reasons[index];
     verdicts[index] = before;
     if (category("review", index) === "keep") continue;
-    let bits = before & ~limitedReasons & ~reasonBits.duplicate;
+    let bits = before & ~limitedReasons & ~relativeReasons;
     for (const [bit, isBeyond] of tests) if (isBeyond(index)) bits |= bit;
-    verdicts[index] = bits || before & reasonBits.duplicate;
+    verdicts[index] = bits || before & relativeReasons;
   }
   changes.dispatchEvent(new Event("limits"));
 }

@@ -10,6 +10,7 @@ import {
   shownImages, updateGallery,
 } from "./gallery.js";
 import { openImage, openLargeView } from "./large_view.js";
+import { createMap, encircleNone, imagesOnMap, pointOf, reviewEncircled } from "./map.js";
 import { createCharts } from "./charts.js";
 
 const LONG_PRESS_MS = 500;
@@ -68,6 +69,17 @@ function listenToLargeView() {
   });
 }
 
+function listenToMap() {
+  const actions = {
+    keep: () => reviewEncircled("keep"), drop: () => reviewEncircled("drop"), clear: () => reviewEncircled(""),
+    none: encircleNone,
+  };
+  byId("map-lasso").onkeydown = (event) => {
+    if (!event.ctrlKey && !event.metaKey && !event.altKey) actions[ACTION_KEYS[event.key]]?.();
+  };
+  byId("map-none").onclick = encircleNone;
+}
+
 function listenToPage() {
   byId("bar").onclick = (event) => ACTIONS[event.target.dataset.do]?.();
   byId("download").onclick = downloadReviews;
@@ -87,9 +99,11 @@ function start(columns) {
   listenToGallery();
   listenToLargeView();
   listenToPage();
+  createMap();
+  listenToMap();
   loadReviews();
   document.documentElement.dataset.ready = "true";
 }
 
-// Called by index.data/columns.js and rows/*.js; setLimit and verdicts are for tests and benchmarks.
-window.facemask = { columns: start, details: receiveDetails, setLimit, verdicts: () => verdicts };
+// Called by index.data/columns.js and rows/*.js; the others are for tests and benchmarks.
+window.facemask = { columns: start, details: receiveDetails, setLimit, verdicts: () => verdicts, pointOf, isOnMap: imagesOnMap };
