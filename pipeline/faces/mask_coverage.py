@@ -52,13 +52,17 @@ def measure_coverage(faces: list[tuple[NDArray[np.uint8], NDArray[np.float32]]])
 
     A face's numbers are the same to the bit in any batch.
     """
-    crops, landmarks = [], []
-    for pixels, points in faces:
-        px = points * np.array(pixels.shape[1::-1], np.float32)
-        matrix = landmark_alignment(px)
-        crops.append(aligned_crop(pixels, matrix))
-        landmarks.append(((px @ matrix[:, :2].T + matrix[:, 2]) / CROP_SIDE).astype(np.float32))
-    return [coverage_from_maps(maps, points) for maps, points in zip(segment_crops(crops), landmarks, strict=True)]
+    aligned = [align(pixels, points) for pixels, points in faces]
+    maps = segment_crops([crop for crop, _ in aligned])
+    return [coverage_from_maps(one, points) for one, (_, points) in zip(maps, aligned, strict=True)]
+
+
+def align(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The aligned crop of a face, and its landmarks (478, 2) as shares of the crop; `points` are those of the image."""
+    px = points * np.array(pixels.shape[1::-1], np.float32)
+    matrix = landmark_alignment(px)
+    landmarks = (px @ matrix[:, :2].T + matrix[:, 2]) / CROP_SIDE
+    return aligned_crop(pixels, matrix), landmarks.astype(np.float32)
 
 
 def eye_coverage_without_landmarks(pixels: NDArray[np.uint8]) -> float:

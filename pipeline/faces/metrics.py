@@ -1,4 +1,4 @@
-"""The metrics of one face: pose, size, brightness, sharpness, and how much of each region is covered."""
+"""The metrics of one face: pose, size, brightness, sharpness, colours, and how much of each region is covered."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces.appearance import Appearance, appearance
 from pipeline.faces.landmarker import Face
-from pipeline.faces.mask_coverage import MaskCoverage, measure_coverage
+from pipeline.faces.mask_coverage import MaskCoverage, align, coverage_from_maps, segment_crops
 
 _FACE_HEIGHT = 160  # px: sharpness is measured at one face size, or the face of a large photo would seem blurred
 
@@ -39,15 +40,23 @@ class FaceMetrics:
     sharpness: float
     brightness: float
     face_px: float
+    skin_tone: float | None
+    mask_lightness: float | None
+    mask_a: float | None
+    mask_b: float | None
 
 
 def measure_faces(faces: list[DetectedFace]) -> list[FaceMetrics]:
     """The metrics of each face; the same to the bit in any batch."""
-    coverages = measure_coverage([(detected.pixels, detected.face.points) for detected in faces])
-    return [_metrics(detected, coverage) for detected, coverage in zip(faces, coverages, strict=True)]
+    aligned = [align(detected.pixels, detected.face.points) for detected in faces]
+    all_maps = segment_crops([crop for crop, _ in aligned])
+    return [
+        _metrics(detected, coverage_from_maps(maps, points), appearance(crop, maps[0], points))
+        for detected, maps, (crop, points) in zip(faces, all_maps, aligned, strict=True)
+    ]
 
 
-def _metrics(detected: DetectedFace, coverage: MaskCoverage) -> FaceMetrics:
+def _metrics(detected: DetectedFace, coverage: MaskCoverage, colours: Appearance) -> FaceMetrics:
     pixels, face = detected.pixels, detected.face
     height, width = pixels.shape[:2]
     left, top = np.floor(face.points.min(axis=0) * (width, height)).astype(int).clip(0)
@@ -62,6 +71,7 @@ def _metrics(detected: DetectedFace, coverage: MaskCoverage) -> FaceMetrics:
         sharpness=_sharpness(grey),
         brightness=float(grey.mean()) if grey.size else 0.0,
         face_px=float(np.ptp(face.points[:, 1])) * detected.image_height,
+        **vars(colours),
     )
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import replacing
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 DATA_LICENCE = (
     "FFHQ and MaskedFace-Net are CC BY-NC-SA 4.0, each photo has its own licence (column licence), "
@@ -58,6 +58,10 @@ _MEASUREMENTS = [
     _field("sharpness", pa.float32(), "deviation of the face's Laplacian, grey levels; null: no face", null=True),
     _field("brightness", pa.float32(), "mean luma of the face, 0-255; null: no face", null=True),
     _field("face_px", pa.float32(), "height of the face's outline, px of the whole image; null: no face", null=True),
+    _field("skin_tone", pa.float32(), "individual typology angle of bare skin, degrees; null: not seen", null=True),
+    _field("mask_lightness", pa.float32(), "mean CIELAB L* of the mask, 0-100; null: no mask", null=True),
+    _field("mask_a", pa.float32(), "mean CIELAB a* of the mask; null: no mask", null=True),
+    _field("mask_b", pa.float32(), "mean CIELAB b* of the mask; null: no mask", null=True),
     _field("phash", pa.uint64(), "64-bit perceptual hash as imagehash.phash computes it; null: unreadable", null=True),
 ]  # fmt: skip
 

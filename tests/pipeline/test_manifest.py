@@ -49,7 +49,7 @@ def test_the_file_contains_the_data_licence(sample_workspace):
     ("metadata", "message"),
     [
         ({"facemask_schema": "0"}, "schema 0"),
-        ({"facemask_schema": "1"}, "schema 1, and this facemask reads 2"),
+        ({"facemask_schema": "1"}, "schema 1, and this facemask reads 3"),
         ({}, "schema none"),
     ],
 )
