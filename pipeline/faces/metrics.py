@@ -7,9 +7,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces.alignment import align
 from pipeline.faces.appearance import Appearance, appearance
 from pipeline.faces.landmarker import Face
-from pipeline.faces.mask_coverage import MaskCoverage, align, coverage_from_maps, segment_crops
+from pipeline.faces.mask_coverage import MaskCoverage, coverage_from_maps, segment_crops
 
 _FACE_HEIGHT = 160  # px: sharpness is measured at one face size, or the face of a large photo would seem blurred
 
@@ -40,6 +41,7 @@ class FaceMetrics:
     sharpness: float
     brightness: float
     face_px: float
+    glasses: float
     skin_tone: float | None
     mask_lightness: float | None
     mask_a: float | None
@@ -49,10 +51,10 @@ class FaceMetrics:
 def measure_faces(faces: list[DetectedFace]) -> list[FaceMetrics]:
     """The metrics of each face; the same to the bit in any batch."""
     aligned = [align(detected.pixels, detected.face.points) for detected in faces]
-    all_maps = segment_crops([crop for crop, _ in aligned])
+    all_maps = segment_crops([face.crop for face in aligned])
     return [
-        _metrics(detected, coverage_from_maps(maps, points), appearance(crop, maps[0], points))
-        for detected, maps, (crop, points) in zip(faces, all_maps, aligned, strict=True)
+        _metrics(detected, coverage_from_maps(maps, face.points), appearance(detected.pixels, face, maps[0]))
+        for detected, maps, face in zip(faces, all_maps, aligned, strict=True)
     ]
 
 

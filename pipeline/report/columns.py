@@ -24,7 +24,7 @@ IDS_NAME = "ids.json"
 NUMBERS = (
     "width", "height", "faces", "yaw", "pitch", "roll", "cover_nose", "cover_mouth", "cover_chin", "cover_eyes",
     "cover_face", "cover_total", "cover_symmetry", "sharpness", "brightness", "face_px", "dup_distance",
-    "skin_tone", "mask_lightness", "mask_a", "mask_b",
+    "glasses", "skin_tone", "mask_lightness", "mask_a", "mask_b",
 )  # fmt: skip
 CATEGORIES = ("domain", "source", "claimed", "split", "review")
 _DETAILS = ("image_id", "bytes", "ffhq_id", "licence", "author", "url", "archive", "path")

@@ -58,6 +58,7 @@ _MEASUREMENTS = [
     _field("sharpness", pa.float32(), "deviation of the face's Laplacian, grey levels; null: no face", null=True),
     _field("brightness", pa.float32(), "mean luma of the face, 0-255; null: no face", null=True),
     _field("face_px", pa.float32(), "height of the face's outline, px of the whole image; null: no face", null=True),
+    _field("glasses", pa.float32(), "strongest line across the bridge of the nose, 0-1; null: no face", null=True),
     _field("skin_tone", pa.float32(), "individual typology angle of bare skin, degrees; null: not seen", null=True),
     _field("mask_lightness", pa.float32(), "mean CIELAB L* of the mask, 0-100; null: no mask", null=True),
     _field("mask_a", pa.float32(), "mean CIELAB a* of the mask; null: no mask", null=True),
