@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from pipeline.faces import regions
 from pipeline.faces.alignment import CROP_SIDE, AlignedFace, warp_crop
 
-# Skin that masks, beards, fringes and hats leave bare: below both eyes, and between the eyes and the brows.
-_SKIN = (regions.LEFT_UPPER_CHEEK, regions.RIGHT_UPPER_CHEEK, regions.BETWEEN_EYES)
+# Skin that masks and beards leave bare, and glasses, fringes and hats not all of it.
+_SKIN = (regions.LEFT_UPPER_CHEEK, regions.RIGHT_UPPER_CHEEK, regions.BETWEEN_EYES, regions.FOREHEAD_ABOVE_BROWS)
 _MAX_COVERED = 0.3  # of the mask map: skin is below it
 _MASK = 0.5  # of the mask map: a mask is above it
-_MIN_SKIN = 40  # px of the crop, of about 250
+_MIN_SKIN = 40  # px of the crop, of about 350
 _MIN_MASK = 20  # px of the mask map, of 1,024: 2 % of the crop
-_SHADED = 0.4  # share of the skin, the darkest, that is left out: shadows, lashes and the frames of glasses
+_SHADED = 0.4  # share of the skin, the darkest, that is left out: shadows, hair, lashes and glasses
 _BRIDGE = 168  # landmark: the bridge of the nose between the eyes, where glasses rest
 _BRIDGE_ZOOM, _BRIDGE_SIDE = 2.5, 28  # a square of 11 px of the crop around it, enlarged: frames are thin
 _BRIDGE_AT = (14, 10)  # px: where it is in that square, x and y
