@@ -102,4 +102,4 @@ def _sharpness(grey: NDArray[Any]) -> float:
     size = (max(3, round(grey.shape[1] * scale)), _FACE_HEIGHT)
     scaled = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     _, deviation = cv2.meanStdDev(cv2.Laplacian(scaled, cv2.CV_16S))
-    return float(deviation[0, 0]) * (_LUMA / max(float(scaled.mean()), _MIN_LUMA)) ** _LUMA_POWER
+    return float(deviation[0, 0] * (_LUMA / max(float(scaled.mean()), _MIN_LUMA)) ** _LUMA_POWER)
