@@ -48,6 +48,12 @@ REASONS = (
 RELATIVE_REASONS = (DUPLICATE, NOT_SELECTED)
 """Reasons that other images give: an image that has one of these alone passes all rules."""
 
+
+def passes_all_rules(rows: pd.DataFrame) -> pd.Series:
+    """Which rows are accepted, or rejected only because of other images."""
+    return rows["reasons"].map(lambda reasons: set(reasons) <= set(RELATIVE_REASONS))
+
+
 REASON_NAMES = tuple(reason.name for reason in REASONS)
 MASK_REASONS = tuple(reason for reason in REASONS if reason.about_mask)
 

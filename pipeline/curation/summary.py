@@ -6,6 +6,7 @@ from typing import TypedDict
 
 import pandas as pd
 
+from pipeline.curation.groups import write_groups
 from pipeline.curation.reasons import REASON_NAMES
 from pipeline.storage.files import replacing, write_json
 
@@ -47,7 +48,7 @@ def summarize(rows: pd.DataFrame) -> Summary:
 
 
 def write_summary(rows: pd.DataFrame, folder: Path) -> None:
-    """Write curation.json and reasons.csv (verdict, domain, images: the plot's data), and print the counts."""
+    """Write curation.json, reasons.csv (verdict, domain, images: the plot's data) and groups.csv; print the counts."""
     summary = summarize(rows)
     write_json(folder / "curation.json", summary)
     reasons = rows[["domain", "reasons"]].explode("reasons").fillna({"reasons": "accepted"})
@@ -58,3 +59,4 @@ def write_summary(rows: pd.DataFrame, folder: Path) -> None:
         print(f"curate: {domain}: {part['accepted']:,} of {part['seen']:,} images accepted", flush=True)
     counts = ", ".join(f"{reason} {count:,}" for reason, count in summary["reasons"].items())
     print(f"curate: rejected for: {counts or 'nothing'}", flush=True)
+    write_groups(rows, folder)

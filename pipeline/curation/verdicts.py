@@ -21,7 +21,7 @@ from pipeline.curation.near_duplicates import (
     find_duplicates,
     find_pairs,
 )
-from pipeline.curation.reasons import DROPPED_IN_REVIEW, DUPLICATE, NOT_SELECTED, RELATIVE_REASONS, apply_rules
+from pipeline.curation.reasons import DROPPED_IN_REVIEW, DUPLICATE, NOT_SELECTED, apply_rules, passes_all_rules
 from pipeline.curation.reviews import Review
 from pipeline.curation.rules import CurateParams, SelectParams
 from pipeline.curation.selection import select_in_splits
@@ -69,7 +69,7 @@ def refuse_too_many_duplicates(rows: pd.DataFrame, limits: CurateParams) -> None
 
     A faulty hash or a folder that was copied into the source would otherwise empty the data set unnoticed.
     """
-    good = rows["accepted"] | rows["reasons"].map(lambda reasons: not set(reasons) - set(RELATIVE_REASONS))
+    good = passes_all_rules(rows)
     for domain, part in rows[good].groupby("domain"):
         duplicates = int(part["dup_of"].notna().sum())
         if duplicates > limits.dedup.max_removed * len(part):

@@ -13,6 +13,7 @@ of the square.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -117,6 +118,23 @@ def landmark_alignment(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]
     cos, sin = float((x * u + y * v).sum()) / size, float((x * v - y * u).sum()) / size
     rotation = np.array([[cos, -sin], [sin, cos]])
     return np.column_stack([rotation, target_mean - rotation @ source_mean])
+
+
+@dataclass(frozen=True)
+class AlignedFace:
+    """A face's aligned crop."""
+
+    crop: NDArray[np.uint8]  # (CROP_SIDE, CROP_SIDE, 3) RGB
+    points: NDArray[np.float32]  # landmarks (478, 2) as shares of the crop
+    matrix: NDArray[np.float64]  # (2, 3), from the image's px to the crop's: its landmark_alignment
+
+
+def align(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> AlignedFace:
+    """Align a face: an image (H, W, 3) and its landmarks (478, 2) as shares of the image."""
+    px = points * np.array(pixels.shape[1::-1], np.float32)
+    matrix = landmark_alignment(px)
+    landmarks = (px @ matrix[:, :2].T + matrix[:, 2]) / CROP_SIDE
+    return AlignedFace(aligned_crop(pixels, matrix), landmarks.astype(np.float32), matrix)
 
 
 def aligned_crop(pixels: NDArray[np.uint8], matrix: NDArray[np.float64], margin: int = 0) -> NDArray[np.uint8]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import regions
-from pipeline.faces.alignment import CROP_SIDE, FFHQ_TO_CROP, aligned_crop, landmark_alignment
+from pipeline.faces.alignment import CROP_SIDE, FFHQ_TO_CROP, align, aligned_crop
 from pipeline.faces.onnx_session import open_session
 
 WEIGHTS = Path(__file__).with_name("mask_coverage.onnx")
@@ -53,16 +53,8 @@ def measure_coverage(faces: list[tuple[NDArray[np.uint8], NDArray[np.float32]]])
     A face's numbers are the same to the bit in any batch.
     """
     aligned = [align(pixels, points) for pixels, points in faces]
-    maps = segment_crops([crop for crop, _ in aligned])
-    return [coverage_from_maps(one, points) for one, (_, points) in zip(maps, aligned, strict=True)]
-
-
-def align(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """The aligned crop of a face, and its landmarks (478, 2) as shares of the crop; `points` are those of the image."""
-    px = points * np.array(pixels.shape[1::-1], np.float32)
-    matrix = landmark_alignment(px)
-    landmarks = (px @ matrix[:, :2].T + matrix[:, 2]) / CROP_SIDE
-    return aligned_crop(pixels, matrix), landmarks.astype(np.float32)
+    all_maps = segment_crops([face.crop for face in aligned])
+    return [coverage_from_maps(maps, face.points) for maps, face in zip(all_maps, aligned, strict=True)]
 
 
 def eye_coverage_without_landmarks(pixels: NDArray[np.uint8]) -> float:

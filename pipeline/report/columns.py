@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.curation.reasons import REASON_NAMES
 from pipeline.report.face_map import face_map
+from pipeline.report.groups import image_groups
 from pipeline.report.sprite_sheets import SpriteSheets
 
 PER_CHUNK = 200
@@ -26,7 +27,7 @@ NUMBERS = (
     "width", "height", "faces", "yaw", "pitch", "roll", "cover_nose", "cover_mouth", "cover_chin", "cover_eyes",
     "cover_face", "cover_total", "cover_symmetry", "sharpness", "brightness", "face_px", "frame_px",
     "frame_inside", "face_inside", "noise", "quality", "dup_similarity",
-    "skin_tone", "mask_lightness", "mask_a", "mask_b",
+    "glasses", "skin_tone", "mask_lightness", "mask_a", "mask_b",
 )  # fmt: skip
 CATEGORIES = ("domain", "source", "claimed", "split", "review")
 _DETAILS = ("image_id", "bytes", "ffhq_id", "licence", "author", "url", "archive", "path")
@@ -51,6 +52,7 @@ class Columns(TypedDict):
 
     numbers: dict[str, str]  # float32, NaN where nothing was measured
     categories: dict[str, Category]
+    groups: dict[str, Category]  # kind -> group (curation/groups.py)
     reasons: str  # uint32: bits in the order of curation/reasons.py
     duplicateOf: str  # int32: index of the image that it duplicates, or -1
     map: MapPlaces
@@ -63,6 +65,7 @@ def write_columns(folder: Path, rows: pd.DataFrame, sheets: SpriteSheets) -> Non
     columns: Columns = {
         "numbers": {name: _base64(_float32(rows[name])) for name in NUMBERS},
         "categories": {name: _category(rows[name]) for name in CATEGORIES},
+        "groups": {kind: _category(groups) for kind, groups in image_groups(rows).items()},
         "reasons": _base64(_reason_bits(rows["reasons"])),
         "duplicateOf": _base64(np.array([indices.get(kept, -1) for kept in rows["dup_of"].fillna("")], np.int32)),
         "map": _map_places(rows),
@@ -98,9 +101,16 @@ def _float32(column: pd.Series) -> NDArray[np.float32]:
 
 
 def _category(column: pd.Series) -> Category:
-    values = sorted(column.dropna().astype(str).unique())
+    values = [str(value) for value in _order(column)]
     codes = column.astype("object").map({value: code for code, value in enumerate(values, 1)}).fillna(0)
     return {"values": values, "codes": _base64(codes.to_numpy(np.uint8))}
+
+
+def _order(column: pd.Series) -> list[Any]:
+    """The values that occur, in the order of an ordered category, else sorted."""
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered:
+        return list(column.cat.remove_unused_categories().cat.categories)
+    return sorted(column.dropna().astype(str).unique())
 
 
 def _reason_bits(column: pd.Series) -> NDArray[np.uint32]:

@@ -90,3 +90,25 @@ class ClaimRow(TypedDict):
     seen: int  # readable images
     accepted: int
     wrong: int  # images whose measurements contradict the label
+
+
+class GroupRow(TypedDict):
+    """Images of one group and domain."""
+
+    group: str  # KIND: LABEL, its name in the gallery's filter
+    label: str
+    domain: str
+    seen: int
+    accepted: int
+    low: float  # 95 % interval of the share of accepted images, 0-1
+    high: float
+    overall: float  # this share in the whole domain
+    warned: bool  # a skin tone whose interval lies below the others' share
+
+
+class GroupTable(TypedDict):
+    """Groups of one kind."""
+
+    name: str
+    meaning: str
+    rows: list[GroupRow]

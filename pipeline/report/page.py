@@ -15,6 +15,7 @@ from pipeline.curation.summary import summarize
 from pipeline.faces.landmarks import LANDMARK_SCALE
 from pipeline.report.columns import PER_CHUNK, write_columns
 from pipeline.report.facts import PageContent, PageFacts
+from pipeline.report.groups import group_tables
 from pipeline.report.limits import limit_facts
 from pipeline.report.sprite_sheets import COLUMNS, SpriteSheets, region_places
 from pipeline.report.tables import MEANINGS, claim_rows, source_rows, verdict_rows
@@ -24,7 +25,8 @@ from pipeline.storage.thumbnails import THUMB_PX
 
 _HERE = Path(__file__).parent
 _SCRIPTS = (
-    "facts", "data", "rules", "reviews", "filters", "thumbnails", "gallery", "large_view", "map", "charts", "start",
+    "facts", "data", "rules", "reviews", "groups", "filters", "thumbnails", "gallery", "large_view", "map", "charts",
+    "start",
 )  # fmt: skip
 """The ES modules of script/: each imports only from those before it."""
 
@@ -57,6 +59,7 @@ def write_page(page: Path, sheets: SpriteSheets, content: PageContent) -> Path:
         verdicts=verdict_rows(rows),
         sources=source_rows(rows),
         claims=claim_rows(rows),
+        groups=group_tables(rows),
         training=content.training,
         licence=DATA_LICENCE,
     )

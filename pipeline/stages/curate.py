@@ -1,6 +1,7 @@
 """Stage `curate`: measured tables and data/review.csv in, data/manifest.parquet out: a row for every image ever seen.
 
-Beside it reports/curation.json (counts of what was kept, and why the rest was not) and reports/reasons.csv, its plot.
+Beside it reports/curation.json (counts of what was kept, and why the rest was not), reports/reasons.csv, its plot, and
+reports/groups.csv (who is dropped).
 """
 
 from collections.abc import Mapping

@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.faces.alignment import CROP_SIDE
-from pipeline.faces.appearance import appearance
+from pipeline.faces.alignment import CROP_SIDE, AlignedFace, align
+from pipeline.faces.appearance import Appearance
+from pipeline.faces.appearance import appearance as appearance_of
 from pipeline.faces.landmarker import get_landmarker
-from pipeline.faces.mask_coverage import align
 
 MASK_FROM = 40  # row of the crop: the mask covers what is below
 NO_MASK = np.zeros((CROP_SIDE // 2, CROP_SIDE // 2), np.float32)
@@ -16,7 +16,12 @@ NO_MASK = np.zeros((CROP_SIDE // 2, CROP_SIDE // 2), np.float32)
 @pytest.fixture(scope="module")
 def points(portraits):
     pixels = np.asarray(portraits[0])
-    return align(pixels, get_landmarker(1)(pixels)[0].points)[1]
+    return align(pixels, get_landmarker(1)(pixels)[0].points).points
+
+
+def appearance(crop, mask, points) -> Appearance:
+    """Of an image that is an aligned crop already."""
+    return appearance_of(crop, AlignedFace(crop, points, np.eye(2, 3)), mask)
 
 
 def colour(lightness, a, b):
@@ -76,3 +81,39 @@ def test_a_mask_s_colour_is_the_mean_of_its_pixels_in_cielab(points):
 def test_without_a_mask_there_is_no_colour_of_it(points):
     found = appearance(filled(60, 10, 20), NO_MASK, points)
     assert (found.mask_lightness, found.mask_a, found.mask_b) == (None, None, None)
+
+
+def with_line(points, landmark, column_from=0):
+    """A crop with a dark line, 2 px, at a landmark's height."""
+    crop, row = filled(60, 10, 20), round(float(points[landmark, 1]) * CROP_SIDE)
+    crop[row : row + 2, column_from:] = 30
+    return crop
+
+
+def test_a_line_across_the_bridge_of_the_nose_counts_as_glasses(points):
+    bare, line = (appearance(crop, NO_MASK, points).glasses for crop in (filled(60, 10, 20), with_line(points, 168)))
+    assert bare < 0.01 and line > 0.15
+
+
+def test_a_line_that_ends_at_the_bridge_is_no_glasses(points):
+    assert (
+        appearance(
+            with_line(points, 168, column_from=round(float(points[168, 0]) * CROP_SIDE) + 1), NO_MASK, points
+        ).glasses
+        < 0.02
+    )
+
+
+def test_the_edge_of_a_mask_is_no_glasses(points):
+    crop, row = filled(60, 10, 20), round(float(points[6, 1]) * CROP_SIDE) // 2 * 2
+    crop[row:] = 255
+    assert appearance(crop, NO_MASK, points).glasses > 0.1
+    assert appearance(crop, mask_below(row), points).glasses < 0.01
+
+
+@pytest.mark.parametrize(
+    "points", [np.full((478, 2), 0.5, np.float32), np.full((478, 2), -9, np.float32)], ids=["of no size", "outside"]
+)
+def test_a_face_that_cannot_be_seen_is_measured(points):
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    assert appearance_of(pixels, align(pixels, points), NO_MASK).glasses >= 0

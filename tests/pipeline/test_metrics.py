@@ -74,6 +74,21 @@ def test_half_of_a_frame_across_the_edge_of_the_image_is_not_inside(framing):
     assert crossing[1] == pytest.approx(0.5, abs=0.12) and crossing[2] == pytest.approx(0.5, abs=0.2)
 
 
+def test_a_darker_picture_loses_less_sharpness_than_brightness(unmasked_face):
+    pixels, face = unmasked_face
+    darker = np.rint(pixels * 0.5).astype(np.uint8)
+    before, after = measure_faces([DetectedFace(image, face, 256, 256) for image in (pixels, darker)])
+    assert after.brightness / before.brightness == pytest.approx(0.5, abs=0.01)
+    assert after.sharpness / before.sharpness == pytest.approx(0.5**0.75, abs=0.02)
+
+
+def test_noise_in_the_dark_is_no_sharpness(unmasked_face):
+    pixels, face = unmasked_face
+    noise = np.random.default_rng(0).integers(0, 3, pixels.shape, np.uint8)
+    (dark,) = measure_faces([DetectedFace(noise, face, 256, 256)])
+    assert dark.sharpness < 4
+
+
 def test_face_height_is_in_px_of_the_whole_image(unmasked_face):
     pixels, face = unmasked_face
     reduced, whole = measure_faces([DetectedFace(pixels, face, side, side) for side in (1024, 256)])

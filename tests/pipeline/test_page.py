@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from pipeline.curation.groups import SKIN_TONE, group_labels
 from pipeline.curation.reasons import REASON_NAMES
 from pipeline.curation.reviews import Review, read_reviews
 from pipeline.report.page import script
@@ -84,6 +86,7 @@ def test_the_browser_evaluates_the_rules_as_curate_does(opened, workspace):
             {"claimed": "correct", "verdict": "rejected"},
             lambda rows: (rows["claimed"] == "correct") & ~rows["accepted"],
         ),
+        ({"group": "head turned by: no face"}, lambda rows: rows["faces"] == 0),
         ({"split": "train", "source": "ffhq"}, lambda rows: (rows["split"] == "train") & (rows["source"] == "ffhq")),
     ],
 )
@@ -96,6 +99,19 @@ def test_a_verdict_in_the_table_filters_the_gallery(opened, workspace):
     opened.locator("#verdicts a", has_text="duplicate").first.click()
     assert opened.locator("select[name=verdict]").input_value() == "duplicate"
     assert shown(opened) > 0
+
+
+def test_a_number_of_who_is_dropped_shows_the_images_behind_it(opened, workspace):
+    rows = rows_of(workspace)
+    groups = group_labels(rows, SKIN_TONE)
+    for link in opened.locator("#groups a").filter(has_text=re.compile(r"^\d+$")).all():
+        wanted, number = json.loads(link.get_attribute("data-show")), int(link.inner_text())
+        if not wanted["group"].startswith("skin tone: "):
+            continue
+        link.click()
+        assert shown(opened) == number > 0
+        within = (groups == wanted["group"].removeprefix("skin tone: ")) & (rows["domain"] == wanted["domain"])
+        assert number == sum(within & ~rows["accepted"] if "verdict" in wanted else within)
 
 
 def test_images_are_sorted_by_a_measurement(opened, workspace):

@@ -3,12 +3,15 @@
 import json
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from pipeline.curation.groups import acceptance_by_group
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
+from pipeline.report.groups import group_tables
 from pipeline.report.sprite_sheets import COLUMNS, PER_SHEET
 from pipeline.report.training import read_training
 from pipeline.storage.files import write_json
@@ -42,6 +45,31 @@ def test_a_label_is_wrong_where_the_mask_was_a_reason_for_rejection(page, rows):
     wrong = rows[(rows["claimed"] == "correct") & rows["width"].notna()]
     placement = {"no_mask", "nose_uncovered", "mouth_uncovered", "chin_uncovered", "eyes_covered", "mask_misplaced"}
     assert int(claimed["correct"]) == sum(not placement.isdisjoint(reasons) for reasons in wrong["reasons"]) > 0
+
+
+def test_each_group_has_its_number_of_images_and_its_interval_on_the_page(page, rows):
+    cells = re.findall(r"data-show='([^']*\"group\"[^']*)'>([\d,]+)</a>|title=\"([\d.]+ to [\d.]+ %)\"", page)
+    numbers = [(json.loads(show), number) for show, number, _ in cells if show]
+    images = {(show["group"], show["domain"]): int(number) for show, number in numbers if "verdict" not in show}
+    table = acceptance_by_group(rows)
+    table = table[table.groupby("kind")["group"].transform("nunique") > 1]
+    assert images == {(f"{row.kind}: {row.group}", row.domain): row.images for row in table.itertuples()}
+    assert [title for *_, title in cells if title] == [
+        f"{100 * row.low:.1f} to {100 * row.high:.1f} %" for row in table.itertuples()
+    ]
+
+
+def test_a_skin_tone_that_is_kept_less_often_is_marked(rows):
+    skin_tone = np.where(np.arange(len(rows)) % 2, 0.0, 60.0).astype("float32")
+    reasons = [[] if tone > 30 else ["blurred"] for tone in skin_tone]
+    dark_dropped = rows.assign(skin_tone=skin_tone, domain="masked", reasons=reasons)
+    table = next(table for table in group_tables(dark_dropped) if table["name"] == "skin tone")
+    assert [(row["label"], row["warned"]) for row in table["rows"]] == [("below 10°", True), ("55° and above", False)]
+
+
+def test_a_kind_of_group_that_divides_nothing_is_left_out(rows):
+    assert "mask lightness" in {table["name"] for table in group_tables(rows)}
+    assert "mask lightness" not in {table["name"] for table in group_tables(rows.assign(mask_lightness=np.nan))}
 
 
 def test_the_page_shows_the_evaluation_and_the_sample_images(page):
@@ -92,7 +120,8 @@ def test_a_page_made_again_leaves_no_old_files(report_workspace):
         report_here()
     assert not stale.exists()
     assert {path.name for path in (report_workspace / "reports").iterdir()} == {
-        "curation.json", "evaluation.json", "index.data", "index.html", "reasons.csv", "samples", "training",
+        "curation.json", "evaluation.json", "groups.csv", "index.data", "index.html", "reasons.csv", "samples",
+        "training",
     }  # fmt: skip
 
 

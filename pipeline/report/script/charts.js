@@ -7,6 +7,8 @@ import { limitTest, measurements, movedLimits, setLimit, thresholds, verdictChan
 const WIDTH = 360, HEIGHT = 90, TEXT_HEIGHT = 14, BARS = 60;
 const WITHOUT_LIMIT = [
   { measurement: "brightness", low: 0, high: 255, unit: "grey levels" },
+  { measurement: "skin_tone", low: -90, high: 90, unit: "degrees" },
+  { measurement: "mask_lightness", low: 0, high: 100, unit: "CIELAB L*" },
   { measurement: "cover_face", low: 0, high: 1, unit: "" },
   { measurement: "dup_similarity", low: 0.5, high: 1, unit: "" },
 ];

@@ -6,7 +6,7 @@ import { createElement, facts } from "./facts.js";
 
 const MAX_CHUNKS = 60; // kept in memory
 
-export let data = null; // {numbers, derived, categories, reasons, duplicateOf, map}: typed arrays, an element for each image
+export let data = null; // {numbers, derived, categories, groups, reasons, duplicateOf, map}: typed arrays, an element for each image
 const chunks = new Map(); // chunk number -> promise of its details, the most recently used last
 const pending = new Map(); // chunk number -> function that takes its details
 
@@ -18,10 +18,11 @@ export function decodeArray(base64, ArrayType) {
 }
 
 export function receiveColumns(columns) {
-  const numbers = {}, categories = {};
+  const numbers = {};
   for (const [name, base64] of Object.entries(columns.numbers)) numbers[name] = decodeArray(base64, Float32Array);
-  for (const [name, { values, codes }] of Object.entries(columns.categories))
-    categories[name] = { values, codes: decodeArray(codes, Uint8Array) };
+  const decodeCategories = (encoded) => Object.fromEntries(Object.entries(encoded).map(
+    ([name, { values, codes }]) => [name, { values, codes: decodeArray(codes, Uint8Array) }]));
+  const categories = decodeCategories(columns.categories), groups = decodeCategories(columns.groups);
   const { width, height, cover_nose: nose, cover_mouth: mouth, cover_face: face, frame_px: frame } = numbers;
   const derived = { // as in limits.py
     shortest_side: width.map((value, index) => Math.min(value, height[index], frame[index] || Infinity)), // NaN: no face
@@ -29,7 +30,7 @@ export function receiveColumns(columns) {
   };
   const reasons = decodeArray(columns.reasons, Uint32Array), duplicateOf = decodeArray(columns.duplicateOf, Int32Array);
   const map = { x: decodeArray(columns.map.x, Uint16Array), y: decodeArray(columns.map.y, Uint16Array) };
-  data = { numbers, derived, categories, reasons, duplicateOf, map };
+  data = { numbers, derived, categories, groups, reasons, duplicateOf, map };
 }
 
 export function receiveDetails(number, details) {

@@ -4,9 +4,10 @@ import { byId, createElement, facts } from "./facts.js";
 import { category, data } from "./data.js";
 import { reasonBits, verdictChanged, verdicts } from "./rules.js";
 import { reviewOf } from "./reviews.js";
+import { groupNames, groupTest } from "./groups.js";
 
 const CATEGORIES = ["domain", "source", "split", "claimed"];
-const NO_FILTERS = { verdict: "any", domain: "any", source: "any", split: "any", claimed: "any", review: "any" };
+const NO_FILTERS = { verdict: "any", domain: "any", source: "any", split: "any", claimed: "any", group: "any", review: "any" };
 const filters = { ...NO_FILTERS, sort: "", order: "ascending" };
 let restriction = null; // Set of indices, which the map has encircled; null: all images
 const LABELS = { sort: "sort by" };
@@ -16,6 +17,7 @@ export function createFilterMenus(onChange) {
   const menus = {
     verdict: ["any", "accepted", "rejected", ...facts.reasons.filter(occurs), "changed"],
     ...Object.fromEntries(CATEGORIES.map((name) => [name, ["any", ...data.categories[name].values]])),
+    group: ["any", ...groupNames()],
     review: ["any", "keep", "drop", "none"],
     sort: ["", ...Object.keys(data.numbers)],
     order: ["ascending", "descending"],
@@ -45,12 +47,13 @@ const verdictTests = {
 
 // The indices of the images that pass the filters, in the chosen order.
 export function filteredImages() {
-  const { verdict, review, sort, order } = filters;
+  const { verdict, group, review, sort, order } = filters;
   const hasVerdict = verdictTests[verdict] ?? ((index) => verdicts[index] & reasonBits[verdict]);
   const active = CATEGORIES.filter((name) => filters[name] !== "any");
-  const indices = [];
+  const indices = [], inGroup = groupTest(group);
   for (let index = 0; index < facts.count; index++)
-    if ((!restriction || restriction.has(index)) && hasVerdict(index) && active.every((name) => category(name, index) === filters[name]) &&
+    if ((!restriction || restriction.has(index)) && hasVerdict(index) && inGroup(index) &&
+        active.every((name) => category(name, index) === filters[name]) &&
         (review === "any" || (reviewOf(index) || "none") === review)) indices.push(index);
   const sign = order === "descending" ? -1 : 1;
   if (sort) {
