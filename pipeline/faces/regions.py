@@ -20,6 +20,8 @@ CHIN = (32, 194, 83, 18, 313, 418, 262, 369, 377, 152, 148, 140)
 LEFT_CHEEK = (50, 205, 207, 214, 192, 213, 147, 123)
 RIGHT_CHEEK = (280, 425, 427, 434, 416, 433, 376, 352)
 BETWEEN_EYES = (9, 107, 193, 122, 6, 351, 417, 336)
+LEFT_EYE = (33, 160, 158, 133, 153, 144)
+RIGHT_EYE = (362, 385, 387, 263, 373, 380)
 
 
 def polygon_mask(points: NDArray[np.float32], polygon: tuple[int, ...], height: int, width: int) -> NDArray[np.uint8]:
