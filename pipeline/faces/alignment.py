@@ -108,9 +108,13 @@ def frame_corners(frame: NDArray[np.float64]) -> NDArray[np.float64]:
 def landmark_alignment(points: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """The similarity (2, 3) that brings landmarks (478, 2), px, nearest to their mean places in the aligned crop, px.
 
-    Least squares over the landmarks of _PLACES (Procrustes without reflection).
+    Least squares over the landmarks of _PLACES.
     """
-    source, target = points[_FITTED].astype(np.float64), _TARGETS
+    return fit_similarity(points[_FITTED].astype(np.float64), _TARGETS)
+
+
+def fit_similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The similarity (2, 3) that brings points (N, 2) nearest to others by least squares, without reflection."""
     source_mean, target_mean = source.mean(axis=0), target.mean(axis=0)
     x, y = (source - source_mean).T
     u, v = (target - target_mean).T

@@ -24,6 +24,8 @@ LEFT_UPPER_CHEEK = (111, 31, 228, 229, 230, 231, 232, 121, 47, 100, 101, 50, 123
 RIGHT_UPPER_CHEEK = (340, 261, 448, 449, 450, 451, 452, 350, 277, 329, 330, 280, 352, 345)
 FOREHEAD_ABOVE_BROWS = (69, 108, 151, 337, 299, 336, 9, 107)
 BETWEEN_EYES = (9, 107, 193, 122, 6, 351, 417, 336)
+LEFT_EYE = (33, 160, 158, 133, 153, 144)
+RIGHT_EYE = (362, 385, 387, 263, 373, 380)
 
 
 def polygon_mask(points: NDArray[np.float32], polygon: tuple[int, ...], height: int, width: int) -> NDArray[np.uint8]:

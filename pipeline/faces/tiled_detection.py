@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.detection import detect_masked_face
+from pipeline.faces.detection import find_hidden_faces
 from pipeline.faces.landmarker import get_landmarker
 
 _MAX_FACES = 32  # in one tile
@@ -34,7 +34,7 @@ def find_all_faces(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
             for face in detect(_reduced(pixels[top : top + side, left : left + side])):
                 if _is_whole(face.points, left == 0, top == 0, left + side == width, top + side == height):
                     faces.append(face.points * np.float32(side) + np.array([left, top], np.float32))
-    faces = faces or [face.points * size for face in detect_masked_face(photo)]
+    faces = faces or [face.points * size for face in find_hidden_faces(photo, _MAX_FACES)]
     return _distinct([points for points in faces if _height(points) >= _MIN_FACE_PX])
 
 

@@ -65,10 +65,12 @@ def test_a_badge_on_a_cap_is_no_face(portraits):
     assert len(find_all_faces(photo)) == 2
 
 
-def test_the_second_detection_runs_on_the_whole_photo_where_nothing_is_found(portraits, monkeypatch):
+def test_the_second_detector_runs_on_the_whole_photo_where_nothing_is_found(portraits, monkeypatch):
     photos = []
     hidden = Face(np.linspace((0.2, 0.2), (0.8, 0.8), 478, dtype=np.float32), np.eye(4, dtype=np.float32))
-    monkeypatch.setattr(tiled_detection, "detect_masked_face", lambda pixels: photos.append(pixels.shape) or [hidden])
+    monkeypatch.setattr(
+        tiled_detection, "find_hidden_faces", lambda pixels, max_faces: photos.append(pixels.shape) or [hidden]
+    )
     assert len(find_all_faces(np.full((300, 400, 3), 128, np.uint8))) == 1
     find_all_faces(np.asarray(portraits[0]))
     assert photos == [(300, 400, 3)]
