@@ -18,7 +18,7 @@ from pipeline.curation.face_patches import PATCH_PX, face_hashes
 from pipeline.curation.near_duplicates import DuplicateLimits, Fingerprints, ImageHashes, find_duplicates
 
 MANY, FEW = 200_000, 20_000
-LIMITS = DuplicateLimits(max_hash_distance=76, min_similarity=0.78)
+LIMITS = DuplicateLimits(max_hash_distance=76, min_similarity=0.77)
 
 
 def textures(count: int, seed: int) -> NDArray[np.uint8]:

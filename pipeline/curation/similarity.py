@@ -19,10 +19,11 @@ _HALF_PX = PATCH_PX // 2  # registration runs at half size: four times as fast, 
 _SIGMA = 2.0  # px, of the patch and of its half: detail is what a Gaussian blur of this width removes
 _MIN_COARSE = 0.45  # of the detail at half size, before registration: below it there are no copies (docs/curation.md)
 _CERTAIN = 0.9  # of the patch's detail before registration: from it on registration is not needed
+_DOUBTFUL = 0.6  # after registration: from it to _CERTAIN the other direction is looked at too
 _MIN_SHARE = 0.25  # of a patch that both images must show
 _MIN_ABOVE = 0.5  # of its part above a mask that both must show for that part to count
 _CHUNK = 4096  # patches prepared at a time
-_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 15, 1e-3)
+_STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
 _FLIP = np.array([[-1, 0, PATCH_PX - 1], [0, 1, 0]], np.float64)
 
 Floats = NDArray[np.float32]
@@ -92,7 +93,7 @@ def similarities(prepared: PreparedPatches, pairs: Pairs) -> Floats:
         if pairs.one_photo[pair]:
             starts += _photo_motions(prepared, first, second)
         for start in starts:
-            result[pair] = max(result[pair], _registered(prepared, details, (first, second), start))
+            result[pair] = max(result[pair], _registered_both_ways(prepared, details, (first, second), start))
             if result[pair] >= _CERTAIN:
                 break
     return result
@@ -162,6 +163,15 @@ def _photo_motions(prepared: PreparedPatches, first: int, second: int) -> Iterat
     for mirror in (np.eye(3), np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])):
         motion = to_centres @ into @ mirror @ np.linalg.inv(out_of) @ np.linalg.inv(to_centres)
         yield motion[:2]
+
+
+def _registered_both_ways(prepared: PreparedPatches, details: _Details, pair: tuple[int, int], start: Motion) -> float:
+    """The similarity of two patches after registration; in doubt the mean of both directions, which differ a little."""
+    value = _registered(prepared, details, pair, start)
+    if not _DOUBTFUL <= value < _CERTAIN:
+        return value
+    back = np.linalg.inv(np.vstack([start, [0, 0, 1]]))[:2]
+    return (value + _registered(prepared, details, pair[::-1], back)) / 2
 
 
 def _registered(prepared: PreparedPatches, details: _Details, pair: tuple[int, int], start: Motion) -> float:

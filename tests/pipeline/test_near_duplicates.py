@@ -10,7 +10,7 @@ from pipeline.curation.face_patches import ABOVE_MASK_ROWS, PATCH_PX
 from pipeline.curation.near_duplicates import DuplicateLimits, Fingerprints, ImageHashes, find_duplicates, find_pairs
 from tests.pipeline.test_similarity import patch, picture
 
-LIMITS = DuplicateLimits(max_hash_distance=8, min_similarity=0.78)
+LIMITS = DuplicateLimits(max_hash_distance=8, min_similarity=0.77)
 FAR = (1 << 255) - (1 << 128)
 
 
