@@ -4,18 +4,38 @@ import json
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 from pipeline.tools.curate_folder import curate_folder
 
+# Pairs of files that show one photo, judged by eye: two crops of one photo, or one photo twice.
+SAME_PHOTO = {
+    frozenset(pair)
+    for pair in [
+        ("ffhq/00000/00017", "ffhq/00000/00111"), ("ffhq/00000/00045", "ffhq/00000/00090"),
+        ("ffhq/00000/00057", "ffhq/00000/00174"), ("ffhq/00000/00070", "ffhq/00000/00177"),
+        ("ffhq/00000/00076", "ffhq/00000/00159"), ("00045", "00090"), ("00017", "00111"), ("00057", "00174"),
+        ("00070", "00177"), ("00076", "00159"), ("60065", "60159"), ("60136", "60188"), ("60171", "60184"),
+    ]
+}  # fmt: skip
+
 
 @pytest.fixture(scope="module")
-def score(shared_faces, tmp_path_factory):
+def manifest(shared_faces, tmp_path_factory):
     out = tmp_path_factory.mktemp("real")
     curate_folder(shared_faces, out, None, None)
+    return pd.read_parquet(out / "manifest.parquet")
+
+
+@pytest.fixture(scope="module")
+def score(manifest, shared_faces, tmp_path_factory):
+    """The score of the verdicts about masks: a copy of a photo that is kept is not wrong."""
+    file = tmp_path_factory.mktemp("scored") / "manifest.parquet"
+    copy = manifest["dup_of"].notna()
+    manifest.assign(accepted=manifest["accepted"] | copy).to_parquet(file)
     scored = subprocess.run(
-        [sys.executable, shared_faces.parent / "score_curation.py", "masks",
-         out / "manifest.parquet", shared_faces / "labels.csv"],
+        [sys.executable, shared_faces.parent / "score_curation.py", "masks", file, shared_faces / "labels.csv"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return json.loads(scored.stdout.splitlines()[-1])
@@ -31,3 +51,16 @@ def test_every_real_image_has_a_row_and_every_rejected_row_a_reason(score):
 )
 def test_curation_of_real_faces_is_as_good_as_before(score, figure, floor):
     assert score[figure] >= floor
+
+
+def test_only_copies_of_one_photo_are_joined(manifest):
+    def photo(image_id):
+        """The id of a file's photo: in FFHQ's layout with its folder, of a masked face the digits of its name."""
+        name = image_id.rsplit(".", 1)[0]
+        return name if name.startswith("ffhq") else name.rsplit("/", 1)[1][:5]
+
+    joined = manifest[manifest["dup_of"].notna()]
+    pairs = {
+        frozenset((photo(one), photo(other))) for one, other in zip(joined["image_id"], joined["dup_of"], strict=True)
+    }
+    assert {pair for pair in pairs if len(pair) == 2} <= SAME_PHOTO
