@@ -5,7 +5,6 @@ becomes a path, and a file's digest before the file leaves the scratch folder.
 """
 
 import json
-import os
 import re
 import shutil
 import sys
@@ -21,7 +20,7 @@ from models.training.state_files import STATE_FILES
 from pipeline.errors import FacemaskError
 from pipeline.messages import Message
 from pipeline.paths import Paths
-from pipeline.storage.files import fresh_folder, link_or_copy, sha256
+from pipeline.storage.files import flush_to_disk, fresh_folder, link_or_copy, sha256
 
 FOLDER = "facemask-training"  # in the remote; all of it may be deleted at any time, at the cost of repeated training
 
@@ -238,9 +237,9 @@ class StateStore:
             target.parent.mkdir(exist_ok=True)
             # On disk before the copy in the remote may be deleted.
             for path in (*scratch.iterdir(), scratch):
-                _flush(path)
+                flush_to_disk(path)
             scratch.replace(target)
-            _flush(target.parent)
+            flush_to_disk(target.parent)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -285,15 +284,6 @@ class StateStore:
 def _shown(name: str) -> str:
     """A name from the remote for a line of a log: quoted, without control characters, of limited length."""
     return ascii(name if len(name) <= 100 else f"{name[:100]}...")
-
-
-def _flush(path: Path) -> None:
-    """Have a file, or the names in a folder, on disk before going on."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _open_remote(workspace: Path) -> tuple[Any, str]:

@@ -9,7 +9,6 @@ checkpoint.json    a readable description, written last; its licence is that of 
 
 import io
 import json
-import os
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -33,7 +32,7 @@ from models.training.state_files import HISTORY_NAME, STATE_NAME, weights_name
 from models.training.state_files import JSON_NAME as JSON_NAME
 from models.training.tracking import Row
 from pipeline.errors import FacemaskError
-from pipeline.storage.files import sha256
+from pipeline.storage.files import flush_to_disk, sha256
 
 SCHEMA = 4
 DIRECTION: dict[str, Direction] = {"generator_mask": "mask", "generator_unmask": "unmask"}
@@ -99,14 +98,14 @@ def save(folder: Path, state: TrainingState, describe: Describe) -> None:
     (beside / STATE_NAME).write_bytes(buffer.getbuffer())
     (beside / HISTORY_NAME).write_text(json.dumps(state.history), encoding="utf-8")
     for path in beside.iterdir():
-        _flush(path)
+        flush_to_disk(path)
     text = json.dumps(asdict(describe(digests)), indent=2, ensure_ascii=False) + "\n"
     (beside / JSON_NAME).write_text(text, encoding="utf-8")
-    _flush(beside / JSON_NAME)
-    _flush(beside)
+    flush_to_disk(beside / JSON_NAME)
+    flush_to_disk(beside)
     shutil.rmtree(folder, ignore_errors=True)
     beside.replace(folder)
-    _flush(folder.parent)
+    flush_to_disk(folder.parent)
 
 
 def _save_weights(path: Path, network: nn.Module) -> str:
@@ -114,15 +113,6 @@ def _save_weights(path: Path, network: nn.Module) -> str:
     weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     path.write_bytes(serialize(weights))
     return sha256(path)
-
-
-def _flush(path: Path) -> None:
-    """Flush a file, or a folder's entries, to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_info(folder: Path) -> CheckpointInfo:

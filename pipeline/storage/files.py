@@ -9,7 +9,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -42,7 +42,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with beside.open("rb") as written:
             os.fsync(written.fileno())
         beside.replace(path)
-        _sync_folder(path.parent)
+        flush_to_disk(path.parent)
     finally:
         beside.unlink(missing_ok=True)
 
@@ -76,7 +76,7 @@ def replace_folder(made: Path, target: Path) -> None:
     if target.exists():
         target.replace(old)
     made.replace(target)
-    _sync_folder(target.parent)
+    flush_to_disk(target.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -165,11 +165,13 @@ def digest_of(*values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk: until then a rename in it may be lost with the power."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def flush_to_disk(path: Path) -> None:
+    """Flush a file, or a folder's entries, to disk: until then a rename may be lost with the power."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        with suppress(OSError):  # some network file systems refuse it for folders
-            os.fsync(descriptor)
+        os.fsync(descriptor)
+    except OSError:
+        if not path.is_dir():  # some network file systems refuse it for folders
+            raise
     finally:
         os.close(descriptor)
