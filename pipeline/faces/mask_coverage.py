@@ -32,6 +32,11 @@ CHIN_ROWS, CHIN_COLUMNS = slice(21, 32), slice(8, 24)
 _EYE_ROWS, _NOSE_ROWS, _MIDDLE = slice(5, 9), slice(11, 16), slice(13, 19)
 
 _BARE_CHEEK = 0.05  # covered share up to which a cheek counts as bare
+_EYE_WEIGHT = 0.5  # of one eye's covered share: lower lids are under many a mask that is worn correctly
+
+# Where an upright face has its cheeks, nose and mouth in the maps, and how much more of its lower face, as a share of
+# the whole, is bare on one side than on the other where a mask covers one side only.
+_CHEEK_ROWS, _HALF, _ONE_SIDED = slice(12, 28), CROP_SIDE // 4, 0.25
 
 
 @dataclass(frozen=True)
@@ -41,10 +46,10 @@ class MaskCoverage:
     nose: float  # of the nose from below the bridge to the nostrils, covered
     mouth: float  # of the lips, covered
     chin: float  # of the chin's width, with no bare face between the lower lip and the neck
-    eyes: float  # of the bridge between the eyes and the brows, covered
+    eyes: float  # of the bridge between the eyes and the brows, covered; or half the share of one eye, where that is more
     face: float  # of the lower face from the cheekbones to the jaw, covered
     total: float  # of the aligned crop, about 2.5 times the face's area, covered: a mask that hangs off counts too
-    symmetry: float  # the less covered cheek over the other; 1 where both are bare
+    symmetry: float  # the less covered cheek over the other, 1 where both are bare; or _balance, where that is less
 
 
 def measure_coverage(faces: list[tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> list[MaskCoverage]:
@@ -95,11 +100,21 @@ def coverage_from_maps(maps: NDArray[np.float32], points: NDArray[np.float32]) -
         # Not the chin's polygon: under a short mask the landmarks put the chin at the mask's edge. Instead the bare
         # face that the network sees below, in each column its highest value.
         chin=1 - float(maps[1][CHIN_ROWS, CHIN_COLUMNS].max(axis=0).mean()),
-        eyes=covered(regions.BETWEEN_EYES),
+        eyes=max(covered(regions.BETWEEN_EYES), _EYE_WEIGHT * max(map(covered, (regions.LEFT_EYE, regions.RIGHT_EYE)))),
         face=covered(regions.LOWER_FACE),
         total=float(maps[0].mean()),
-        symmetry=low / high if high > _BARE_CHEEK else 1.0,
+        symmetry=min(low / high, _balance(maps)) if high > _BARE_CHEEK else 1.0,
     )
+
+
+def _balance(maps: NDArray[np.float32]) -> float:
+    """1 where the face's halves are equally bare, 0 where one is bare and the other covered; from the maps alone.
+
+    A mask pushed aside draws the landmarks after it, so that the bare cheek's polygon may lie on the mask.
+    """
+    mask, bare = maps[:, _CHEEK_ROWS]
+    difference = abs(float(bare[:, :_HALF].sum()) - float(bare[:, _HALF:].sum()))
+    return max(0.0, 1 - difference / (_ONE_SIDED * max(1.0, float(mask.sum() + bare.sum()))))
 
 
 @cache

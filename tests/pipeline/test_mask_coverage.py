@@ -12,7 +12,13 @@ from PIL import Image
 
 from pipeline.faces.alignment import CROP_SIDE, landmark_alignment
 from pipeline.faces.landmarker import get_landmarker
-from pipeline.faces.mask_coverage import WEIGHTS, eye_coverage_without_landmarks, measure_coverage
+from pipeline.faces.mask_coverage import (
+    WEIGHTS,
+    coverage_from_maps,
+    eye_coverage_without_landmarks,
+    measure_coverage,
+)
+from pipeline.faces.regions import LEFT_EYE, polygon_mask
 from pipeline.synthetic.layout import SampleParams, sample_files
 from tests.conftest import ROOT
 
@@ -62,6 +68,30 @@ def test_only_a_mask_over_the_eyes_covers_the_bridge_between_them(faces):
 
 def test_a_mask_pushed_aside_leaves_one_cheek_bare(faces):
     assert mean(faces, "shifted", "symmetry") < 0.5 < mean(faces, "correct", "symmetry")
+
+
+def upright(faces):
+    """The landmarks of a face as shares of its aligned crop."""
+    px = (points := faces["correct"][0][1] * 256) @ (matrix := landmark_alignment(points))[:, :2].T + matrix[:, 2]
+    return (px / CROP_SIDE).astype(np.float32)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_bare_cheek_outside_its_polygon_lowers_the_symmetry(faces, side):
+    """The landmarks follow a mask that is pushed aside: here both cheeks' polygons are on it."""
+    points, maps = upright(faces), np.zeros((2, 32, 32), np.float32)
+    points = np.array([0.5, 0.5], np.float32) + 0.4 * (points - 0.5)
+    maps[0, 12:28], maps[1, 12:28, 23:] = 1, 1
+    maps[0, :, 23:] = 0
+    assert coverage_from_maps(maps if side == "right" else maps[..., ::-1].copy(), points).symmetry < 0.2
+    maps[1] = 0
+    assert coverage_from_maps(maps, points).symmetry > 0.9
+
+
+def test_a_mask_over_one_eye_covers_the_eyes(faces):
+    points, maps = upright(faces), np.zeros((2, 32, 32), np.float32)
+    maps[0] = cv2.dilate(polygon_mask(points, LEFT_EYE, 32, 32), np.ones((5, 5))) / 255
+    assert coverage_from_maps(maps, points).eyes == pytest.approx(0.5, abs=0.1)
 
 
 def test_without_a_detected_face_a_mask_over_the_eyes_is_still_measured(faces):
