@@ -46,10 +46,10 @@ class MaskCoverage:
     nose: float  # of the nose from below the bridge to the nostrils, covered
     mouth: float  # of the lips, covered
     chin: float  # of the chin's width, with no bare face between the lower lip and the neck
-    eyes: float  # of the bridge between the eyes and the brows, covered; or half the share of one eye, where that is more
+    eyes: float  # of the bridge between the eyes and the brows, covered; or half of one eye's share if that is more
     face: float  # of the lower face from the cheekbones to the jaw, covered
     total: float  # of the aligned crop, about 2.5 times the face's area, covered: a mask that hangs off counts too
-    symmetry: float  # the less covered cheek over the other, 1 where both are bare; or _balance, where that is less
+    symmetry: float  # the less covered cheek over the other, 1 where both are bare; or _balance if that is less
 
 
 def measure_coverage(faces: list[tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> list[MaskCoverage]:

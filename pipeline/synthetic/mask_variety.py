@@ -1,4 +1,4 @@
-"""The fabrics and fits of training examples: all that masks.textures and masks.fit draw, and what is hard to segment."""
+"""Fabrics and fits of training examples: all that masks.textures and masks.fit draw, and those that are harder."""
 
 import cv2
 import numpy as np
@@ -73,7 +73,7 @@ def _face_print(rng: np.random.Generator, face: UnmaskedFace) -> FloatImage:
     size = np.array(face.image.shape[1::-1], np.float64)
     centre, side = ffhq_frame(face.landmarks * size)
     if rng.random() < 0.4:  # nose, mouth and chin only, where the wearer's are
-        side, centre = 0.45 * side, centre + (0, 0.2 * side)
+        side, centre = 0.45 * side, centre + np.array([0, 0.2 * side])
     scale = HEIGHT / side * rng.uniform(0.6, 1.3)
     middle: Points = np.array([WIDTH, HEIGHT]) * rng.uniform(0.35, 0.65, 2)
     matrix = np.column_stack([scale * np.eye(2), middle - scale * centre])

@@ -203,6 +203,6 @@ def _hat(rng: np.random.Generator, picture: FloatImage, face: Points) -> Layer:
 
 
 # Each is drawn as often as it is listed.
-_KINDS: tuple[Draw, ...] = (_hand, _hand, _hand, _beard, _beard, _microphone, _object, _scarf, _scarf, _sunglasses, _hair,
-                            _paint, _shadow, _shadow, _hat)  # fmt: skip
+_KINDS: tuple[Draw, ...] = (_hand, _hand, _hand, _beard, _beard, _microphone, _object, _scarf, _scarf, _sunglasses,
+                            _hair, _paint, _shadow, _shadow, _hat)  # fmt: skip
 _OVER_MASK: tuple[Draw, ...] = (_sunglasses, _hair, _shadow, _hat, _scarf, _beard, _sunglasses)

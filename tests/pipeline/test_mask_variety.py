@@ -14,7 +14,7 @@ def test_fabrics_have_a_design_s_size_and_are_of_many_kinds(rendered_faces):
     drawn = [fabric for fabric in fabrics if fabric is not None]
     assert 0 < len(fabrics) - len(drawn) < 15
     assert {fabric.shape for fabric in drawn} == {(HEIGHT, WIDTH, 3)}
-    assert all(0 <= fabric.min() and fabric.max() <= 320 for fabric in drawn)
+    assert all(fabric.min() >= 0 and fabric.max() <= 320 for fabric in drawn)
 
 
 def test_some_fabrics_have_the_wearer_s_skin_colour(rendered_faces):
