@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-WIDTHS = (16, 32, 48, 80)  # channels at 1/2, 1/4, 1/8 and 1/16 of the crop's side
+WIDTHS = (16, 32, 48, 64)  # channels at 1/2, 1/4, 1/8 and 1/16 of the crop's side
 
 
 class Segmenter(nn.Module):

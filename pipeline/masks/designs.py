@@ -1,4 +1,4 @@
-"""Random mask designs of nine families: outline, fabric, folds and fittings."""
+"""Random mask designs of eight families: outline, fabric, folds and fittings."""
 
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from pipeline.masks.records import HEIGHT, WIDTH, ByteImage, FloatImage, MaskDesign, Straps
 from pipeline.masks.surgical import SurgicalMask, soft_line, surgical_design
-from pipeline.masks.textures import draw_colour, draw_texture, noise
+from pipeline.masks.textures import draw_colour, draw_texture, noise, white_texture
 
-Family = Literal["surgical", "pleated", "kn95", "cup", "duckbill", "folded", "cloth", "snug", "gaiter"]
+Family = Literal["surgical", "pleated", "kn95", "cup", "duckbill", "cloth", "snug", "gaiter"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 _ACROSS, _DOWN = np.meshgrid(np.linspace(-1, 1, WIDTH, dtype=np.float32), np.linspace(0, 1, HEIGHT, dtype=np.float32))
@@ -29,11 +29,10 @@ class _Outline:
     corner_radius: float  # share of the height
 
 
-def draw_design(rng: np.random.Generator, family: Family, fabric: FloatImage | None) -> MaskDesign:
-    """Draw a design of one family, of the given fabric (HEIGHT, WIDTH, 3) RGB 0-255, or of any where it is None."""
-    any_fabric = fabric is None
-    fabric = draw_texture(rng) if fabric is None else fabric
-    if family == "surgical" and any_fabric:
+def draw_design(rng: np.random.Generator, family: Family, photo: FloatImage | None, white: bool = False) -> MaskDesign:
+    """Draw a design of one family, of any colour or `white`. Prints may use a part of `photo` (H, W, 3) RGB 0-255."""
+    fabric = white_texture(rng) if white else draw_texture(rng, photo)
+    if family == "surgical" and not white:
         drawing = surgical_design(_draw_surgical_mask_of_any_colour(rng)).drawing
     else:
         outline = _draw_outline(rng, family)
@@ -41,7 +40,7 @@ def draw_design(rng: np.random.Generator, family: Family, fabric: FloatImage | N
         colour = _add_border(rng, fabric, outline) * shade[..., None]
         colour = _add_fittings(rng, family, colour)
         drawing = np.dstack([np.clip(colour, 0, 255), _alpha(rng, outline)]).astype(np.float32)
-    straps: Straps = "bands" if family in ("cup", "duckbill", "folded") else "none" if family == "gaiter" else "loops"
+    straps: Straps = "bands" if family in ("cup", "duckbill") else "none" if family == "gaiter" else "loops"
     if rng.random() < 0.35:
         straps = "none"
     pale = rng.random() < 0.6
@@ -78,10 +77,6 @@ def _draw_outline(rng: np.random.Generator, family: Family) -> _Outline:
             return _Outline(within(0.1, 0.4), within(1.4, 3), within(0.2, 0.5), within(1.5, 3), within(0.1, 0.3), 0.3)
         case "duckbill":
             return _Outline(within(0.05, 0.3), within(1, 2.5), within(0.15, 0.45), within(1, 2.5), within(0, 0.25), 0.1)
-        case "folded":  # flat-folded respirators: their edges meet in a point at each side
-            return _Outline(
-                within(0.25, 0.5), within(1.4, 2.6), within(0.25, 0.5), within(1.4, 2.6), within(0, 0.15), 0.1
-            )
         case "cloth" | "snug":
             return _Outline(within(0, 0.32), within(1, 2.5), within(0.05, 0.45), within(1, 3), within(0, 0.2), 0.12)
         case "gaiter":
@@ -130,11 +125,6 @@ def _shade(rng: np.random.Generator, family: Family) -> FloatImage:
         case "duckbill":
             fold = rng.uniform(0.4, 0.65) + rng.uniform(-0.1, 0.2) * _ACROSS**2
             out = out * (1 - rng.uniform(0.1, 0.4) * (fold < _DOWN)) * (1 - 0.3 * soft_line(_DOWN, fold, 0.01))
-        case "folded":
-            for height, bend in ((rng.uniform(0.25, 0.42), 0.12), (rng.uniform(0.58, 0.75), -0.12)):
-                fold = np.asarray(height + rng.uniform(0.3, 1.5) * bend * _ACROSS**2, np.float32)
-                out = out * (1 + rng.uniform(-0.15, 0.15) * (fold < _DOWN))
-                out = out * (1 - rng.uniform(0, 0.4) * soft_line(_DOWN, fold, 0.01))
         case "cloth" | "snug":
             out = out * (_seam(rng) if rng.random() < 0.6 else _pleats(rng, int(rng.integers(0, 4))))
         case "gaiter":

@@ -24,17 +24,16 @@ from pipeline.faces.regions import (
 )
 from pipeline.masks.compositing import compose, draw_style, render_mask
 from pipeline.masks.designs import FAMILIES, draw_design
+from pipeline.masks.fit import draw_any_fit
 from pipeline.masks.records import ByteImage, FloatImage, MaskDesign, UnmaskedFace
 from pipeline.storage.files import read_image_file
 from pipeline.storage.images import decode, is_image_name
 from pipeline.synthetic.camera_effects import degrade
-from pipeline.synthetic.mask_variety import draw_fabric, draw_varied_fit
 from pipeline.synthetic.occluders import add_occluder
 
 PICTURE_PX = 256
 MARGIN = 8  # px of the crop beyond the network's input on each side, so that training can shift it
 SIDE = CROP_SIDE + 2 * MARGIN
-_TIGHT_SHARE = 0.2  # of the scenes: cropped to the face
 TRUTH_CHANNELS = ("mask", "bare", "nose", "mouth", "chin", "between_eyes", "left_cheek", "right_cheek")
 """Ground truth of a pixel: mask_coverage.CHANNELS, then regions, visible or not; left and right as in the image."""
 
@@ -94,9 +93,7 @@ def draw_examples(rng: np.random.Generator, faces: list[UnmaskedFace], detect: D
         face = _reframe(rng, faces[int(rng.integers(len(faces)))])
         scene = _draw_scene(rng, face, faces)
         scene = replace(scene, image=degrade(rng, scene.image))
-        if rng.random() < _TIGHT_SHARE:
-            scene = _crop_tightly(rng, scene)
-        yield make_example(scene, _estimated_landmarks(rng, detect(scene.image), scene.landmarks))
+        yield make_example(scene, _estimated_landmarks(rng, detect(scene.image), face))
 
 
 def make_example(scene: Scene, landmarks: NDArray[np.float32]) -> Example:
@@ -145,46 +142,25 @@ def _draw_scene(rng: np.random.Generator, face: UnmaskedFace, faces: list[Unmask
             for _ in range(int(rng.integers(1, 3))):
                 face, _ = add_occluder(rng, face, over_mask=False)
         return Scene(face.image, landmarks, nothing, nothing)
-    if rng.random() < 0.25:
+    if rng.random() < 0.15:
         face, _ = add_occluder(rng, face, over_mask=False)
-    fabric = draw_fabric(rng, face, faces[int(rng.integers(len(faces)))])
-    design = draw_design(rng, FAMILIES[int(rng.integers(len(FAMILIES)))], fabric)
-    layers = render_mask(face, design, draw_varied_fit(rng), draw_style(rng))
+    photo = faces[int(rng.integers(len(faces)))].image.astype(np.float32)
+    design = draw_design(rng, FAMILIES[int(rng.integers(len(FAMILIES)))], photo)
+    layers = render_mask(face, design, draw_any_fit(rng), draw_style(rng))
     masked, occluder = replace(face, image=compose(face.image, layers)), nothing
     if rng.random() < 0.25:
         masked, occluder = add_occluder(rng, masked, over_mask=True)
     return Scene(masked.image, landmarks, layers.coverage, occluder, design)
 
 
-def _crop_tightly(rng: np.random.Generator, scene: Scene) -> Scene:
-    """Crop a scene to its face, as many collections do: the aligned crop then repeats the picture's edges."""
-    height, width = scene.image.shape[:2]
-    low, high = scene.landmarks.min(axis=0), scene.landmarks.max(axis=0)
-    size = high - low
-    left, top = np.rint((low - size * rng.uniform(-0.05, 0.25, 2)) * (width, height)).astype(int).clip(0)
-    right, bottom = np.rint((high + size * rng.uniform(-0.12, 0.2, 2)) * (width, height)).astype(int)
-    right, bottom = int(min(right, width)), int(min(bottom, height))
-    rows, columns = slice(top, bottom), slice(left, right)
-    landmarks = (scene.landmarks * (width, height) - (left, top)) / (right - left, bottom - top)
-    return replace(
-        scene,
-        image=np.ascontiguousarray(scene.image[rows, columns]),
-        landmarks=landmarks.astype(np.float32),
-        mask=scene.mask[rows, columns],
-        occluder=scene.occluder[rows, columns],
-    )
-
-
-def _estimated_landmarks(
-    rng: np.random.Generator, detected: list[Face], landmarks: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Landmarks as curation would have them: those detected, or else a rough guess from the true ones (478, 2)."""
-    middle = landmarks.mean(axis=0)
+def _estimated_landmarks(rng: np.random.Generator, detected: list[Face], face: UnmaskedFace) -> NDArray[np.float32]:
+    """Landmarks as curation would have them: those detected, or else a rough guess from the face's position."""
+    middle = face.landmarks.mean(axis=0)
     distances = [float(np.hypot(*(one.points.mean(axis=0) - middle))) for one in detected]
     if detected and min(distances) < 0.15:  # share of the picture; farther away it is another face
         return detected[int(np.argmin(distances))].points
     guess = middle + rng.normal(0, 0.012, 2)
-    return np.asarray(guess + (landmarks - middle) * np.exp(rng.normal(0, 0.04)), np.float32)
+    return np.asarray(guess + (face.landmarks - middle) * np.exp(rng.normal(0, 0.04)), np.float32)
 
 
 def _reframe(rng: np.random.Generator, face: UnmaskedFace) -> UnmaskedFace:

@@ -74,7 +74,7 @@ def _hand(rng: np.random.Generator, picture: FloatImage, face: Points) -> Layer:
     beside = np.array([-forward[1], forward[0]])
     colour = _shaded(rng, picture.shape, _skin_colour(picture, face) * np.float32(rng.uniform(0.75, 1.15)))
     alpha = np.zeros(picture.shape[:2], np.float32)
-    palm = fingertips - forward * unit * rng.uniform(0.0, 0.55)
+    palm = fingertips - forward * unit * rng.uniform(0.3, 0.55)
     shapes = [_ellipse(palm, (0.3 * unit, 0.24 * unit), angle)] if rng.random() < 0.7 else []
     spread = rng.uniform(0.085, 0.12)
     for finger in range(int(rng.integers(1, 5))):
@@ -203,6 +203,6 @@ def _hat(rng: np.random.Generator, picture: FloatImage, face: Points) -> Layer:
 
 
 # Each is drawn as often as it is listed.
-_KINDS: tuple[Draw, ...] = (_hand, _hand, _hand, _beard, _beard, _microphone, _object, _scarf, _scarf, _sunglasses,
-                            _hair, _paint, _shadow, _shadow, _hat)  # fmt: skip
+_KINDS: tuple[Draw, ...] = (_hand, _hand, _beard, _beard, _microphone, _object, _scarf, _scarf, _sunglasses, _hair,
+                            _paint, _shadow, _shadow, _hat)  # fmt: skip
 _OVER_MASK: tuple[Draw, ...] = (_sunglasses, _hair, _shadow, _hat, _scarf, _beard, _sunglasses)

@@ -88,10 +88,34 @@ def test_a_bare_cheek_outside_its_polygon_lowers_the_symmetry(faces, side):
     assert coverage_from_maps(maps, points).symmetry > 0.9
 
 
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_bare_side_that_a_turned_head_shows_more_of_lowers_the_symmetry_less(faces, side):
+    points, maps = upright(faces), np.zeros((2, 32, 32), np.float32)
+    points = points * (0.4, 0.4) + (0.3, 0.3)
+    maps[0, 12:28], maps[1, 12:28, 29:] = 1, 1
+    maps[0, :, 29:] = 0
+    if side == "left":
+        maps = maps[..., ::-1].copy()
+    balances = []
+    for shift in (0, -0.08 if side == "right" else 0.08):  # the tip of the nose, away from the bare side
+        turned = points.astype(np.float32)
+        turned[1, 0] = (turned[234, 0] + turned[454, 0]) / 2 + shift
+        balances.append(coverage_from_maps(maps, turned).symmetry)
+    assert balances[0] < balances[1]
+
+
+def test_a_mask_that_ends_at_the_mouth_covers_less_of_the_chin_even_where_no_bare_skin_is_seen(faces):
+    points = upright(faces)
+    short, long = np.zeros((2, 2, 32, 32), np.float32)
+    short[0, 10:21], long[0, 10:28] = 1, 1
+    assert coverage_from_maps(short, points).chin < coverage_from_maps(long, points).chin - 0.1
+
+
 def test_a_mask_over_one_eye_covers_the_eyes(faces):
     points, maps = upright(faces), np.zeros((2, 32, 32), np.float32)
-    maps[0] = cv2.dilate(polygon_mask(points, LEFT_EYE, 32, 32), np.ones((5, 5))) / 255
-    assert coverage_from_maps(maps, points).eyes == pytest.approx(0.5, abs=0.1)
+    maps[0] = polygon_mask(points, LEFT_EYE, 32, 32) / 255
+    assert 0.3 < coverage_from_maps(maps, points).eyes < 0.51
+    assert coverage_from_maps(0 * maps, points).eyes == 0
 
 
 def test_without_a_detected_face_a_mask_over_the_eyes_is_still_measured(faces):

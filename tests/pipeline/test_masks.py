@@ -33,7 +33,7 @@ def test_a_correctly_worn_mask_of_each_family_covers_nose_mouth_and_chin(rendere
 def test_the_picture_changes_where_the_coverage_says_and_hardly_elsewhere(rendered_faces):
     rng = np.random.default_rng(2)
     for face in rendered_faces:
-        design = draw_design(rng, "cloth", textures.white_texture(rng))
+        design = draw_design(rng, "cloth", None, white=True)
         layers = render_mask(face, design, draw_any_fit(rng), FLAT)
         changed = np.abs(compose(face.image, layers).astype(int) - face.image).max(axis=2) > 4
         assert changed[layers.coverage > 0.9].mean() > 0.85
@@ -98,8 +98,7 @@ def test_a_pasted_mask_has_hard_edges(rendered_faces):
 
 
 def test_a_white_design_is_white():
-    rng = np.random.default_rng(3)
-    drawing = draw_design(rng, "snug", textures.white_texture(rng)).drawing
+    drawing = draw_design(np.random.default_rng(3), "snug", None, white=True).drawing
     inside = drawing[drawing[..., 3] > 0.9][:, :3]
     assert inside.mean() > 150 and np.ptp(inside.mean(axis=0)) < 25
 
