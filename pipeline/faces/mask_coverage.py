@@ -130,7 +130,7 @@ def _balance(maps: NDArray[np.float32], points: NDArray[np.float32]) -> float:
     sides = np.array([bare[:, :_HALF].sum(), bare[:, _HALF:].sum()], np.float64)
     widths = np.abs(points[list(_EARS), 0] - points[_TIP_OF_NOSE, 0]).clip(0.05)
     turned = float(widths[sides.argmax()] / widths.mean())  # 1 for a head that looks ahead
-    difference = float(np.ptp(sides)) / max(1.0, float(mask.sum() + bare.sum())) * min(1.0, turned**-1.5)
+    difference = float(np.ptp(sides)) / max(1.0, float(mask.sum() + bare.sum())) * min(1.0, float(turned**-1.5))
     return max(0.0, 1 - difference / _ONE_SIDED)
 
 
