@@ -38,6 +38,10 @@ _EYE_ROWS, _NOSE_ROWS, _MIDDLE = slice(5, 9), slice(11, 16), slice(13, 19)
 _BARE_CHEEK = 0.05  # covered share up to which a cheek counts as bare
 _EYE_WEIGHT = 0.5  # of one eye's covered share: lower lids are under many a mask that is worn correctly
 
+# Where the maps have each eye and its brow. A mask over one eye draws the landmarks after it, so that no polygon finds
+# it; but no correctly worn mask comes here: this covered share counts as much as a bridge that is wholly covered.
+_BROW_ROWS, _BROWS, _WHOLE_BROW = slice(4, 9), (slice(3, 13), slice(19, 29)), 0.185
+
 # Where an upright face has its cheeks, nose and mouth in the maps, and how much more of its lower face, as a share of
 # the whole, is bare on one side than on the other where a mask is pushed aside: more than on any correctly masked face.
 _CHEEK_ROWS, _HALF, _ONE_SIDED = slice(12, 28), CROP_SIDE // 4, 0.13
@@ -51,7 +55,7 @@ class MaskCoverage:
     nose: float  # of the nose from below the bridge to the nostrils, covered
     mouth: float  # of the lips, covered
     chin: float  # of the chin's width, with no bare face from the lower lip to the neck; and how far down the mask is
-    eyes: float  # of the bridge between the eyes and the brows, covered; or half of one eye's share if that is more
+    eyes: float  # of the bridge between the eyes and the brows, covered; or half of an eye's, or _covered_brow, if more
     face: float  # of the lower face from the cheekbones to the jaw, covered
     total: float  # of the aligned crop, about 2.5 times the face's area, covered: a mask that hangs off counts too
     symmetry: float  # the less covered cheek over the other, 1 where both are bare; or _balance if that is less
@@ -103,7 +107,7 @@ def coverage_from_maps(maps: NDArray[np.float32], points: NDArray[np.float32]) -
         nose=covered(regions.NOSE),
         mouth=covered(regions.MOUTH),
         chin=_covered_chin(maps),
-        eyes=max(covered(regions.BETWEEN_EYES), _EYE_WEIGHT * max(map(covered, (regions.LEFT_EYE, regions.RIGHT_EYE)))),
+        eyes=max(covered(regions.BETWEEN_EYES), _EYE_WEIGHT * max(map(covered, regions.EYES)), _covered_brow(maps)),
         face=covered(regions.LOWER_FACE),
         total=float(maps[0].mean()),
         symmetry=min(low / high, _balance(maps, points)) if high > _BARE_CHEEK else 1.0,
@@ -118,6 +122,11 @@ def _covered_chin(maps: NDArray[np.float32]) -> float:
     """
     width = 1 - float(maps[1][CHIN_ROWS, CHIN_COLUMNS].max(axis=0).mean())
     return (1 - _DEPTH_WEIGHT) * width + _DEPTH_WEIGHT * float(maps[0][_BELOW_MOUTH].mean())
+
+
+def _covered_brow(maps: NDArray[np.float32]) -> float:
+    """How much a mask covers one eye and its brow, 0-1, scaled as _WHOLE_BROW says; from the maps alone."""
+    return min(1.0, max(float(maps[0][_BROW_ROWS, columns].mean()) for columns in _BROWS) / _WHOLE_BROW)
 
 
 def _balance(maps: NDArray[np.float32], points: NDArray[np.float32]) -> float:
