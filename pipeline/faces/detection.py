@@ -63,7 +63,7 @@ def _eye_coverage(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> flo
     matrix = landmark_alignment(px)
     mask = cv2.resize(segment_crops([aligned_crop(pixels, matrix)])[0, 0], (CROP_SIDE, CROP_SIDE))
     places = ((px @ matrix[:, :2].T + matrix[:, 2]) / CROP_SIDE).astype(np.float32)
-    eyes = [regions.polygon_mask(places, eye, CROP_SIDE, CROP_SIDE) for eye in (regions.LEFT_EYE, regions.RIGHT_EYE)]
+    eyes = [regions.polygon_mask(places, eye, CROP_SIDE, CROP_SIDE) for eye in regions.EYES]
     return float(np.mean([cv2.mean(mask, eye)[0] for eye in eyes]))
 
 

@@ -12,7 +12,12 @@ from PIL import Image
 
 from pipeline.faces.alignment import CROP_SIDE, landmark_alignment
 from pipeline.faces.landmarker import get_landmarker
-from pipeline.faces.mask_coverage import WEIGHTS, eye_coverage_without_landmarks, measure_coverage
+from pipeline.faces.mask_coverage import (
+    WEIGHTS,
+    coverage_from_maps,
+    eye_coverage_without_landmarks,
+    measure_coverage,
+)
 from pipeline.synthetic.layout import SampleParams, sample_files
 from tests.conftest import ROOT
 
@@ -62,6 +67,56 @@ def test_only_a_mask_over_the_eyes_covers_the_bridge_between_them(faces):
 
 def test_a_mask_pushed_aside_leaves_one_cheek_bare(faces):
     assert mean(faces, "shifted", "symmetry") < 0.5 < mean(faces, "correct", "symmetry")
+
+
+def upright(faces):
+    """The landmarks of a face as shares of its aligned crop."""
+    px = (points := faces["correct"][0][1] * 256) @ (matrix := landmark_alignment(points))[:, :2].T + matrix[:, 2]
+    return (px / CROP_SIDE).astype(np.float32)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_a_bare_cheek_outside_its_polygon_lowers_the_symmetry(faces, side):
+    """The landmarks follow a mask that is pushed aside: here both cheeks' polygons are on it."""
+    points, maps = upright(faces), np.zeros((2, 32, 32), np.float32)
+    points = np.array([0.5, 0.5], np.float32) + 0.4 * (points - 0.5)
+    maps[0, 12:28], maps[1, 12:28, 23:] = 1, 1
+    maps[0, :, 23:] = 0
+    assert coverage_from_maps(maps if side == "right" else maps[..., ::-1].copy(), points).symmetry < 0.2
+    maps[1] = 0
+    assert coverage_from_maps(maps, points).symmetry > 0.9
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_the_bare_side_that_a_turned_head_shows_more_of_lowers_the_symmetry_less(faces, side):
+    points, maps = upright(faces), np.zeros((2, 32, 32), np.float32)
+    points = points * (0.4, 0.4) + (0.3, 0.3)
+    maps[0, 12:28], maps[1, 12:28, 29:] = 1, 1
+    maps[0, :, 29:] = 0
+    if side == "left":
+        maps = maps[..., ::-1].copy()
+    balances = []
+    for shift in (0, -0.08 if side == "right" else 0.08):  # the tip of the nose, away from the bare side
+        turned = points.astype(np.float32)
+        turned[1, 0] = (turned[234, 0] + turned[454, 0]) / 2 + shift
+        balances.append(coverage_from_maps(maps, turned).symmetry)
+    assert balances[0] < balances[1]
+
+
+def test_a_mask_that_ends_at_the_mouth_covers_less_of_the_chin_even_where_no_bare_skin_is_seen(faces):
+    points = upright(faces)
+    short, long = np.zeros((2, 2, 32, 32), np.float32)
+    short[0, 10:21], long[0, 10:28] = 1, 1
+    assert coverage_from_maps(short, points).chin < coverage_from_maps(long, points).chin - 0.1
+
+
+@pytest.mark.parametrize("columns", [slice(3, 13), slice(19, 29)])
+def test_a_mask_over_one_eye_covers_the_eyes(faces, columns):
+    points, maps = upright(faces), np.zeros((2, 32, 32), np.float32)
+    maps[0, 12:, columns] = 1
+    assert coverage_from_maps(maps, points).eyes < 0.1
+    maps[0, 7:, columns] = 1
+    assert coverage_from_maps(maps, points).eyes == 1
 
 
 def test_without_a_detected_face_a_mask_over_the_eyes_is_still_measured(faces):

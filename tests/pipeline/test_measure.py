@@ -93,7 +93,7 @@ GOLDEN = {
     "roll": (-9.05, 0.5),
     "cover_nose": (0.970, 0.02),
     "cover_mouth": (0.997, 0.01),
-    "cover_chin": (0.954, 0.02),
+    "cover_chin": (0.851, 0.02),
     "cover_eyes": (0.001, 0.01),
     "cover_face": (0.886, 0.02),
     "cover_total": (0.256, 0.02),
