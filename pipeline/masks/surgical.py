@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from pipeline.masks.canvas import Canvas, canvas_of
+from pipeline.masks.light import exposed
 from pipeline.masks.records import HEIGHT, WIDTH, FloatImage, MaskDesign
 
 _ELASTIC = np.array([222, 227, 230], np.float32)  # colour of the ear loops, RGB
@@ -39,14 +41,14 @@ def draw_surgical_mask(rng: np.random.Generator) -> SurgicalMask:
     )
 
 
-def surgical_design(mask: SurgicalMask) -> MaskDesign:
-    """Draw the mask flat, with ear loops."""
-    rng = np.random.default_rng(mask.seed)
-    down, across = np.mgrid[0 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j].astype(np.float32)
-    shade = _roundness(across, down) * _pleats(mask, across, down) * _wrinkles(mask, rng) * _weave(rng)
+def surgical_design(mask: SurgicalMask, scale: int = 1) -> MaskDesign:
+    """Draw the mask flat, with ear loops, at `scale` times HEIGHT x WIDTH (fit.drawing_scale)."""
+    rng, canvas = np.random.default_rng(mask.seed), canvas_of(scale)
+    down, across = canvas.down, canvas.across
+    shade = _roundness(across, down) * _pleats(mask, across, down) * _wrinkles(mask, rng, canvas) * _weave(rng, canvas)
     colour = _colour(mask, shade, _border_whiteness(across, down))
     colour *= _seams(across, down)[..., None]
-    drawing = np.dstack([np.clip(colour, 0, 255), _outline(across, down)])
+    drawing = np.dstack([np.maximum(exposed(colour), 0), _outline(canvas)])
     return MaskDesign(drawing, "loops", _ELASTIC)
 
 
@@ -83,8 +85,9 @@ def _pleats(mask: SurgicalMask, across: FloatImage, down: FloatImage) -> FloatIm
     return out
 
 
-def _wrinkles(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
+def _wrinkles(mask: SurgicalMask, rng: np.random.Generator, canvas: Canvas) -> FloatImage:
     """Soft creases from the corners inward, and dents, as factors."""
+    # Drawn at the unit size and enlarged: nothing here is finer than 4 units.
     dents = np.zeros((HEIGHT, WIDTH), np.float32)
     for cells, weight in ((3, 0.6), (6, 0.5), (12, 0.35)):
         coarse = rng.uniform(-1, 1, (cells, cells * 2)).astype(np.float32)
@@ -97,14 +100,20 @@ def _wrinkles(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
                 start = (round((side * 0.97 + 1) / 2 * WIDTH), round(corner * HEIGHT))
                 end = (round((side * (0.97 - length) + 1) / 2 * WIDTH), round((corner + rise) * HEIGHT))
                 cv2.line(creases, start, end, float(rng.choice([-1.0, 1.0])), 4, cv2.LINE_AA)
-    return np.asarray(1 + mask.creases * (dents + 1.3 * cv2.GaussianBlur(creases, (0, 0), 4)), np.float32)
+    factors = 1 + mask.creases * (dents + 1.3 * cv2.GaussianBlur(creases, (0, 0), 4))
+    if canvas.scale > 1:
+        factors = cv2.resize(factors, (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(factors, np.float32)
 
 
-def _weave(rng: np.random.Generator) -> FloatImage:
-    """The grain of the fabric, as factors."""
-    grain = cv2.GaussianBlur(rng.standard_normal((HEIGHT, WIDTH), np.float32), (0, 0), 1.0)
-    rows = np.sin(np.arange(HEIGHT, dtype=np.float32) * 1.9)[:, None]
-    columns = np.sin(np.arange(WIDTH, dtype=np.float32) * 1.9)[None]
+def _weave(rng: np.random.Generator, canvas: Canvas) -> FloatImage:
+    """The grain of the fabric, as factors: fibres one pixel thick, and the embossed dots, which have their size."""
+    grain = cv2.GaussianBlur(rng.standard_normal((canvas.height, canvas.width), np.float32), (0, 0), 1.0)
+    if canvas.scale > 1:  # clumps of fibres, which a drawing of one pixel a unit does not show apart
+        coarse = cv2.resize(grain[:HEIGHT, :WIDTH], (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)
+        grain = 0.7 * grain + 0.8 * coarse
+    rows = np.sin(np.arange(canvas.height, dtype=np.float32) * (1.9 / canvas.scale))[:, None]
+    columns = np.sin(np.arange(canvas.width, dtype=np.float32) * (1.9 / canvas.scale))[None]
     return np.asarray(1 + 0.035 * grain + 0.010 * rows * columns, np.float32)
 
 
@@ -117,8 +126,8 @@ def _border_whiteness(across: FloatImage, down: FloatImage) -> FloatImage:
 
 
 def _colour(mask: SurgicalMask, shade: FloatImage, whiteness: FloatImage) -> FloatImage:
-    """(HEIGHT, WIDTH, 3) RGB 0-255."""
-    lab = np.empty((HEIGHT, WIDTH, 3), np.float32)
+    """(H, W, 3) RGB 0-255."""
+    lab = np.empty((*shade.shape, 3), np.float32)
     lab[..., 0] = mask.lightness + (93 - mask.lightness) * whiteness
     chroma = mask.chroma * (1 - whiteness)
     lab[..., 1], lab[..., 2] = chroma * np.cos(mask.hue), chroma * np.sin(mask.hue)
@@ -136,10 +145,10 @@ def _seams(across: FloatImage, down: FloatImage) -> FloatImage:
     return np.asarray((1 + wire) * (1 - 0.16 * np.clip(welds, 0, 1)), np.float32)
 
 
-def _outline(across: FloatImage, down: FloatImage) -> FloatImage:
-    """Alpha (HEIGHT, WIDTH): a rectangle with round corners and a soft edge of two pixels."""
-    x, y = np.abs(across) * WIDTH / 2, np.abs(down - 0.5) * HEIGHT
+def _outline(canvas: Canvas) -> FloatImage:
+    """Alpha (H, W): a rectangle with round corners and a soft edge of two pixels."""
+    x, y = np.abs(canvas.across) * WIDTH / 2, np.abs(canvas.down - 0.5) * HEIGHT
     radius, rim = 14.0, 3.0
     beyond_x, beyond_y = x - (WIDTH / 2 - radius - rim), y - (HEIGHT / 2 - radius - rim)
     outside = np.hypot(np.maximum(beyond_x, 0), np.maximum(beyond_y, 0)) - radius
-    return np.asarray(np.clip(0.5 - outside / 2, 0, 1), np.float32)
+    return np.asarray(np.clip(0.5 - canvas.scale * outside / 2, 0, 1), np.float32)
