@@ -166,12 +166,13 @@ def _as_photographed(
     return colour, coverage, straps
 
 
-def _neighbourhood(in_picture: NDArray[np.float64], placement: Placement) -> NDArray[np.uint8]:
+def _neighbourhood(in_picture: NDArray[np.float64], placement: Placement) -> FloatImage:
     """1 in and near the mask, (H, W). Far from its points (N, 2), the spline may fold back into the drawing."""
     near = np.zeros((placement.height, placement.width), np.uint8)
-    cv2.fillConvexPoly(near, cv2.convexHull(np.rint(in_picture).astype(np.int32)), 1)
+    cv2.fillConvexPoly(near, cv2.convexHull(np.rint(in_picture).astype(np.int32)), 255)
     reach = max(4, round(0.02 * face_width(placement.face)))
-    return np.asarray(cv2.dilate(near, np.ones((2 * reach + 1, 2 * reach + 1))), np.uint8)
+    near = np.asarray(cv2.dilate(near, np.ones((2 * reach + 1, 2 * reach + 1))), np.uint8)
+    return np.asarray(cv2.blur(near, (reach // 2 * 2 + 1,) * 2) / 255.0, np.float32)
 
 
 def _jagged(alpha: FloatImage) -> FloatImage:

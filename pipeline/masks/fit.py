@@ -26,7 +26,7 @@ _JAW, _NECK = 4, 5
 _LOWER_LIP, _CHIN, _NOSE_TIP = 17, 152, 1
 _MOUTH = 3  # level
 _FORESHORTENED = 0.2  # the least distance of two columns of a sheet, as a share of the mean
-_MOST_REACH = 0.12  # share of the face's width by which a sheet is pulled to the outline at most
+_MOST_REACH = 0.3  # share of the face's width by which a sheet is pulled to the outline at most
 
 SIDES = (234, 454)
 """Landmarks on the outline of the face in front of the ears: the person's right, the person's left."""
@@ -84,29 +84,50 @@ def unfolded(places: Points, face: Points) -> Points:
     sheet = places if near_first else places[:, ::-1]
     ends = (sheet[:, -1] - sheet[:, 0]).mean(axis=0)
     direction = ends / max(float(np.hypot(*ends)), 1e-6)
-    normal = np.array([-direction[1], direction[0]])
+    normal = np.array([-direction[1], direction[0]]) * (1 if near_first else -1)  # down the sheet
     along, beside = sheet @ direction, sheet @ normal
     start, turned = along[:, :1], float(np.clip((abs(on_first_side - 0.5) - 0.12) / 0.12, 0, 1))
-    # A sheet reaches the outline of a turned face, as far as there is one at its height.
-    outline = _outline_reach(face @ direction, face @ normal, beside[:, -1])
-    reach = along.max(axis=1)
-    reach = (reach + turned * np.clip(outline - reach, 0, _MOST_REACH * face_width(face)))[:, None]
-    step, moved = _FORESHORTENED * (reach - start)[:, 0] / (columns - 1), along.copy()
+    step, moved = _FORESHORTENED * np.ptp(along, axis=1) / (columns - 1), along.copy()
     for column in range(1, columns):
         moved[:, column] = np.maximum(along[:, column], moved[:, column - 1] + step)
         folded = moved[:, column] > along[:, column] + 1e-6
         beside[folded, column] = beside[folded, column - 1]
+    # A sheet reaches the outline of a turned face, as far as there is one at its height.
+    outline = _outline_reach(face @ direction, face @ normal, beside[:, -1])
+    reach = along.max(axis=1)
+    taut = _concave(beside[:, -1], np.maximum(reach, outline))
+    reach = (reach + turned * np.clip(taut - reach, 0, _MOST_REACH * face_width(face)))[:, None]
     shares = (moved - start) / np.maximum(moved[:, -1:] - start, 1e-6)
     moved = start + (shares + turned * (_smooth_rows(shares) - shares)) * (reach - start)
-    beside = beside + turned * (_smooth_rows(beside) - beside)
+    beside = beside + turned * (_in_order(_smooth_rows(_smooth_rows(beside).T).T) - beside)
     out = moved[..., None] * direction + beside[..., None] * normal
     return np.asarray(out if near_first else out[:, ::-1])
+
+
+def _concave(heights: Points, values: Points) -> Points:
+    """Return the least concave function of the heights (N,) that is at least the values (N,): an edge without bites."""
+    out = values.copy()
+    for above in range(len(values)):
+        for below in range(above + 2, len(values)):
+            between = (heights[above + 1 : below] - heights[above]) / max(heights[below] - heights[above], 1e-6)
+            line = values[above] + np.clip(between, 0, 1) * (values[below] - values[above])
+            out[above + 1 : below] = np.maximum(out[above + 1 : below], line)
+    return out
+
+
+def _in_order(heights: Points) -> Points:
+    """Return heights (rows, columns) of which each row is below the row before it by half of the mean step or more."""
+    step = 0.5 * np.maximum(heights[-1] - heights[0], 0).mean() / (len(heights) - 1)
+    out = heights.copy()
+    for row in range(1, len(heights)):
+        out[row] = np.maximum(out[row], out[row - 1] + step)
+    return out
 
 
 def _smooth_rows(values: Points) -> Points:
     """Return values (rows, columns) without the jumps of a row relative to its neighbours; lines of rows stay."""
     out = values.copy()
-    for _ in range(2):
+    for _ in range(4):
         out[1:-1] = 0.25 * out[:-2] + 0.5 * out[1:-1] + 0.25 * out[2:]
     return out
 

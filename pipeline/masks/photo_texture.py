@@ -10,7 +10,7 @@ from pipeline.masks.fit import face_width
 from pipeline.masks.records import ByteImage, FloatImage, Points
 
 _EYES = (33, 263, 10, 1)  # outer corners of the eyes, forehead, tip of the nose: around the sharpest part of a face
-_SHARP = 0.95  # px: the blur that the estimate gives for a sharp photo
+_SHARP = 1.15  # px: the blur that the estimate gives for a sharp photo
 _MOST_BLUR = 0.02  # share of the face's width
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 _MOST_NOISE = 12.0  # grey levels

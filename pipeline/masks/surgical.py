@@ -35,7 +35,7 @@ def draw_surgical_mask(rng: np.random.Generator) -> SurgicalMask:
         chroma=float(rng.uniform(3, 7) if pale else rng.uniform(14, 20) if greenish else rng.uniform(19, 29)),
         lightness=float(rng.uniform(86, 92) if pale else rng.uniform(74, 84)),
         pleats=(0.30 + jitter[0], 0.50 + jitter[1], 0.70 + jitter[2]),
-        pleat_depth=float(rng.uniform(0.20, 0.36)),
+        pleat_depth=float(rng.uniform(0.30, 0.48)),
         creases=float(rng.uniform(0.03, 0.08)),
         seed=int(rng.integers(1 << 31)),
     )
@@ -80,7 +80,8 @@ def _pleats(mask: SurgicalMask, across: FloatImage, down: FloatImage) -> FloatIm
         line = np.asarray(0.5 + (height - 0.5) * spread + 0.02 * (number - 1) * (1 - across**2), np.float32)
         below = np.clip(down - line, 0, None)
         out *= 1 - mask.pleat_depth * np.exp(-below / 0.022) * _soft_step(down, line, 0.0025)
-        out *= 1 + 0.35 * mask.pleat_depth * soft_line(down, line - 0.014, 0.010)
+        out *= 1 - 0.5 * mask.pleat_depth * soft_line(down, line + 0.004, 0.007)
+        out *= 1 + 0.55 * mask.pleat_depth * soft_line(down, line - 0.015, 0.009)
         out *= 1 - 0.25 * mask.pleat_depth * soft_line(down, line + 0.06, 0.03)
     return out
 
@@ -100,10 +101,26 @@ def _wrinkles(mask: SurgicalMask, rng: np.random.Generator, canvas: Canvas) -> F
                 start = (round((side * 0.97 + 1) / 2 * WIDTH), round(corner * HEIGHT))
                 end = (round((side * (0.97 - length) + 1) / 2 * WIDTH), round((corner + rise) * HEIGHT))
                 cv2.line(creases, start, end, float(rng.choice([-1.0, 1.0])), 4, cv2.LINE_AA)
-    factors = 1 + mask.creases * (dents + 1.3 * cv2.GaussianBlur(creases, (0, 0), 4))
+    factors = 1 + mask.creases * (dents + 1.3 * cv2.GaussianBlur(creases, (0, 0), 4) + 2.2 * _fine_creases(mask, rng))
     if canvas.scale > 1:
         factors = cv2.resize(factors, (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(factors, np.float32)
+
+
+def _fine_creases(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
+    """Short folds (HEIGHT, WIDTH), -1 to 1, along the pleats: each a bright line beside a dark one."""
+    lines = np.zeros((HEIGHT, WIDTH), np.float32)
+    along = np.linspace(0, 1, 12)
+    for _ in range(26):
+        height = float(rng.choice(mask.pleats)) + rng.uniform(-0.1, 0.14)
+        start, length = rng.uniform(0.05, 0.8), rng.uniform(0.08, 0.35)
+        bend, rise, depth = rng.uniform(-0.03, 0.03), rng.uniform(-0.05, 0.05), rng.uniform(0.3, 1)
+        x = (start + length * along) * WIDTH
+        y = (height + rise * along + 4 * bend * along * (1 - along)) * HEIGHT
+        for offset, tone in ((0, -depth), (3, depth)):
+            points = np.rint(np.column_stack([x, y + offset]) * 16).astype(np.int32)
+            cv2.polylines(lines, [points], False, tone, 2, cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(lines, (0, 0), 1.2), np.float32)
 
 
 def _weave(rng: np.random.Generator, canvas: Canvas) -> FloatImage:
@@ -114,7 +131,7 @@ def _weave(rng: np.random.Generator, canvas: Canvas) -> FloatImage:
         grain = 0.7 * grain + 0.8 * coarse
     rows = np.sin(np.arange(canvas.height, dtype=np.float32) * (1.9 / canvas.scale))[:, None]
     columns = np.sin(np.arange(canvas.width, dtype=np.float32) * (1.9 / canvas.scale))[None]
-    return np.asarray(1 + 0.035 * grain + 0.010 * rows * columns, np.float32)
+    return np.asarray(1 + 0.05 * grain + 0.014 * rows * columns, np.float32)
 
 
 def _border_whiteness(across: FloatImage, down: FloatImage) -> FloatImage:
@@ -140,9 +157,10 @@ def _seams(across: FloatImage, down: FloatImage) -> FloatImage:
     wire = middle * (0.07 * soft_line(down, 0.036, 0.008) - 0.10 * soft_line(down, 0.056, 0.006))
     dots_across = np.sin(across * 150) > 0
     dots_down = np.sin(down * 190) > 0
-    welds = dots_across * sum(soft_line(down, height, 0.0045) for height in (0.080, 0.100, 0.952))
-    welds = welds + dots_down * soft_line(np.abs(across), 0.950, 0.006)
-    return np.asarray((1 + wire) * (1 - 0.16 * np.clip(welds, 0, 1)), np.float32)
+    welds = dots_across * sum(soft_line(down, height, 0.005) for height in (0.030, 0.080, 0.104, 0.935, 0.965))
+    welds = welds + dots_down * sum(soft_line(np.abs(across), place, 0.006) for place in (0.925, 0.955))
+    fold = soft_line(down, 0.122, 0.005) * (np.abs(across) < 0.92)
+    return np.asarray((1 + wire) * (1 - 0.30 * np.clip(welds, 0, 1)) * (1 - 0.12 * fold), np.float32)
 
 
 def _outline(canvas: Canvas) -> FloatImage:
