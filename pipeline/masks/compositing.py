@@ -55,10 +55,11 @@ class MaskLayers:
 def render_mask(face: UnmaskedFace, design: MaskDesign, fit: MaskFit, style: CompositeStyle) -> MaskLayers:
     """Render a mask on a face, as layers of the size of its picture."""
     whole = place_mask(face, fit)
-    left, top, right, bottom = _surroundings(whole)
+    places = _in_picture(whole)
+    left, top, right, bottom = _surroundings(whole, places)
     placement = cut_placement(whole, left, top, right, bottom)
     image = np.ascontiguousarray(face.image[top:bottom, left:right])
-    colour, coverage = _warp_drawing(design.drawing, placement)
+    colour, coverage = _warp_drawing(design.drawing, placement, places - (left, top))
     strap_alpha = draw_straps(design, placement)
     light = np.asarray(1 - style.light + style.light * face_light(image, placement.face), np.float32)
     tint = np.asarray(1 - style.light + style.light * white_balance(face.image, whole.face), np.float32)
@@ -120,10 +121,10 @@ def draw_style(rng: np.random.Generator) -> CompositeStyle:
     return CompositeStyle(float(rng.uniform(0.4, 1)), float(rng.uniform(0, 0.5)), False, float(rng.uniform(0.93, 1)))
 
 
-def _surroundings(placement: Placement) -> tuple[int, int, int, int]:
+def _surroundings(placement: Placement, places: Points) -> tuple[int, int, int, int]:
     """The part of the picture that holds the face, the mask and its shadow: left, top, right, bottom in px."""
     margin = 0.15 * face_width(placement.face)
-    places = np.concatenate([placement.face, _in_picture(placement).reshape(-1, 2)])
+    places = np.concatenate([placement.face, places.reshape(-1, 2)])
     size = (placement.width, placement.height)
     left, top = np.floor(places.min(axis=0) - margin).astype(int).clip(0, np.array(size) - 1)
     right, bottom = np.ceil(places.max(axis=0) + margin).astype(int).clip((left + 1, top + 1), size)
@@ -134,14 +135,14 @@ def _in_picture(placement: Placement) -> Points:
     """The places of the drawing's points _ACROSS x _DOWN in the picture, (rows, columns, 2) px."""
     across, down = (axis.ravel() for axis in np.meshgrid(_ACROSS, _DOWN))
     places = mask_to_pixels(placement, across, down).reshape(len(_DOWN), len(_ACROSS), 2)
-    return unfolded(places, placement.face)
+    return unfolded(places, placement)
 
 
-def _warp_drawing(drawing: FloatImage, placement: Placement) -> tuple[FloatImage, FloatImage]:
-    """Warp a drawing (h, w, 4) onto the picture: colours (H, W, 3), alpha (H, W)."""
+def _warp_drawing(drawing: FloatImage, placement: Placement, places: Points) -> tuple[FloatImage, FloatImage]:
+    """Warp a drawing (h, w, 4), at its places (rows, columns, 2), onto the picture: colours (H, W, 3), alpha (H, W)."""
     height, width = drawing.shape[:2]
     across, down = (axis.ravel() for axis in np.meshgrid(_ACROSS, _DOWN))
-    in_picture = _in_picture(placement).reshape(-1, 2)
+    in_picture = places.reshape(-1, 2)
     in_drawing = np.column_stack([(across + 1) / 2 * (width - 1), down * (height - 1)])
     # A drawing larger than the mask in the picture would alias: filter it first.
     reduction = width / max(1.0, float(np.ptp(in_picture[:, 0])))

@@ -72,19 +72,21 @@ def cut_placement(placement: Placement, left: int, top: int, right: int, bottom:
     return Placement(placement.face - corner, face_map, placement.fit, bottom - top, right - left)
 
 
-def unfolded(places: Points, face: Points) -> Points:
+def unfolded(places: Points, placement: Placement) -> Points:
     """Return places (rows, columns, 2) of a sheet, px, that go on from the near side of the face to the far side.
 
     On a turned face the far side folds back behind the nose and the cheek, and a picture has no place for it. There
-    the columns are moved up to the face's outline, close together. `face` (478, 2) is in px.
+    the columns are moved up to the face's outline, close together.
     """
-    columns = places.shape[1]
+    face, columns = placement.face, places.shape[1]
     on_first_side = visible_shares(face)[0]
     near_first = on_first_side >= 0.5
     sheet = places if near_first else places[:, ::-1]
     ends = (sheet[:, -1] - sheet[:, 0]).mean(axis=0)
     direction = ends / max(float(np.hypot(*ends)), 1e-6)
-    normal = np.array([-direction[1], direction[0]]) * (1 if near_first else -1)  # down the sheet
+    normal = np.array([-direction[1], direction[0]])
+    if float(((sheet[-1] - sheet[0]) @ normal).mean()) < 0:  # of a mirrored face too, it leads down the sheet
+        normal = -normal
     along, beside = sheet @ direction, sheet @ normal
     start, turned = along[:, :1], float(np.clip((abs(on_first_side - 0.5) - 0.12) / 0.12, 0, 1))
     step, moved = _FORESHORTENED * np.ptp(along, axis=1) / (columns - 1), along.copy()
@@ -92,11 +94,13 @@ def unfolded(places: Points, face: Points) -> Points:
         moved[:, column] = np.maximum(along[:, column], moved[:, column - 1] + step)
         folded = moved[:, column] > along[:, column] + 1e-6
         beside[folded, column] = beside[folded, column - 1]
-    # A sheet reaches the outline of a turned face, as far as there is one at its height.
+    # A sheet that covers the far cheek reaches the outline of a turned face, as far as there is one at its height.
+    far_end = placement.fit.right if near_first else -placement.fit.left
+    pulled = turned * float(np.clip((far_end - 0.5) / 0.25, 0, 1))
     outline = _outline_reach(face @ direction, face @ normal, beside[:, -1])
     reach = along.max(axis=1)
     taut = _concave(beside[:, -1], np.maximum(reach, outline))
-    reach = (reach + turned * np.clip(taut - reach, 0, _MOST_REACH * face_width(face)))[:, None]
+    reach = (reach + pulled * np.clip(taut - reach, 0, _MOST_REACH * face_width(face)))[:, None]
     shares = (moved - start) / np.maximum(moved[:, -1:] - start, 1e-6)
     moved = start + (shares + turned * (_smooth_rows(shares) - shares)) * (reach - start)
     beside = beside + turned * (_in_order(_smooth_rows(_smooth_rows(beside).T).T) - beside)
@@ -143,7 +147,7 @@ def _outline_reach(along: Points, beside: Points, heights: Points) -> Points:
     """How far the landmarks' outline reaches at each height (N,), both in the coordinates along and beside (478,)."""
     window = 0.06 * float(np.ptp(beside))
     near = np.abs(beside[None] - heights[:, None]) < window
-    return np.where(near, along[None], -np.inf).max(axis=1)
+    return np.asarray(np.where(near, along[None], -np.inf).max(axis=1))
 
 
 def mask_to_pixels(placement: Placement, across: Points, down: Points) -> Points:
@@ -162,7 +166,7 @@ def face_width(face: Points) -> float:
 def drawing_scale(face: UnmaskedFace) -> int:
     """Return the scale, 1 to 4, at which a design for this face is drawn, so that its details are as sharp as it."""
     height, width = face.image.shape[:2]
-    return int(np.clip(np.ceil(face_width(face.landmarks * (width, height)) / (0.8 * WIDTH)), 1, 4))
+    return int(np.clip(np.ceil(face_width(face.landmarks.astype(np.float64) * (width, height)) / (0.8 * WIDTH)), 1, 4))
 
 
 def draw_fit(kind: FitKind, rng: np.random.Generator) -> MaskFit:
