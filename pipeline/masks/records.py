@@ -14,7 +14,7 @@ Straps = Literal["loops", "bands", "none"]
 """Around the ears, around the head, or not visible."""
 
 HEIGHT, WIDTH = 288, 416
-"""Size in px at which the designs of this package are drawn. A mask on a face of 256 px is about 100 x 150 px."""
+"""Size of a flat design in units. A unit is a pixel at scale 1; larger faces get drawings at higher scales."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from pipeline.masks.canvas import Canvas, canvas_of
+from pipeline.masks.light import exposed
 from pipeline.masks.records import HEIGHT, WIDTH, FloatImage, MaskDesign
 
 _ELASTIC = np.array([222, 227, 230], np.float32)  # colour of the ear loops, RGB
@@ -33,20 +35,20 @@ def draw_surgical_mask(rng: np.random.Generator) -> SurgicalMask:
         chroma=float(rng.uniform(3, 7) if pale else rng.uniform(14, 20) if greenish else rng.uniform(19, 29)),
         lightness=float(rng.uniform(86, 92) if pale else rng.uniform(74, 84)),
         pleats=(0.30 + jitter[0], 0.50 + jitter[1], 0.70 + jitter[2]),
-        pleat_depth=float(rng.uniform(0.20, 0.36)),
+        pleat_depth=float(rng.uniform(0.30, 0.48)),
         creases=float(rng.uniform(0.03, 0.08)),
         seed=int(rng.integers(1 << 31)),
     )
 
 
-def surgical_design(mask: SurgicalMask) -> MaskDesign:
-    """Draw the mask flat, with ear loops."""
-    rng = np.random.default_rng(mask.seed)
-    down, across = np.mgrid[0 : 1 : HEIGHT * 1j, -1 : 1 : WIDTH * 1j].astype(np.float32)
-    shade = _roundness(across, down) * _pleats(mask, across, down) * _wrinkles(mask, rng) * _weave(rng)
+def surgical_design(mask: SurgicalMask, scale: int = 1) -> MaskDesign:
+    """Draw the mask flat, with ear loops, at `scale` times HEIGHT x WIDTH (fit.drawing_scale)."""
+    rng, canvas = np.random.default_rng(mask.seed), canvas_of(scale)
+    down, across = canvas.down, canvas.across
+    shade = _roundness(across, down) * _pleats(mask, across, down) * _wrinkles(mask, rng, canvas) * _weave(rng, canvas)
     colour = _colour(mask, shade, _border_whiteness(across, down))
     colour *= _seams(across, down)[..., None]
-    drawing = np.dstack([np.clip(colour, 0, 255), _outline(across, down)])
+    drawing = np.dstack([np.maximum(exposed(colour), 0), _outline(canvas)])
     return MaskDesign(drawing, "loops", _ELASTIC)
 
 
@@ -78,13 +80,15 @@ def _pleats(mask: SurgicalMask, across: FloatImage, down: FloatImage) -> FloatIm
         line = np.asarray(0.5 + (height - 0.5) * spread + 0.02 * (number - 1) * (1 - across**2), np.float32)
         below = np.clip(down - line, 0, None)
         out *= 1 - mask.pleat_depth * np.exp(-below / 0.022) * _soft_step(down, line, 0.0025)
-        out *= 1 + 0.35 * mask.pleat_depth * soft_line(down, line - 0.014, 0.010)
+        out *= 1 - 0.5 * mask.pleat_depth * soft_line(down, line + 0.004, 0.007)
+        out *= 1 + 0.55 * mask.pleat_depth * soft_line(down, line - 0.015, 0.009)
         out *= 1 - 0.25 * mask.pleat_depth * soft_line(down, line + 0.06, 0.03)
     return out
 
 
-def _wrinkles(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
+def _wrinkles(mask: SurgicalMask, rng: np.random.Generator, canvas: Canvas) -> FloatImage:
     """Soft creases from the corners inward, and dents, as factors."""
+    # Drawn at the unit size and enlarged: nothing here is finer than 4 units.
     dents = np.zeros((HEIGHT, WIDTH), np.float32)
     for cells, weight in ((3, 0.6), (6, 0.5), (12, 0.35)):
         coarse = rng.uniform(-1, 1, (cells, cells * 2)).astype(np.float32)
@@ -97,15 +101,37 @@ def _wrinkles(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
                 start = (round((side * 0.97 + 1) / 2 * WIDTH), round(corner * HEIGHT))
                 end = (round((side * (0.97 - length) + 1) / 2 * WIDTH), round((corner + rise) * HEIGHT))
                 cv2.line(creases, start, end, float(rng.choice([-1.0, 1.0])), 4, cv2.LINE_AA)
-    return np.asarray(1 + mask.creases * (dents + 1.3 * cv2.GaussianBlur(creases, (0, 0), 4)), np.float32)
+    factors = 1 + mask.creases * (dents + 1.3 * cv2.GaussianBlur(creases, (0, 0), 4) + 2.2 * _fine_creases(mask, rng))
+    if canvas.scale > 1:
+        factors = cv2.resize(factors, (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(factors, np.float32)
 
 
-def _weave(rng: np.random.Generator) -> FloatImage:
-    """The grain of the fabric, as factors."""
-    grain = cv2.GaussianBlur(rng.standard_normal((HEIGHT, WIDTH), np.float32), (0, 0), 1.0)
-    rows = np.sin(np.arange(HEIGHT, dtype=np.float32) * 1.9)[:, None]
-    columns = np.sin(np.arange(WIDTH, dtype=np.float32) * 1.9)[None]
-    return np.asarray(1 + 0.035 * grain + 0.010 * rows * columns, np.float32)
+def _fine_creases(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
+    """Short folds (HEIGHT, WIDTH), -1 to 1, along the pleats: each a bright line beside a dark one."""
+    lines = np.zeros((HEIGHT, WIDTH), np.float32)
+    along = np.linspace(0, 1, 12)
+    for _ in range(26):
+        height = float(rng.choice(mask.pleats)) + rng.uniform(-0.1, 0.14)
+        start, length = rng.uniform(0.05, 0.8), rng.uniform(0.08, 0.35)
+        bend, rise, depth = rng.uniform(-0.03, 0.03), rng.uniform(-0.05, 0.05), rng.uniform(0.3, 1)
+        x = (start + length * along) * WIDTH
+        y = (height + rise * along + 4 * bend * along * (1 - along)) * HEIGHT
+        for offset, tone in ((0, -depth), (3, depth)):
+            points = np.rint(np.column_stack([x, y + offset]) * 16).astype(np.int32)
+            cv2.polylines(lines, [points], False, tone, 2, cv2.LINE_AA, 4)
+    return np.asarray(cv2.GaussianBlur(lines, (0, 0), 1.2), np.float32)
+
+
+def _weave(rng: np.random.Generator, canvas: Canvas) -> FloatImage:
+    """The grain of the fabric, as factors: fibres one pixel thick, and the embossed dots, which have their size."""
+    grain = cv2.GaussianBlur(rng.standard_normal((canvas.height, canvas.width), np.float32), (0, 0), 1.0)
+    if canvas.scale > 1:  # clumps of fibres, which a drawing of one pixel a unit does not show apart
+        coarse = cv2.resize(grain[:HEIGHT, :WIDTH], (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)
+        grain = 0.7 * grain + 0.8 * coarse
+    rows = np.sin(np.arange(canvas.height, dtype=np.float32) * (1.9 / canvas.scale))[:, None]
+    columns = np.sin(np.arange(canvas.width, dtype=np.float32) * (1.9 / canvas.scale))[None]
+    return np.asarray(1 + 0.05 * grain + 0.014 * rows * columns, np.float32)
 
 
 def _border_whiteness(across: FloatImage, down: FloatImage) -> FloatImage:
@@ -117,8 +143,8 @@ def _border_whiteness(across: FloatImage, down: FloatImage) -> FloatImage:
 
 
 def _colour(mask: SurgicalMask, shade: FloatImage, whiteness: FloatImage) -> FloatImage:
-    """(HEIGHT, WIDTH, 3) RGB 0-255."""
-    lab = np.empty((HEIGHT, WIDTH, 3), np.float32)
+    """(H, W, 3) RGB 0-255."""
+    lab = np.empty((*shade.shape, 3), np.float32)
     lab[..., 0] = mask.lightness + (93 - mask.lightness) * whiteness
     chroma = mask.chroma * (1 - whiteness)
     lab[..., 1], lab[..., 2] = chroma * np.cos(mask.hue), chroma * np.sin(mask.hue)
@@ -131,15 +157,16 @@ def _seams(across: FloatImage, down: FloatImage) -> FloatImage:
     wire = middle * (0.07 * soft_line(down, 0.036, 0.008) - 0.10 * soft_line(down, 0.056, 0.006))
     dots_across = np.sin(across * 150) > 0
     dots_down = np.sin(down * 190) > 0
-    welds = dots_across * sum(soft_line(down, height, 0.0045) for height in (0.080, 0.100, 0.952))
-    welds = welds + dots_down * soft_line(np.abs(across), 0.950, 0.006)
-    return np.asarray((1 + wire) * (1 - 0.16 * np.clip(welds, 0, 1)), np.float32)
+    welds = dots_across * sum(soft_line(down, height, 0.005) for height in (0.030, 0.080, 0.104, 0.935, 0.965))
+    welds = welds + dots_down * sum(soft_line(np.abs(across), place, 0.006) for place in (0.925, 0.955))
+    fold = soft_line(down, 0.122, 0.005) * (np.abs(across) < 0.92)
+    return np.asarray((1 + wire) * (1 - 0.30 * np.clip(welds, 0, 1)) * (1 - 0.12 * fold), np.float32)
 
 
-def _outline(across: FloatImage, down: FloatImage) -> FloatImage:
-    """Alpha (HEIGHT, WIDTH): a rectangle with round corners and a soft edge of two pixels."""
-    x, y = np.abs(across) * WIDTH / 2, np.abs(down - 0.5) * HEIGHT
+def _outline(canvas: Canvas) -> FloatImage:
+    """Alpha (H, W): a rectangle with round corners and a soft edge of two pixels."""
+    x, y = np.abs(canvas.across) * WIDTH / 2, np.abs(canvas.down - 0.5) * HEIGHT
     radius, rim = 14.0, 3.0
     beyond_x, beyond_y = x - (WIDTH / 2 - radius - rim), y - (HEIGHT / 2 - radius - rim)
     outside = np.hypot(np.maximum(beyond_x, 0), np.maximum(beyond_y, 0)) - radius
-    return np.asarray(np.clip(0.5 - outside / 2, 0, 1), np.float32)
+    return np.asarray(np.clip(0.5 - canvas.scale * outside / 2, 0, 1), np.float32)

@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.faces.regions import CHIN, MOUTH, NOSE, polygon_mask
 from pipeline.masks import textures
+from pipeline.masks.canvas import canvas_of
 from pipeline.masks.compositing import CompositeStyle, Layer, MaskLayers, compose, render_mask
 from pipeline.masks.designs import FAMILIES, draw_design
 from pipeline.masks.fit import draw_any_fit, draw_fit
@@ -106,7 +107,7 @@ def test_a_white_design_is_white():
 def test_a_photo_print_has_the_photo_s_contrast():
     photo = np.zeros((64, 64, 3), np.float32)
     photo[:, ::2, 0] = 255
-    prints = [textures._photo_print(np.random.default_rng(seed), photo) for seed in range(8)]
+    prints = [textures._photo_print(np.random.default_rng(seed), photo, canvas_of(1)) for seed in range(8)]
     assert all(printed.min() < 5 and printed.max() > 250 for printed in prints)
 
 
