@@ -14,7 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
 from pipeline.errors import FacemaskError
-from pipeline.faces.mask_coverage import measure_coverage
+from pipeline.faces.alignment import CROP_SIDE, align, face_frame
+from pipeline.faces.face_crops import crop_frame
+from pipeline.faces.landmarker import get_landmarker
+from pipeline.faces.mask_coverage import coverage_from_maps, segment_crops
+from pipeline.faces.regions import LOWER_FACE, polygon_mask
 from pipeline.faces.tiled_detection import find_all_faces
 from pipeline.masks.catalogue import KINDS, OFTEN, Colour
 from pipeline.masks.compositing import CompositeStyle, compose, render_mask
@@ -28,6 +32,13 @@ from pipeline.tools.paint_photos import PaintedPhoto, Task
 
 MASKED = 0.4
 """Covered share of the lower face from which a face counts as masked; a beard or a hand covers less."""
+
+# The share of the lower face that the coverage network sees bare. Hands before the mouth, and masks with a print that
+# it does not know, leave less than the first. Below the second, a small face is looked for again in its own crop.
+_MIN_BARE, _SURELY_BARE = 0.65, 0.87
+_LARGE = 0.25  # height of a face that is no eye or ear taken for a face, as a share of the photo's shorter side
+_CHECK_PX = 192  # side of the crop in which a face is looked for again
+_MAX_DIFFERENCE = 0.015  # mean of the landmarks, as a share of FFHQ's frame
 
 _STYLE = CompositeStyle(light=1.0, shadow=0.42, pasted=False, opacity=1.0)
 _SIDE, _ABOVE, _BELOW = 0.45, 0.15, 0.45  # of the face's width: what a crop has around the landmarks
@@ -69,20 +80,41 @@ def draw_task(choice: MaskChoice, *, side_by_side: bool = False) -> Task:
 
 
 def draw_photo(pixels: NDArray[np.uint8], choice: MaskChoice) -> PaintedPhoto:
-    """Draw a mask on every face of a photo (H, W, 3) RGB, except those that wear one.
+    """Draw a mask on every bare face of a photo (H, W, 3) RGB.
 
     The same photo and choice give the same picture.
     """
-    size = np.array(pixels.shape[1::-1], np.float32)
     boxes = [(points, _crop_box(points, pixels)) for points in find_all_faces(pixels)]
     faces = [points for points, box in boxes if min(box[2] - box[0], box[3] - box[1]) >= _MIN_CROP_PX]
-    coverages = measure_coverage([(pixels, points / size) for points in faces])
-    bare = [points for points, coverage in zip(faces, coverages, strict=True) if coverage.face <= MASKED]
+    bare = _bare_faces(pixels, faces)
     seed = _content_seed(pixels) if choice.seed is None else choice.seed
     drawn = pixels.copy()
     for number in reversed(range(len(bare))):  # the largest face last: it is nearest to the camera
         _draw_face(drawn, bare[number], choice, np.random.default_rng([seed, number]))
     return PaintedPhoto(drawn, len(bare), len(faces) - len(bare))
+
+
+def _bare_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """The faces, landmarks (478, 2) in px, that wear no mask and surely are faces."""
+    size = np.array(pixels.shape[1::-1], np.float32)
+    aligned = [align(pixels, points / size) for points in faces]
+    found = []
+    for points, face, maps in zip(faces, aligned, segment_crops([face.crop for face in aligned]), strict=True):
+        covered = coverage_from_maps(maps, face.points).face
+        lower_face = polygon_mask(face.points, LOWER_FACE, CROP_SIDE, CROP_SIDE)
+        bare = cv2.mean(cv2.resize(maps[1], (CROP_SIDE, CROP_SIDE)), lower_face)[0]
+        sure = bare >= _SURELY_BARE or np.ptp(points[:, 1]) >= _LARGE * min(pixels.shape[:2])
+        if covered <= MASKED and bare >= _MIN_BARE and (sure or _is_found_again(pixels, points)):
+            found.append(points)
+    return found
+
+
+def _is_found_again(pixels: ByteImage, points: NDArray[np.float32]) -> bool:
+    """Whether the landmarker finds the same face in its crop: it does not if an eye or an ear was taken for a face."""
+    frame = face_frame(points)
+    detected = get_landmarker(1)(crop_frame(Image.fromarray(pixels), frame, _CHECK_PX))
+    framed = points @ frame[:, :2].T + frame[:, 2]
+    return bool(detected) and float(np.abs(detected[0].points - framed).mean()) <= _MAX_DIFFERENCE
 
 
 def _draw_face(drawn: ByteImage, points: NDArray[np.float32], choice: MaskChoice, rng: np.random.Generator) -> None:

@@ -36,7 +36,7 @@ class PaintedPhoto:
 
     pixels: NDArray[np.uint8]  # (H, W, 3) RGB
     faces: int  # that were painted
-    masked: int = 0  # that were left as they are, because they wear a mask already
+    left: int = 0  # faces left as they are: they wear a mask already, or are hardly to be seen
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Outcome:
     photo: Photo
     state: Literal["painted", "copied", "present", "unreadable"]  # present: an earlier run has written it
     faces: int = 0
-    masked: int = 0  # faces left as they are, because they wear a mask already
+    left: int = 0  # as in PaintedPhoto
 
 
 def paint_photos(images: list[Path], out: Path, task: Task) -> None:
@@ -141,14 +141,14 @@ def paint_file(photo: Photo, task: Task) -> Outcome:
     if not painted.faces:
         with replacing(photo.copied) as beside:
             beside.write_bytes(content)
-        return Outcome(photo, "copied", 0, painted.masked)
+        return Outcome(photo, "copied", 0, painted.left)
     tool = f"facemask {version('facemask')}"
     provenance = Provenance(
         tool, task.checkpoint, task.direction, painted.faces, task.side_by_side, digest, task.drawing
     )
     result = np.hstack([pixels, painted.pixels]) if task.side_by_side else painted.pixels
     write_marked_png(photo.painted, result, provenance, content)
-    return Outcome(photo, "painted", painted.faces, painted.masked)
+    return Outcome(photo, "painted", painted.faces, painted.left)
 
 
 def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
@@ -164,12 +164,16 @@ def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
 
 def _report(outcome: Outcome) -> None:
     """Print a line for a photo that was not painted, and for faces that were left as they are."""
-    source, masked = outcome.photo.source, outcome.masked
+    source, left = outcome.photo.source, outcome.left
     match outcome.state:
         case "copied":
-            why = f"no face in {source}" if not masked else f"{source}: every face wears a mask already ({masked})"
+            why = f"no face in {source}" if not left else f"{source}: {_faces(left)} masked or covered already"
             print(f"apply: {why}: copied unchanged", flush=True)
-        case "painted" if masked:
-            print(f"apply: {source}: {masked} of {masked + outcome.faces} faces wear a mask already: left", flush=True)
+        case "painted" if left:
+            print(f"apply: {source}: {_faces(left)} masked or covered already: left unchanged", flush=True)
         case "unreadable":
             print(f"apply: {source} cannot be read as an image", flush=True)
+
+
+def _faces(count: int) -> str:
+    return f"{count} face{'s are' if count > 1 else ' is'}"
