@@ -87,11 +87,16 @@ def draw_photo(pixels: NDArray[np.uint8], choice: MaskChoice) -> PaintedPhoto:
     boxes = [(points, _crop_box(points, pixels)) for points in find_all_faces(pixels)]
     faces = [points for points, box in boxes if min(box[2] - box[0], box[3] - box[1]) >= _MIN_CROP_PX]
     bare = _bare_faces(pixels, faces)
+    return PaintedPhoto(draw_on_faces(pixels, bare, choice), len(bare), len(faces) - len(bare))
+
+
+def draw_on_faces(pixels: ByteImage, faces: list[NDArray[np.float32]], choice: MaskChoice) -> ByteImage:
+    """Return the photo (H, W, 3) with a mask on each of the faces: landmarks (478, 2) in px, the largest face first."""
     seed = _content_seed(pixels) if choice.seed is None else choice.seed
     drawn = pixels.copy()
-    for number in reversed(range(len(bare))):  # the largest face last: it is nearest to the camera
-        _draw_face(drawn, bare[number], choice, np.random.default_rng([seed, number]))
-    return PaintedPhoto(drawn, len(bare), len(faces) - len(bare))
+    for number in reversed(range(len(faces))):  # the largest face last: it is nearest to the camera
+        _draw_face(drawn, faces[number], choice, np.random.default_rng([seed, number]))
+    return drawn
 
 
 def _bare_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
