@@ -8,7 +8,6 @@ whole command on one photo, from its start, with all that it loads. Prints JSON 
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,7 +27,7 @@ from pipeline.storage.images import open_image
 from pipeline.synthetic.layout import SampleParams, sample_files
 from pipeline.tools.draw_masks import MaskChoice, draw_on_faces
 
-FACES, SIDE, ROUNDS = 24, 1024, 3
+FACES, SIDE = 20, 1024
 TARGET_PER_S = 10  # on two cores
 
 Framed = tuple[NDArray[np.uint8], list[NDArray[np.float32]]]
@@ -45,21 +44,23 @@ def framed_faces() -> list[Framed]:
     return found[:FACES]
 
 
-def draw_one(framed: Framed, kind: str) -> int:
-    """Draw on a picture; return the number of its faces."""
+def draw_one(framed: Framed, kind: str) -> tuple[int, float]:
+    """Draw on a picture; return the number of its faces, and the CPU seconds."""
     cv2.setNumThreads(1)
+    started = time.process_time()
     draw_on_faces(*framed, MaskChoice(kind))
-    return len(framed[1])
+    return len(framed[1]), time.process_time() - started
 
 
-def faces_per_s(framed: list[Framed], kind: str, workers: ProcessPoolExecutor) -> float:
-    """The median of ROUNDS."""
-    rates = []
-    for _ in range(ROUNDS):
-        started = time.perf_counter()
-        faces = sum(workers.map(partial(draw_one, kind=kind), framed))
-        rates.append(faces / (time.perf_counter() - started))
-    return statistics.median(rates)
+def timed(framed: list[Framed], kind: str, workers: ProcessPoolExecutor) -> dict[str, float]:
+    """Faces a second, and CPU milliseconds a face: the second hardly depends on what else the machine does."""
+    started = time.perf_counter()
+    done = list(workers.map(partial(draw_one, kind=kind), framed))
+    faces, elapsed = sum(count for count, _ in done), time.perf_counter() - started
+    return {
+        "faces_per_s": round(faces / elapsed, 1),
+        "cpu_ms": round(1000 * sum(cpu for _, cpu in done) / faces, 1),
+    }
 
 
 def first_photo_s(pixels: NDArray[np.uint8]) -> float:
@@ -78,12 +79,13 @@ def main() -> None:
     framed, cores = framed_faces(), os.cpu_count() or 1
     with ProcessPoolExecutor(cores) as workers:
         list(workers.map(partial(draw_one, kind="kn95"), framed[: 2 * cores]))  # imports and warms up
-        rates = {kind: round(faces_per_s(framed, kind, workers), 1) for kind in KINDS}
+        kinds = {kind: timed(framed, kind, workers) for kind in KINDS}
+    slowest = max(figures["cpu_ms"] for figures in kinds.values())
     figures = {
         "cores": cores,
         "frame_px": SIDE,
-        "faces_per_s": rates,
-        "slowest_per_s": min(rates.values()),
+        "kinds": kinds,
+        "slowest_on_two_free_cores_per_s": round(2000 / slowest, 1),
         "first_photo_s": round(first_photo_s(framed[0][0]), 1),
         "target_per_s": TARGET_PER_S,
     }

@@ -15,6 +15,7 @@ from pipeline.masks.surgical import soft_line
 from pipeline.masks.textures import noise
 
 _ELASTIC = (226, 229, 231)
+_DARKEST, _LIGHTEST = 20, 242  # of 255: what cloth reflects. Pure black would show no folds, pure yellow would glow
 _MAX_WIDTH = 1664  # px of a drawing: a mask as wide fills a photo of 12 megapixels
 
 
@@ -46,7 +47,10 @@ def draw_kind(rng: np.random.Generator, name: str, fabric: Colour | ByteImage | 
     flat = _Flat(across, down, rng)
     colour = kind.colours[int(rng.integers(len(kind.colours)))]  # drawn in any case: all else is the same in any fabric
     chosen = colour if fabric is None else fabric
-    relief, cloth = _relief(flat, kind, _as_image(chosen, height, width))
+    plain = _as_image(chosen, height, width)
+    if fabric is not None:
+        plain = np.asarray(_DARKEST + plain * ((_LIGHTEST - _DARKEST) / 255), np.float32)
+    relief, cloth = _relief(flat, kind, plain)
     drawing = np.dstack([np.clip(cloth * relief[..., None], 0, 255), _alpha(flat, kind.outline)])
     return MaskDesign(drawing.astype(np.float32), kind.straps, _strap_colour(chosen))
 
