@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 from starlette.types import ASGIApp
 
 from models.inference.app_requests import restrict_requests, scratch_file
-from models.inference.apply import Task, make_task, paint_file
+from models.inference.apply import make_task
 from models.inference.scratch_folder import WRITING, scratch_folder
 from models.params import Direction
 from models.training import checkpoint
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
+from pipeline.tools.paint_photos import Task, paint_file
 from pipeline.tools.photos import Photo
 
 if TYPE_CHECKING:

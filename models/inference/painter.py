@@ -16,6 +16,7 @@ from models.training.device import has_bf16_units
 from pipeline.faces.alignment import face_frame
 from pipeline.faces.face_crops import align_face, paste_back
 from pipeline.faces.tiled_detection import find_all_faces
+from pipeline.tools.paint_photos import PaintedPhoto
 
 _BATCH = 16  # faces in one pass of the generator: bounds the memory
 _FADE: dict[GeneratorKind, float] = {"resnet": 1 / 16, "guided": 1 / 64}
@@ -36,16 +37,16 @@ class _Generator:
     device: torch.device
 
 
-def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction) -> tuple[NDArray[np.uint8], int]:
+def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction) -> PaintedPhoto:
     """Paint every face of a photo (H, W, 3) RGB with the checkpoint in `folder`.
 
-    Returns the painted photo and the number of faces. Pixels outside the mattes keep their values.
+    Pixels outside the mattes keep their values.
     """
     faces = find_all_faces(pixels)
     painted = pixels.copy()
     for start in range(0, len(faces), _BATCH):
         _paint(pixels, painted, faces[start : start + _BATCH], _generator(folder, direction))
-    return painted, len(faces)
+    return PaintedPhoto(painted, len(faces))
 
 
 def _paint(

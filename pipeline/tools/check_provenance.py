@@ -17,7 +17,8 @@ def check_provenance(images: list[Path]) -> None:
             raise FacemaskError(f"{image} does not exist: name the images to check")
         if mark := read_provenance(image):
             kind = SOURCE_TYPE.rpartition("/")[2]
-            print(f"{image}: {kind}; {mark.painted} on {mark.faces} faces by {mark.tool}, checkpoint {mark.checkpoint}")
+            made = f"checkpoint {mark.checkpoint}" if mark.drawing is None else f"drawn: {mark.drawing}"
+            print(f"{image}: {kind}; {mark.painted} on {mark.faces} faces by {mark.tool}, {made}")
         else:
             print(f"{image}: not marked")
             unmarked.append(image)

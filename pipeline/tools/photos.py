@@ -37,6 +37,11 @@ def list_photos(named: list[Path], out: Path) -> list[Photo]:
     return photos
 
 
+def has_images(path: Path) -> bool:
+    """Whether a path is a file, or a folder with an image in it."""
+    return path.is_file() or any(is_image_name(inside) for inside, _ in files_under(path))
+
+
 def _under(path: Path, out: Path) -> list[tuple[Path, Path]]:
     """Return the photos of a named file or folder as (file, path relative to the folder)."""
     require_utf8(path)

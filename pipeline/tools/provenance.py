@@ -34,11 +34,12 @@ class Provenance:
     """The content of the text chunk."""
 
     tool: str  # name and version
-    checkpoint: str  # first 12 hex digits of the sha256 of its checkpoint.json
+    checkpoint: str  # first 12 hex digits of the sha256 of its checkpoint.json; "" where the masks were drawn
     painted: str  # mask or unmask
     faces: int
     side_by_side: bool
     source_sha256: str  # of the photo's file
+    drawing: str | None = None  # what was drawn and by which renderer; None where a generator painted
 
 
 def png_info(mark: Provenance, xmp: bytes | None) -> PngInfo:

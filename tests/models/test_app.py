@@ -20,10 +20,11 @@ from PIL import Image
 
 from flows.cli import main
 from models.inference.app import MAX_PHOTO_BYTES, SETTINGS, _paint_uploaded, make_page, page_app
-from models.inference.apply import Outcome, make_task
+from models.inference.apply import make_task
 from models.inference.scratch_folder import scratch_folder
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import listening, serving
+from pipeline.tools.paint_photos import Outcome
 from pipeline.tools.provenance import read_provenance
 from tests.models.conftest import BLUE, write_checkpoint
 from tests.pipeline.test_local_page import OpenPage

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from flows.cli import main
-from models.inference import apply as module
 from pipeline.storage import worker_pool as workers
+from pipeline.tools import paint_photos as module
 from pipeline.tools.provenance import read_provenance
 from tests.models.conftest import BLUE, TINY, write_checkpoint
 from tests.pipeline.strangers import EPS
@@ -153,11 +153,13 @@ def test_a_file_of_the_same_size_as_the_photo_is_not_overwritten(photos):
     ("arguments", "message"),
     [
         (["model"], "name what to use, and where it goes"),
-        (["nowhere", "photos", "--out", "out"], "no checkpoint in nowhere"),
+        (["nowhere", "photos", "--out", "out"], "nowhere does not exist: name a checkpoint's folder, photos"),
+        (["empty", "photos", "--out", "out"], "has neither checkpoint.json nor images"),
         (["model", "nothing.png", "--out", "out"], "nothing.png does not exist"),
     ],
 )
 def test_wrong_arguments_are_a_one_line_error(photos, arguments, message):
+    Path("empty").mkdir()
     with pytest.raises(SystemExit) as ended:
         run(*arguments)
     assert str(ended.value).startswith("facemask: error: ")

@@ -1,0 +1,179 @@
+"""Runs a painter over photos and writes the results: with a generator (models/inference/apply) or with drawn masks.
+
+A painter changes the faces of one photo and nothing else. This module reads the photos, runs one process per core,
+writes marked PNGs, keeps results of earlier runs, and reports what was not painted.
+"""
+
+import filecmp
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import FacemaskError
+from pipeline.progress import Progress
+from pipeline.storage.files import read_image_file, replacing
+from pipeline.storage.images import decode
+from pipeline.storage.worker_pool import IMAGE_CPU_S, WorkerPool, cpu_limit
+from pipeline.tools.output_file import write_marked_png
+from pipeline.tools.photos import Photo, list_photos
+from pipeline.tools.provenance import Provenance, read_provenance
+
+_PIECE = 4  # photos that a worker process gets at a time
+
+
+@dataclass(frozen=True)
+class PaintedPhoto:
+    """What a painter returns for a photo."""
+
+    pixels: NDArray[np.uint8]  # (H, W, 3) RGB
+    faces: int  # that were painted
+    left: int = 0  # faces left as they are: they wear a mask already, or are hardly to be seen
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to do with every photo. It is pickled for worker processes, and so are its functions."""
+
+    paint: Callable[[NDArray[np.uint8]], PaintedPhoto]
+    use_one_thread: Callable[[], None]  # called in each worker process: there is one per core
+    direction: Literal["mask", "unmask"]
+    checkpoint: str  # as in Provenance
+    drawing: str | None = None  # as in Provenance
+    side_by_side: bool = False  # write the photo and the painted photo as one image
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result for one photo."""
+
+    photo: Photo
+    state: Literal["painted", "copied", "present", "unreadable"]  # present: an earlier run has written it
+    faces: int = 0
+    left: int = 0  # as in PaintedPhoto
+
+
+def paint_photos(images: list[Path], out: Path, task: Task) -> None:
+    """Write OUT/NAME.png for every photo of `images`, with its faces painted by the task.
+
+    A photo in which nothing is painted is copied unchanged. A result of an earlier run of the same task is kept.
+    Raises FacemaskError if there is no photo; and, after all other photos are done, for photos that cannot be read.
+    """
+    photos = list_photos(images, out)
+    _refuse_to_overwrite(photos)
+    progress = Progress("apply", len(photos), unit="photo")
+    outcomes: list[Outcome] = []
+    for batch in _process(photos, task):
+        for outcome in batch:
+            _report(outcome)
+        outcomes += batch
+        progress.add(len(batch))
+    count = Counter(outcome.state for outcome in outcomes)
+    faces = sum(outcome.faces for outcome in outcomes)
+    kept = "without a face copied" if task.drawing is None else "without a bare face copied"
+    print(
+        f"apply: {faces:,} faces {'painted' if task.drawing is None else 'drawn on'} in {count['painted']:,} photos, "
+        f"{count['copied']:,} {kept}, {count['present']:,} already present: {out}",
+        flush=True,
+    )
+    if unreadable := [outcome.photo.source for outcome in outcomes if outcome.state == "unreadable"]:
+        raise FacemaskError(
+            f"{len(unreadable):,} of {len(photos):,} photos cannot be read, the first is {unreadable[0]}: "
+            "all others are done; replace or remove these"
+        )
+
+
+def _refuse_to_overwrite(photos: list[Photo]) -> None:
+    """Raise FacemaskError if a target exists that this command did not write."""
+    for photo in photos:
+        for path in {photo.painted, photo.copied}:
+            if path.exists() and not read_provenance(path) and not filecmp.cmp(path, photo.source, shallow=False):
+                raise FacemaskError(
+                    f"{path} already exists and was not created by facemask: choose another --out, or move it away"
+                )
+
+
+def _process(photos: list[Photo], task: Task) -> Iterator[list[Outcome]]:
+    """Yield lists of outcomes as they are ready: in this process for a few photos, else in one process per core."""
+    if len(photos) <= _PIECE:
+        yield from ([paint_file(photo, task)] for photo in photos)
+        return
+    pieces = [photos[start : start + _PIECE] for start in range(0, len(photos), _PIECE)]
+    with WorkerPool(partial(_paint_piece, task=task), _lost, min(len(pieces), os.cpu_count() or 1)) as workers:
+        for _, results in workers.run(pieces):
+            yield [outcome for result in results for outcome in result]
+
+
+def _paint_piece(photos: list[Photo], task: Task) -> list[Outcome]:
+    task.use_one_thread()
+    return [paint_file(photo, task) for photo in photos]
+
+
+def _lost(photo: Photo) -> list[Outcome]:
+    """The outcome of a photo that crashes the process which reads it."""
+    return [Outcome(photo, "unreadable")]
+
+
+def paint_file(photo: Photo, task: Task) -> Outcome:
+    """Process one photo: write the painted photo, marked as synthetic, or a copy if there is nothing to paint."""
+    try:
+        content = read_image_file(photo.source)
+    except OSError as error:
+        print(f"apply: {photo.source}: {error.strerror}", flush=True)
+        return Outcome(photo, "unreadable")
+    digest = hashlib.sha256(content).hexdigest()
+    if _is_present(photo, digest, content, task):
+        return Outcome(photo, "present")
+    with cpu_limit(IMAGE_CPU_S):
+        picture = decode(content, None)
+    if picture is None:
+        return Outcome(photo, "unreadable")
+    pixels = picture.pixels()
+    painted = task.paint(pixels)
+    if not painted.faces:
+        with replacing(photo.copied) as beside:
+            beside.write_bytes(content)
+        return Outcome(photo, "copied", 0, painted.left)
+    tool = f"facemask {version('facemask')}"
+    provenance = Provenance(
+        tool, task.checkpoint, task.direction, painted.faces, task.side_by_side, digest, task.drawing
+    )
+    result = np.hstack([pixels, painted.pixels]) if task.side_by_side else painted.pixels
+    write_marked_png(photo.painted, result, provenance, content)
+    return Outcome(photo, "painted", painted.faces, painted.left)
+
+
+def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
+    """Whether an earlier run has written this result: from the same photo, by the same task."""
+    if mark := read_provenance(photo.painted):
+        made_from = mark.checkpoint, mark.painted, mark.side_by_side, mark.source_sha256, mark.drawing
+        return made_from == (task.checkpoint, task.direction, task.side_by_side, digest, task.drawing)
+    try:
+        return photo.copied.stat().st_size == len(content) and read_image_file(photo.copied) == content
+    except OSError:
+        return False
+
+
+def _report(outcome: Outcome) -> None:
+    """Print a line for a photo that was not painted, and for faces that were left as they are."""
+    source, left = outcome.photo.source, outcome.left
+    match outcome.state:
+        case "copied":
+            why = f"no face in {source}" if not left else f"{source}: {_faces(left)} masked or covered already"
+            print(f"apply: {why}: copied unchanged", flush=True)
+        case "painted" if left:
+            print(f"apply: {source}: {_faces(left)} masked or covered already: left unchanged", flush=True)
+        case "unreadable":
+            print(f"apply: {source} cannot be read as an image", flush=True)
+
+
+def _faces(count: int) -> str:
+    return f"{count} face{'s are' if count > 1 else ' is'}"
