@@ -24,6 +24,11 @@ class FfhqSource:
     images: FfhqImages
     ids: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]  # the first, and the one after the last
 
+    @property
+    def of_ffhq(self) -> bool:
+        """Whether five digits in a file name are the number of an FFHQ photo."""
+        return True
+
 
 @dataclass(frozen=True, config=STRICT)
 class FolderSource:
@@ -32,6 +37,12 @@ class FolderSource:
     kind: Literal["folder"]
     domain: Domain
     path: str | None = None  # a folder, zip or tar: a local path, or any URL that fsspec opens
+    ffhq_names: bool = False  # whether all files are named after FFHQ's photos, in folders of any name
+
+    @property
+    def of_ffhq(self) -> bool:
+        """Whether five digits in a file name are the number of an FFHQ photo, wherever the file is."""
+        return self.ffhq_names
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -40,6 +51,11 @@ class NamedSource:
 
     kind: Literal["maskedface", "curated", "portraits", "sample"]
     domain: Domain
+
+    @property
+    def of_ffhq(self) -> bool:
+        """Whether five digits in a file name are the number of an FFHQ photo."""
+        return self.kind != "portraits"
 
 
 Source = Annotated[FfhqSource | FolderSource | NamedSource, Field(discriminator="kind")]

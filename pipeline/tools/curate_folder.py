@@ -133,7 +133,7 @@ def _measure(
                 sheets.add(source.name, table)
                 patches.append(patch_array(table.column("face_patch")))
                 numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
-                tables.append(numbers.assign(source=source.name, domain=source.domain))
+                tables.append(numbers.assign(source=source.name, domain=source.domain, of_ffhq=False))
     numbers = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
     return MeasuredImages(numbers, np.concatenate(patches))
 
