@@ -21,6 +21,7 @@ from pipeline.paths import INDEX
 from pipeline.progress import Progress
 from pipeline.sources.download import Failure, download
 from pipeline.sources.equal_names import UniqueFiles, unique_files
+from pipeline.sources.left_alone import describe_others, unread_archives
 from pipeline.sources.network_sources import ARCHIVES, IMAGES
 from pipeline.sources.source_files import FileBatch, SourceFile
 from pipeline.storage.files import link_or_copy, replacing, replacing_folder
@@ -66,8 +67,10 @@ def add_batch(store: ShardStore, batch: FileBatch, earlier: Collection[str]) -> 
 
 def _print_counts(store: ShardStore, batch: FileBatch, files: list[SourceFile], unique: UniqueFiles) -> None:
     named = f"fetch {store.source}{f', {batch.name}' if batch.name else ''}"
-    others = sum(not is_image_name(file.path) for file in files)
-    print(f"{named}: {len(unique.files):,} images, {others:,} other files left alone", flush=True)
+    others = [file.path for file in files if not is_image_name(file.path)]
+    print(f"{named}: {len(unique.files):,} images, {describe_others(others)}", flush=True)
+    if archives := unread_archives(others):
+        print(f"{named}: {archives}", flush=True)
     if unique.left_out:
         print(f"{named}: {unique.left_out:,} images left out: the source has them already", flush=True)
     if unique.renamed:

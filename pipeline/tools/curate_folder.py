@@ -24,6 +24,7 @@ from pipeline.report.page import data_folder, new_sprite_sheets, write_page
 from pipeline.report.sprite_sheets import SpriteSheets
 from pipeline.sources.config import Domain
 from pipeline.sources.folders import files_under, printable, require_utf8
+from pipeline.sources.left_alone import describe_others, unread_archives
 from pipeline.storage.files import locked
 from pipeline.storage.images import is_image_name
 from pipeline.storage.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
@@ -112,8 +113,10 @@ def _list_images(folder: Path, sources: list[ImageFolder]) -> dict[str, list[str
     listed = {source.name: [path for path, _ in files_under(source.folder)] for source in sources}
     images = {name: [path for path in paths if is_image_name(path)] for name, paths in listed.items()}
     total = sum(map(len, images.values()))
-    others = sum(map(len, listed.values())) - total
-    print(f"curate: {total:,} images in {folder}, {others:,} other files left alone", flush=True)
+    others = [path for paths in listed.values() for path in paths if not is_image_name(path)]
+    print(f"curate: {total:,} images in {folder}, {describe_others(others)}", flush=True)
+    if archives := unread_archives(others):
+        print(f"curate: {archives}", flush=True)
     if not total:
         raise FacemaskError(f"{folder} has no images (png, jpg, webp, bmp, tiff): name a folder that has")
     return images

@@ -28,7 +28,15 @@ def encoded(image, kind="PNG", **options):
 
 @pytest.mark.parametrize(
     ("path", "is_one"),
-    [("a/b.PNG", True), ("b.jpeg", True), ("LICENSE.txt", False), ("b", False), (".png", False)],
+    [
+        ("a/b.PNG", True),
+        ("b.jpeg", True),
+        ("b.JFIF", True),
+        ("b.jpe", True),
+        ("LICENSE.txt", False),
+        ("b", False),
+        (".png", False),
+    ],
 )
 def test_an_image_is_recognized_by_its_extension(path, is_one):
     assert is_image_name(path) is is_one

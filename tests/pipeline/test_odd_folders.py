@@ -5,7 +5,12 @@ import zipfile
 import pandas as pd
 import pytest
 
-from tests.conftest import demo_params, fetch_here, inside, write_params
+from pipeline.errors import FacemaskError
+from pipeline.sources.left_alone import describe_others
+from pipeline.tools.curate_folder import curate_folder
+from tests.conftest import ROOT, demo_params, fetch_here, inside, write_params
+
+DEMO = ROOT / "flows/demo_params.yaml"
 
 
 @pytest.fixture
@@ -96,3 +101,58 @@ def test_a_second_fetch_of_equal_names_writes_nothing_again(workspace, inbox):
     before = {path.name: path.stat().st_ino for path in (workspace / "work/fetch/own").glob("*.zip")}
     fetch_here("own")
     assert {path.name: path.stat().st_ino for path in (workspace / "work/fetch/own").glob("*.zip")} == before
+
+
+SYSTEM_FOLDERS = [
+    "__MACOSX",
+    "@eaDir",
+    "$RECYCLE.BIN",
+    "$Recycle.Bin",
+    "#recycle",
+    "System Volume Information",
+    ".Trash",
+]
+
+
+@pytest.mark.parametrize("name", SYSTEM_FOLDERS)
+def test_folders_that_the_system_made_hold_no_images(workspace, inbox, name):
+    (inbox / "mine" / name / "deep").mkdir(parents=True)
+    (inbox / "mine" / name / "deep/thumb.jpg").write_bytes(b"thumb")
+    zipped(inbox / "a.zip", **{f"{name}/thumb": "thumb", "face": "face"})
+    fetch_here("own")
+    assert stored(workspace) == {"face.jpg": b"face"}
+
+
+ARCHIVES = ["more.7z", "more.rar", "more.tar.zst", "more.gz"]
+
+
+@pytest.mark.parametrize("name", [*ARCHIVES, "inner.zip", "inner.tar.gz"])
+def test_archives_within_archives_are_said_not_to_be_read(inbox, capsys, name):
+    with zipfile.ZipFile(inbox / "a.zip", "w") as archive:
+        archive.writestr("face.jpg", b"face")
+        archive.writestr(name, b"archive")
+    fetch_here("own")
+    assert f"fetch own, a.zip: 1 archives are not read: unpack them; the first is {name}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_archives_of_other_formats_are_said_not_to_be_read(inbox, capsys, name):
+    (inbox / name).write_bytes(b"archive")
+    with pytest.raises(FacemaskError, match="source 'own' has no images"):
+        fetch_here("own")
+    assert f"fetch own: 1 archives are not read: unpack them; the first is {name}\n" in capsys.readouterr().out
+
+
+def test_curate_says_which_files_it_leaves_alone(tmp_path, capsys):
+    for name in ("a.heic", "b.HEIC", "c.mp4", "d.zip", "README"):
+        (tmp_path / name).write_bytes(b"content")
+    with pytest.raises(FacemaskError, match="has no images"):
+        curate_folder(tmp_path, tmp_path / "out", "masked", DEMO)
+    printed = capsys.readouterr().out
+    assert "5 other files left alone (2 .heic, 1 without a format, 1 .mp4, 1 .zip)" in printed
+    assert "curate: 1 archives are not read: unpack them; the first is d.zip\n" in printed
+
+
+def test_of_many_formats_the_most_frequent_are_named():
+    paths = [f"{number}.{letter}" for letter in "abcdefg" for number in range(ord(letter) - 90)]
+    assert describe_others(paths) == "70 other files left alone (13 .g, 12 .f, 11 .e, 10 .d, 9 .c, 2 more formats)"
