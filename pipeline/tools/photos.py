@@ -41,10 +41,12 @@ def _under(path: Path, out: Path) -> list[tuple[Path, Path]]:
     """Return the photos of a named file or folder as (file, path relative to the folder)."""
     require_utf8(path)
     if path.is_dir():
+        # What an earlier run wrote into a folder of photos is none of them; the folder itself may be `out`.
+        skipped = out if out != path.resolve() and out.is_relative_to(path.resolve()) else None
         return [
             (file, Path(inside))
             for inside, file in files_under(path)
-            if is_image_name(inside) and not file.resolve().is_relative_to(out)
+            if is_image_name(inside) and not (skipped and file.parent.resolve().is_relative_to(skipped))
         ]
     if not path.is_file():
         raise FacemaskError(f"{path} does not exist: name photos, or folders of photos")

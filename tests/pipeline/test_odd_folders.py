@@ -1,5 +1,6 @@
 """Folders as people have them: odd names, archives of equal names, files of other programs."""
 
+import re
 import zipfile
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from pipeline.errors import FacemaskError
 from pipeline.sources.left_alone import describe_others
 from pipeline.tools.curate_folder import curate_folder
+from pipeline.tools.folder_layout import find_sources
 from tests.conftest import ROOT, demo_params, fetch_here, inside, write_params
 
 DEMO = ROOT / "flows/demo_params.yaml"
@@ -156,3 +158,51 @@ def test_curate_says_which_files_it_leaves_alone(tmp_path, capsys):
 def test_of_many_formats_the_most_frequent_are_named():
     paths = [f"{number}.{letter}" for letter in "abcdefg" for number in range(ord(letter) - 90)]
     assert describe_others(paths) == "70 other files left alone (13 .g, 12 .f, 11 .e, 10 .d, 9 .c, 2 more formats)"
+
+
+FFHQ = ["00000/00001.png", "01000/01001.png"]
+CMFD = ["00000/00001_Mask.jpg", "01000/01001_Mask.jpg"]
+IMFD = ["00000/00001_Mask_Chin.jpg", "01000/01001_mask_nose_mouth.jpg"]
+OTHERS = ["anna.jpg", "trip/bob.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "sources", "left_out"),
+    [
+        ({"": FFHQ}, {"all": "unmasked"}, {}),
+        ({"images1024x1024": FFHQ}, {"all": "unmasked"}, {}),
+        ({"": IMFD}, {"all": "masked"}, {}),
+        ({"CMFD": CMFD, "IMFD": IMFD}, {"all": "masked"}, {}),
+        ({"": ["00001_Mask.jpg", "00002_Mask_Chin.jpg"]}, {"all": "masked"}, {}),
+        ({"ffhq": FFHQ, "CMFD": CMFD}, {"ffhq": "unmasked", "CMFD": "masked"}, {}),
+        ({"": FFHQ, "CMFD": CMFD, "IMFD": IMFD}, {"all": "unmasked", "CMFD": "masked", "IMFD": "masked"}, {}),
+        ({"a/ffhq": FFHQ, "a/m": CMFD, "b": IMFD}, {"a-ffhq": "unmasked", "a-m": "masked", "b": "masked"}, {}),
+        ({"a-b": FFHQ, "a/b": FFHQ, "a/m": CMFD}, {"a-b": "unmasked", "a-b (2)": "unmasked", "a-m": "masked"}, {}),
+        ({"ffhq": FFHQ, "masked": OTHERS}, {"ffhq": "unmasked"}, {"masked": 1, "masked/trip": 1}),
+        ({"ffhq": FFHQ, "": ["anna.jpg"]}, {"ffhq": "unmasked"}, {"": 1}),
+        ({"": [*FFHQ, "00000/notes.png"]}, {"all": "unmasked"}, {}),
+        ({"": [*FFHQ, "00000/00001_Mask.jpg"]}, {"all": "unmasked"}, {"00000": 2}),
+    ],
+)  # fmt: skip
+def test_the_names_of_the_images_say_which_sources_a_folder_has(tmp_path, capsys, layout, sources, left_out):
+    folder = tmp_path / "all"
+    images = [f"{place}/{path}".lstrip("/") for place, paths in layout.items() for path in paths]
+    found = find_sources(folder, images, None)
+    assert {source.name: source.domain for source in found} == sources
+    named = re.findall(r"curate: (\d+) images in (\S+) are left out", capsys.readouterr().out)
+    assert {path: int(count) for count, path in named} == {str(folder / path): n for path, n in left_out.items()}
+    taken = [(source.folder / path).relative_to(folder).as_posix() for source in found for path in source.images]
+    assert len(taken) == len(set(taken)) == len(images) - sum(left_out.values())
+    assert set(taken) <= set(images)
+
+
+@pytest.mark.parametrize(
+    "images",
+    [OTHERS, ["00000/00001.png", "00000/00001_Mask.jpg"], ["anna/00001.jpg", "bob/00001.jpg"], ["70000/70000.png"]],
+    ids=["other names", "both in one folder", "five digits", "no FFHQ number"],
+)
+def test_a_folder_whose_domain_is_in_doubt_needs_one(tmp_path, images):
+    with pytest.raises(FacemaskError, match="--domain masked or --domain unmasked"):
+        find_sources(tmp_path, images, None)
+    (source,) = find_sources(tmp_path, images, "masked")
+    assert (source.domain, source.images) == ("masked", images)

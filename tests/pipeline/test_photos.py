@@ -42,6 +42,12 @@ def test_outputs_within_the_folder_are_not_photos():
     assert list(painted("album", out="album/masked")) == ["album/a.jpg", "album/b/c.PNG"]
 
 
+@pytest.mark.parametrize("out", ["album", "album/../album"])
+def test_a_folder_that_is_its_own_output_is_not_without_photos(out):
+    with pytest.raises(FacemaskError, match="is one of the photos and would be overwritten: choose another --out"):
+        painted("album", out=out)
+
+
 @pytest.mark.parametrize(
     ("named", "out", "expected"),
     [
