@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from pipeline.errors import FacemaskError
+from pipeline.sources.config import load_sources
 from pipeline.sources.left_alone import describe_others
 from pipeline.tools.curate_folder import curate_folder
 from pipeline.tools.folder_layout import find_sources
@@ -206,3 +207,23 @@ def test_a_folder_whose_domain_is_in_doubt_needs_one(tmp_path, images):
         find_sources(tmp_path, images, None)
     (source,) = find_sources(tmp_path, images, "masked")
     assert (source.domain, source.images) == ("masked", images)
+
+
+@pytest.mark.parametrize("name", ["my faces", "ffhq-2.0", "o'neil", "a@b", "..", "", "a/b", "-a", "a\nb", "_"])
+def test_a_source_name_that_is_no_stage_name_is_refused_by_name(tmp_path, name):
+    write_params(tmp_path, {"sources": {name: {"kind": "folder", "domain": "masked"}}})
+    with pytest.raises(FacemaskError, match=r"params.yaml has a source .*: rename it") as refused:
+        load_sources(tmp_path / "params.yaml")
+    assert repr(name)[1:-1] in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["ffhq", "my-faces_2", "2024", "f\u00e4ces"])
+def test_a_source_name_of_letters_digits_and_dashes_is_taken(tmp_path, name):
+    write_params(tmp_path, {"sources": {name: {"kind": "folder", "domain": "masked"}}})
+    assert list(load_sources(tmp_path / "params.yaml")) == [name]
+
+
+def test_a_block_without_sources_is_refused(tmp_path):
+    write_params(tmp_path, {"sources": {}})
+    with pytest.raises(FacemaskError, match="names no sources: add one"):
+        load_sources(tmp_path / "params.yaml")
