@@ -72,7 +72,7 @@ def rows(count: int) -> pd.DataFrame:
             "licence": "CC BY-NC-SA 4.0", "author": "somebody", "url": "photos/somebody/1",
             "domain": np.where(rng.random(count) < 0.5, "masked", "unmasked"),
         }
-    ).assign(source=lambda table: table["domain"])  # fmt: skip
+    ).assign(source=lambda table: table["domain"], of_ffhq=True)  # fmt: skip
 
 
 def make_page(folder: Path, count: int) -> Path:

@@ -1,6 +1,8 @@
 """Runs a command's main function: errors that a user can act on end it with one line, SIGTERM ends it in order."""
 
 import errno
+import os
+import select
 import signal
 import sys
 import threading
@@ -21,12 +23,15 @@ class _Terminated(KeyboardInterrupt):
 def run(main: Callable[[], None]) -> None:
     """Run a command's `main`; a FacemaskError or a full disk ends it with one line on stderr and status 1.
 
-    SIGTERM ends it as Ctrl-C does, in order, and with the status that a shell gives for SIGTERM.
+    SIGTERM ends it as Ctrl-C does, in order, and with the status that a shell gives for SIGTERM. Where the reader of
+    stdout has gone, as `head` does, it ends without a word, with the status that a shell gives for SIGPIPE.
     """
     try:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _terminate)
+        messages.print_any_text()
         main()
+        sys.stdout.flush()
     except FacemaskError as error:
         sys.exit(messages.error_line(str(error)))
     except KeyboardInterrupt as stopped:
@@ -34,11 +39,25 @@ def run(main: Callable[[], None]) -> None:
         sys.exit(128 + signal.SIGTERM if isinstance(stopped, _Terminated) else 1)
     except MemoryError:
         sys.exit(messages.error_line("out of memory: end other programs, then run the same command again"))
+    except BrokenPipeError:
+        if not _is_stdout_closed():
+            raise
+        sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
         if error.errno not in _DISK_IS_FULL:
             raise
         where = f" for {error.filename}" if error.filename else ""
         sys.exit(messages.error_line(f"no space left on disk{where}: free some, then run the same command again"))
+
+
+def _is_stdout_closed() -> bool:
+    """Whether nobody reads stdout any more; if so, it is replaced, because Python flushes it once more at its end."""
+    watched = select.poll()
+    watched.register(sys.stdout, 0)  # 0: errors only, of which a pipe without a reader is one
+    if not watched.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -4,8 +4,10 @@ With FACEMASK_MESSAGES=json in the environment, each message is one line, MARK a
 No code has to parse text.
 """
 
+import io
 import json
 import os
+import sys
 from dataclasses import asdict, dataclass
 from typing import Literal
 
@@ -48,6 +50,13 @@ def parse(line: str) -> Message | None:
         return Message(**json.loads(line.removeprefix(MARK)))
     except (ValueError, TypeError):  # a similar line of another program
         return None
+
+
+def print_any_text() -> None:
+    """Make stdout and stderr print characters that their encoding lacks as escapes, instead of raising an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _print(message: Message) -> None:

@@ -37,17 +37,20 @@ _GOOD_QUALITY = 90  # of a JPEG: a higher one is not visible, and a copy of a co
 class MeasuredImages:
     """The measurements of N images, and what near-duplicates are found by."""
 
-    numbers: pd.DataFrame  # columns of manifest.NUMBERS_SCHEMA, and source, domain, licence, author and url
+    numbers: (
+        pd.DataFrame
+    )  # columns of NUMBERS_SCHEMA, and source, domain, of_ffhq (file_names.py), licence, author and url
     patches: NDArray[np.uint8]  # (N, PATCH_PX, PATCH_PX), in the same order
 
 
 def manifest_rows(images: MeasuredImages, limits: CurateParams, reviews: dict[str, Review]) -> pd.DataFrame:
     """The manifest's rows, ordered by image_id, of measured images in any order; `reviews` are by image_id."""
     numbers = images.numbers
+    names = list(zip(numbers["path"], numbers["of_ffhq"], strict=True))
     rows = numbers.assign(
         image_id=numbers["source"] + "/" + numbers["path"],
-        ffhq_id=numbers["path"].map(ffhq_id).astype("Int32"),
-        claimed=numbers["path"].map(claimed_placement),
+        ffhq_id=pd.array([ffhq_id(path, of_ffhq=known) for path, known in names], "Int32"),
+        claimed=[claimed_placement(path, of_ffhq=known) for path, known in names],
         patch=np.arange(len(numbers)),
     )
     rows = rows.sort_values("image_id", ignore_index=True)

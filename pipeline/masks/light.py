@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.faces.regions import FACE_OVAL, LEFT_EYE, MOUTH, RIGHT_EYE
+from pipeline.faces.regions import EYES, FACE_OVAL, MOUTH
 from pipeline.masks.fit import SIDES, face_width
 from pipeline.masks.records import ByteImage, FloatImage, Points
 
@@ -26,7 +26,7 @@ def face_light(image: ByteImage, face: Points) -> FloatImage:
     middle = oval.mean(axis=0)
     inside = np.zeros(grey.shape, np.uint8)
     cv2.fillPoly(inside, [np.rint(middle + 0.85 * (oval - middle)).astype(np.int32)], 1)
-    for feature in (LEFT_EYE, RIGHT_EYE, MOUTH):  # dark, but not for lack of light
+    for feature in (*EYES, MOUTH):  # dark, but not for lack of light
         cv2.fillPoly(inside, [np.rint(places[list(feature)]).astype(np.int32)], 0)
     weight = inside.astype(np.float32) + 1e-4
     # Blur within the face only (normalized convolution).

@@ -37,7 +37,7 @@ from pipeline.paths import Paths
 from pipeline.report.columns import IDS_NAME
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
 from pipeline.report.page import data_folder
-from pipeline.storage.images import open_image
+from pipeline.storage.images import open_for_pixels
 from pipeline.storage.manifest import read_manifest
 from pipeline.storage.shards import read_members
 
@@ -244,7 +244,7 @@ def _read_inside(folder: Path, path: str, size: int | None = None) -> bytes | No
 def _image_type(content: bytes) -> str | None:
     """The media type of an image of a known format, None for anything else."""
     try:
-        with open_image(content) as image:
+        with open_for_pixels(content) as image:
             return Image.MIME[image.format or ""]
     except Exception:  # noqa: BLE001 - decoders raise errors of any kind for hostile bytes; all mean that this is no image
         return None

@@ -1,5 +1,6 @@
 """The blocks `sources` and `fetch` of params.yaml."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +12,7 @@ from pipeline.errors import FacemaskError
 from pipeline.params import PARAMS_FILE, STRICT
 from pipeline.synthetic.layout import SampleParams
 
+_NAME = re.compile(r"[^\W_][\w-]*")
 Domain = Literal["unmasked", "masked"]
 FfhqImages = Literal["images1024x1024", "thumbnails128x128"]
 
@@ -24,6 +26,11 @@ class FfhqSource:
     images: FfhqImages
     ids: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]  # the first, and the one after the last
 
+    @property
+    def of_ffhq(self) -> bool:
+        """Whether five digits in a file name are the number of an FFHQ photo."""
+        return True
+
 
 @dataclass(frozen=True, config=STRICT)
 class FolderSource:
@@ -32,6 +39,12 @@ class FolderSource:
     kind: Literal["folder"]
     domain: Domain
     path: str | None = None  # a folder, zip or tar: a local path, or any URL that fsspec opens
+    ffhq_names: bool = False  # whether all files are named after FFHQ's photos, in folders of any name
+
+    @property
+    def of_ffhq(self) -> bool:
+        """Whether five digits in a file name are the number of an FFHQ photo, wherever the file is."""
+        return self.ffhq_names
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -40,6 +53,11 @@ class NamedSource:
 
     kind: Literal["maskedface", "curated", "portraits", "sample"]
     domain: Domain
+
+    @property
+    def of_ffhq(self) -> bool:
+        """Whether five digits in a file name are the number of an FFHQ photo."""
+        return self.kind != "portraits"
 
 
 Source = Annotated[FfhqSource | FolderSource | NamedSource, Field(discriminator="kind")]
@@ -56,8 +74,20 @@ class FetchParams:
 
 
 def load_sources(params_file: Path = PARAMS_FILE) -> dict[str, Source]:
-    """Return the block `sources` of params.yaml, in its order."""
-    return params.load("sources", dict[str, Source], params_file)
+    """Return the block `sources` of params.yaml, in its order.
+
+    Raises FacemaskError for a block without sources, and for a name that is no name of a DVC stage and of a folder.
+    """
+    sources = params.load("sources", dict[str, Source], params_file)
+    if not sources:
+        raise FacemaskError(f"{params_file} names no sources: add one to its block 'sources' (docs/data.md shows some)")
+    for name in sources:
+        if not _NAME.fullmatch(name):
+            raise FacemaskError(
+                f"{params_file} has a source {name!r}: rename it, with letters, digits, - and _ only, "
+                "the first a letter or digit"
+            )
+    return sources
 
 
 def load_source(name: str, params_file: Path = PARAMS_FILE) -> Source:

@@ -8,6 +8,11 @@ from pathlib import Path
 
 from pipeline.errors import FacemaskError
 
+_SYSTEM_FOLDERS = frozenset(  # of macOS, Synology, QNAP and Windows: thumbnails, resource forks and deleted files
+    {"__macosx", "@eadir", "#recycle", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler"}
+    | {"system volume information", "lost+found"}
+)
+
 
 @dataclass(frozen=True)
 class FileState:
@@ -22,8 +27,8 @@ class FileState:
 def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield all files under a folder, in order, as (path within it, with /; path on disk).
 
-    Hidden files, FIFOs, sockets and devices are left out; a broken link is listed. Files with names that are not UTF-8
-    are left out with a printed line: no table can store such a name.
+    Hidden files and folders (is_hidden), FIFOs, sockets and devices are left out; a broken link is listed. Files with
+    names that are not UTF-8 are left out with a printed line: no table can store such a name.
     """
     not_utf8: list[str] = []
     for path, on_disk in _walk(folder):
@@ -51,6 +56,11 @@ def file_states(place: Path) -> list[FileState]:
     return states
 
 
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is not the user's: its name starts with a dot, or the system made the folder."""
+    return name.startswith(".") or name.lower() in _SYSTEM_FOLDERS
+
+
 def is_utf8(name: str) -> bool:
     """Return whether a file name is valid UTF-8: Python reads other bytes of a name as lone surrogates."""
     try:
@@ -73,7 +83,7 @@ def require_utf8(path: Path) -> None:
 
 def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
     for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(names):
             if not name.startswith("."):
                 on_disk = Path(parent, name)

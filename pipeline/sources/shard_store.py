@@ -8,7 +8,7 @@ A shard stays as it is while its files are unchanged, so that measuring a grown 
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -20,6 +20,8 @@ import pyarrow.parquet as pq
 from pipeline.paths import INDEX
 from pipeline.progress import Progress
 from pipeline.sources.download import Failure, download
+from pipeline.sources.equal_names import UniqueFiles, unique_files
+from pipeline.sources.left_alone import describe_others, unread_archives
 from pipeline.sources.network_sources import ARCHIVES, IMAGES
 from pipeline.sources.source_files import FileBatch, SourceFile
 from pipeline.storage.files import link_or_copy, replacing, replacing_folder
@@ -40,28 +42,43 @@ class ShardStore:
     remote_version: str  # of the source's archives at their remote place; another one is downloaded again
 
 
-def add_batch(store: ShardStore, batch: FileBatch) -> list[Failure]:
+def add_batch(store: ShardStore, batch: FileBatch, earlier: Collection[str]) -> list[Failure]:
     """Write the new images of a batch to shards, and return the files that could not be downloaded.
 
-    Shards in which a file changed or was removed are written again. Call remove_other_batches before.
+    `earlier` names the batches that were added before: their paths are taken. Shards in which a file changed or was
+    removed are written again. Call remove_other_batches before.
     """
+    taken = {row["path"]: row["sha256"] for row in _all_rows(store) if row["batch"] in earlier}
     if batch.archive:
-        if _is_complete(store, batch):
+        if _is_complete(store, batch, taken):
             return []
         if failures := download([batch.archive], store.folder / ARCHIVES, f"fetch {store.source}"):
             return failures
-    elsewhere = {row["path"] for row in _all_rows(store) if row["batch"] != batch.name}
     with batch.open() as opened:
         files = list(opened)
-        images = [file for file in files if is_image_name(file.path) and file.path not in elsewhere]
-        named = f", {batch.name}" if batch.name else ""
-        others = len(files) - len(images)
-        print(f"fetch {store.source}{named}: {len(images):,} images, {others:,} other files left alone", flush=True)
-        kept = _drop_changed_shards(store, batch, images)
-        failures = _write_shards(store, batch, [file for file in images if file.path not in kept])
+        unique = unique_files((file for file in files if is_image_name(file.path)), batch.name, taken)
+        _print_counts(store, batch, files, unique)
+        kept = _drop_changed_shards(store, batch, unique.files)
+        failures = _write_shards(store, batch, [file for file in unique.files if file.path not in kept])
     if batch.archive:
-        _mark_complete(store, batch, len(images))
+        _mark_complete(store, batch, len(unique.files))
     return failures
+
+
+def _print_counts(store: ShardStore, batch: FileBatch, files: list[SourceFile], unique: UniqueFiles) -> None:
+    named = f"fetch {store.source}{f', {batch.name}' if batch.name else ''}"
+    others = [file.path for file in files if not is_image_name(file.path)]
+    print(f"{named}: {len(unique.files):,} images, {describe_others(others)}", flush=True)
+    if archives := unread_archives(others):
+        print(f"{named}: {archives}", flush=True)
+    if unique.left_out:
+        print(f"{named}: {unique.left_out:,} images left out: the source has them already", flush=True)
+    if unique.renamed:
+        print(
+            f"{named}: {len(unique.renamed):,} images have the names of others in this source, and are stored with "
+            f"the archive's name: the first is {unique.renamed[0]}",
+            flush=True,
+        )
 
 
 def remove_other_batches(store: ShardStore, batches: list[FileBatch]) -> None:
@@ -95,7 +112,9 @@ def _tables(store: ShardStore) -> list[Path]:
 
 
 def _rows(table: Path) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(table, columns=["path", "bytes", "signature", "batch"]).to_pylist()
+    rows: list[dict[str, Any]] = pq.read_table(
+        table, columns=["path", "bytes", "sha256", "signature", "batch"]
+    ).to_pylist()
     return rows
 
 
@@ -138,14 +157,14 @@ def _remove(shard: Path) -> None:
     shard.unlink(missing_ok=True)
 
 
-def _is_complete(store: ShardStore, batch: FileBatch) -> bool:
-    """Return whether all images of a downloaded archive are in shards and its remote version is the same."""
+def _is_complete(store: ShardStore, batch: FileBatch, taken: Mapping[str, str]) -> bool:
+    """Return whether all images of a downloaded archive are in shards, under free paths, at the same remote version."""
     try:
         recorded = (store.folder / f"{batch.name}.images").read_text(encoding="utf-8")
     except FileNotFoundError:
         return False
-    in_shards = sum(row["batch"] == batch.name for row in _all_rows(store))
-    return recorded.split() == [str(in_shards), *store.remote_version.split()]
+    paths = [row["path"] for row in _all_rows(store) if row["batch"] == batch.name]
+    return recorded.split() == [str(len(paths)), *store.remote_version.split()] and not any(map(taken.get, paths))
 
 
 def _mark_complete(store: ShardStore, batch: FileBatch, images: int) -> None:

@@ -12,7 +12,6 @@ from pipeline.sources.download import Remote
 from pipeline.sources.folders import files_under
 from pipeline.sources.untrusted_archives import is_archive, open_archive
 from pipeline.storage.files import read_or_empty
-from pipeline.storage.images import is_image_name
 from pipeline.synthetic.layout import SampleFile, SampleParams, sample_files
 
 
@@ -55,7 +54,7 @@ def folder_batches(folder: Path) -> list[FileBatch]:
     archives = [path for path in files if is_archive(path) and (folder / path).is_file()]
     loose = [path for path in files if not is_archive(path)]
     batches = [archive_batch(path, folder / path) for path in archives]
-    if any(map(is_image_name, loose)):
+    if loose:
         batches.insert(0, FileBatch("", lambda: nullcontext(_loose_files(folder, loose))))
     return batches
 

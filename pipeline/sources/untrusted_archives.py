@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from pipeline.errors import FacemaskError, one_line
+from pipeline.sources.folders import is_hidden
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 
@@ -137,7 +138,7 @@ def _members(path: Path, reader: io.BufferedReader, entries: Iterable[_Entry]) -
 
 
 def _is_hidden(parts: list[str]) -> bool:
-    return ".." not in parts and any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return ".." not in parts and any(map(is_hidden, parts))
 
 
 def _reason_against(entry: _Entry, name: str, parts: list[str]) -> str | None:

@@ -40,6 +40,10 @@ class Source(Protocol):
     def domain(self) -> str:
         """unmasked or masked."""
 
+    @property
+    def of_ffhq(self) -> bool:
+        """Whether five digits in a file name are the number of an FFHQ photo."""
+
 
 def curate(limits: CurateParams, sources: Mapping[str, Source], paths: Paths) -> None:
     """Write the manifest of all sources, which are by name.
@@ -47,7 +51,7 @@ def curate(limits: CurateParams, sources: Mapping[str, Source], paths: Paths) ->
     Raises FacemaskError, and leaves the earlier manifest, where a measured table does not match its source, where a
     domain is left empty, and where too many images are near-duplicates.
     """
-    images = [_measured_images(name, source.domain, paths) for name, source in sources.items()]
+    images = [_measured_images(name, source, paths) for name, source in sources.items()]
     numbers = pd.concat([part.numbers for part in images], ignore_index=True)
     measured = MeasuredImages(numbers, np.concatenate([part.patches for part in images]))
     rows = manifest_rows(measured, limits, read_reviews(paths.review))
@@ -57,7 +61,7 @@ def curate(limits: CurateParams, sources: Mapping[str, Source], paths: Paths) ->
     write_summary(rows, paths.reports)
 
 
-def _measured_images(name: str, domain: str, paths: Paths) -> MeasuredImages:
+def _measured_images(name: str, source: Source, paths: Paths) -> MeasuredImages:
     """Index and measurements of one source, joined: a row for each image of the index, of which none may be missing."""
     measure_again = f"dvc repro measure@{name}"
     index = read_table(paths.raw / name / INDEX, INDEX_SCHEMA, f"dvc repro fetch@{name}")
@@ -69,4 +73,5 @@ def _measured_images(name: str, domain: str, paths: Paths) -> MeasuredImages:
     images = measured.merge(attribution, on="path", how="inner", validate="1:1")
     if not len(images) == len(measured) == index.num_rows:
         raise FacemaskError(f"{folder} does not match {paths.raw / name}: run '{measure_again}'")
-    return MeasuredImages(images.assign(source=name, domain=domain), patch_array(table.column("face_patch")))
+    images = images.assign(source=name, domain=source.domain, of_ffhq=source.of_ffhq)
+    return MeasuredImages(images, patch_array(table.column("face_patch")))

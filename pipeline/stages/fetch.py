@@ -56,7 +56,9 @@ def _add_all(store: ShardStore, source: Source, settings: FetchParams, paths: Pa
         before = _local_files(store.source, source, paths)
         batches = _batches(store, source, settings, paths)
         remove_other_batches(store, batches)
-        failures = [failure for batch in batches for failure in add_batch(store, batch)]
+        names = [batch.name for batch in batches]
+        added = (add_batch(store, batch, names[:place]) for place, batch in enumerate(batches))
+        failures = [failure for failed in added for failure in failed]
         if failures or _local_files(store.source, source, paths) == before:
             return failures
         print(f"fetch {store.source}: files arrived meanwhile: they are fetched too", flush=True)
@@ -65,7 +67,11 @@ def _add_all(store: ShardStore, source: Source, settings: FetchParams, paths: Pa
 
 
 def _batches(store: ShardStore, source: Source, settings: FetchParams, paths: Paths) -> list[FileBatch]:
-    """Return the batches of the source, those in the inbox first: what the user provides is not downloaded."""
+    """Return the batches of the source. Of files with equal paths the first one keeps its path.
+
+    Loose images of the inbox are before those of the network: what the user provides is not downloaded. Archives of
+    the network are before the inbox: they are deleted once they are in shards, and so cannot give way later.
+    """
     inbox, mirror = folder_batches(paths.inbox / store.source), settings.mirror
     match source.kind:
         case "sample":
@@ -84,7 +90,7 @@ def _batches(store: ShardStore, source: Source, settings: FetchParams, paths: Pa
         case "maskedface":
             provided = {batch.name for batch in inbox}
             remote = network.maskedface_batches(mirror, store.folder)
-            return [*inbox, *(batch for batch in remote if batch.name not in provided)]
+            return [*(batch for batch in remote if batch.name not in provided), *inbox]
 
 
 def _local_files(name: str, source: Source, paths: Paths) -> list[FileState]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass as params_dataclass
 
+from pipeline.errors import FacemaskError
 from pipeline.faces.training_crop import MeasuredFace, read_measured_faces, training_crop
 from pipeline.params import STRICT
 from pipeline.paths import Paths
@@ -42,10 +43,12 @@ class PackParams:
 def pack(params: PackParams, paths: Paths) -> None:
     """Write all accepted images of the manifest to paths.pack.
 
-    Raises FacemaskError where there is no manifest, or an accepted image can no longer be read.
+    Raises FacemaskError where there is no manifest, an accepted image can no longer be read, or a set is empty that
+    training or evaluation needs.
     """
     rows = read_manifest(paths.manifest, _COLUMNS).to_pandas()
     rows = rows[rows["accepted"]].sort_values("image_id", ignore_index=True)
+    _refuse_empty_sets(rows)
     progress = Progress("pack", len(rows))
     counts: dict[str, int] = {}
     digests: dict[str, str] = {}
@@ -59,6 +62,24 @@ def pack(params: PackParams, paths: Paths) -> None:
                 digests |= _fill_set(images, maps, part, paths, progress)
         content = digest_of(rows.assign(digest=rows["image_id"].map(digests))[_CONTENT].to_numpy().tolist())
         packed.write_info(made, packed.PackInfo(packed.SCHEMA, params.load_px, content, counts, DATA_LICENCE))
+
+
+def _refuse_empty_sets(rows: pd.DataFrame) -> None:
+    """Raise FacemaskError where a domain has no training or no test images: said after training, it would cost days."""
+    for domain in packed.DOMAINS:
+        part = rows[rows["domain"] == domain]
+        if not len(part):
+            raise FacemaskError(
+                f"no {domain} image was accepted, and training needs both domains: add a source with "
+                f"'domain: {domain}' to params.yaml, then run 'dvc repro'"
+            )
+        for split, needed_by in (("test", "evaluation"), ("train", "training")):
+            if not (part["split"] == split).any():
+                change = "raise" if split == "test" else "lower"
+                raise FacemaskError(
+                    f"none of {len(part):,} accepted {domain} images is in the split '{split}', which {needed_by} "
+                    f"needs: {change} curate.split.test in params.yaml (0.1 is usual), then run 'dvc repro'"
+                )
 
 
 def _create_set(folder: Path, name: str, rows: pd.DataFrame, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

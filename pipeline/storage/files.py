@@ -118,8 +118,8 @@ def read_or_empty(folder: Path, path: str) -> bytes:
             print(f"{file} is not read: it is a link that leaves {folder}", flush=True)
             return b""
         return read_image_file(file)
-    except OSError as error:
-        print(f"{file} cannot be read: {error.strerror}", flush=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
+        print(f"{file} cannot be read: {error.strerror if isinstance(error, OSError) else error}", flush=True)
         return b""
 
 

@@ -7,14 +7,15 @@ refuses images that would take too much memory or time, before any pixel is deco
 import io
 import re
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff"})
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".webp", ".bmp", ".tif", ".tiff"})
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # Pillow's names; an MPO of a phone is opened as JPEG
 MAX_PIXELS = 100_000_000  # 400 MB of memory a copy; a larger image is a decompression bomb
 MAX_SIDE = 20_000  # px: MediaPipe's OpenCV aborts the process from 32,767 px on, and detection may pad by one half
@@ -24,6 +25,20 @@ _STANDARD_TABLE_SUM = 3688  # of the luminance quantization table in ITU T.81, a
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = (0x01, 0xD8)  # JPEG markers without a segment
+_EXIF, _ADOBE = 0xE1, 0xEE  # JPEG's segments APP1, which XMP uses too, and APP14
+_METADATA_MARKERS = frozenset({*range(0xE0, 0xF0), 0xFE})  # JPEG's segments APP0 to APP15 and COM
+_ADOBE_BYTES = 12  # of the segment that says how a JPEG's colours are coded
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {  # EXIF orientation -> how such a file's pixels are turned upright
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # excluded: FF 00 (a coded byte FF) and D0 to D7 (restarts)
 
 
@@ -69,7 +84,7 @@ def open_image(content: bytes) -> Image.Image:
 
 
 def decode(content: bytes, min_side: int | None) -> Picture | None:
-    """Decode an image file; None if it is truncated or open_image refuses it.
+    """Decode an image file; None if it is truncated or open_image refuses it. Damaged metadata is passed over.
 
     Large images are reduced to 1/2, 1/3, ... of their size while the shorter side stays at least `min_side` px; JPEGs
     are decoded at 1/2, 1/4 or 1/8, which is many times faster. Without `min_side` the size is kept.
@@ -78,23 +93,91 @@ def decode(content: bytes, min_side: int | None) -> Picture | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with open_image(content) as image:
+            with open_for_pixels(content) as image:
                 (width, height), reduction = image.size, 1
                 quality = _estimated_quality(image)
                 if min_side is not None:
                     scale = min_side / min(width, height)
                     if drafted := image.draft("RGB", (int(np.ceil(width * scale)), int(np.ceil(height * scale)))):
                         reduction = round(width / drafted[1][2])
+                image.load()
+                orientation = _orientation(image)  # before the conversion: not every one keeps the metadata
                 upright = _as_rgb(image)
-                turned = image.getexif().get(0x0112, 1) >= 5  # EXIF orientation: by a quarter
-                ImageOps.exif_transpose(upright, in_place=True)
+                if orientation in _UPRIGHT:
+                    upright = upright.transpose(_UPRIGHT[orientation])
         if min_side is not None and (factor := min(upright.size) // min_side) > 1:
             upright, reduction = upright.reduce(factor), reduction * factor
-        return Picture(upright, *((height, width) if turned else (width, height)), quality, reduction)
+        by_a_quarter = orientation >= 5
+        return Picture(upright, *((height, width) if by_a_quarter else (width, height)), quality, reduction)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - on hostile bytes, decoders raise any exception; all mean: unreadable
         return None
+
+
+def open_for_pixels(content: bytes) -> Image.Image:
+    """Open an image file as open_image does, but without metadata other than EXIF if Pillow cannot read these."""
+    try:
+        return open_image(content)
+    except MemoryError:
+        raise
+    except Exception:  # Pillow raises any exception on damaged metadata, as it does on a damaged image
+        if (bare := without_metadata(content)) is None:
+            raise
+        return open_image(bare)
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1-8; 1 if there is none, or none that can be read."""
+    try:
+        value = image.getexif().get(_ORIENTATION)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - on damaged metadata Pillow raises any exception; the pixels are sound
+        return 1
+    if isinstance(value, bytes) and len(value) == 1:  # stored as BYTE instead of SHORT
+        value = value[0]
+    elif isinstance(value, str) and value.strip().isdecimal():  # stored as ASCII
+        value = int(value)
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
+
+
+def without_metadata(content: bytes) -> bytes | None:
+    """Return a PNG or JPEG without what is not needed for its pixels, but with its EXIF; None for another format."""
+    if content.startswith(_PNG_START):
+        return _PNG_START + b"".join(_needed_chunks(content))
+    if content.startswith(b"\xff\xd8\xff"):
+        return b"\xff\xd8" + b"".join(_needed_segments(content))
+    return None
+
+
+def _needed_chunks(content: bytes) -> Iterator[bytes]:
+    """Yield the PNG chunks that pixels need (upper case in the PNG specification, 5.4), transparency and EXIF."""
+    at = len(_PNG_START)
+    while at + 8 <= len(content):
+        kind, end = content[at + 4 : at + 8], at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if kind[:1].isupper() or kind in (b"tRNS", b"eXIf"):
+            yield content[at:end]
+        at = end
+
+
+def _needed_segments(content: bytes) -> Iterator[bytes]:
+    """Yield the JPEG segments that pixels need, the colours' coding (Adobe, if whole) and EXIF, then all scans."""
+    at = 2
+    while content[at : at + 1] == b"\xff" and (marker := content[at + 1 : at + 2]):
+        if marker[0] == _START_OF_SCAN:
+            break
+        if marker == b"\xff":  # a fill byte
+            at += 1
+            continue
+        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        name, length = content[at + 4 : at + 10], end - at - 4
+        is_exif = marker[0] == _EXIF and name == b"Exif\0\0"
+        is_coding = marker[0] == _ADOBE and name.startswith(b"Adobe") and length >= _ADOBE_BYTES
+        if marker[0] not in _METADATA_MARKERS or is_exif or is_coding:
+            yield content[at:end]
+        at = end
+    yield content[at:]
 
 
 def _estimated_quality(image: Image.Image) -> int:

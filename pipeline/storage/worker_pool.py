@@ -15,6 +15,7 @@ from multiprocessing.connection import Connection
 from types import FrameType, TracebackType
 from typing import Generic, TypeVar
 
+from pipeline import messages
 from pipeline.storage.dask_cluster import Cluster
 
 Item = TypeVar("Item")
@@ -166,6 +167,7 @@ def _start_worker(pool: Connection) -> None:
     """Prepare this process as a worker of the pool that holds the other end of `pool`."""
     global _is_worker
     _is_worker = True
+    messages.print_any_text()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes: the main one decides
     signal.signal(signal.SIGTERM, _stop)
     if hasattr(signal, "SIGPROF"):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.errors import FacemaskError
-from pipeline.tools.provenance import SOURCE_TYPE, read_provenance
+from pipeline.tools.provenance import SOURCE_TYPE, read_provenance, read_source_type
 
 
 def check_provenance(images: list[Path]) -> None:
@@ -19,6 +19,8 @@ def check_provenance(images: list[Path]) -> None:
             kind = SOURCE_TYPE.rpartition("/")[2]
             made = f"checkpoint {mark.checkpoint}" if mark.drawing is None else f"drawn: {mark.drawing}"
             print(f"{image}: {kind}; {mark.painted} on {mark.faces} faces by {mark.tool}, {made}")
+        elif read_source_type(image) == SOURCE_TYPE:
+            print(f"{image}: {SOURCE_TYPE.rpartition('/')[2]}; what made it is not recorded in this file")
         else:
             print(f"{image}: not marked")
             unmarked.append(image)

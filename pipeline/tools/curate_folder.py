@@ -1,6 +1,5 @@
 """`facemask curate`: curate any folder of images, without DVC: a manifest and a page."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,28 +23,21 @@ from pipeline.report.page import data_folder, new_sprite_sheets, write_page
 from pipeline.report.sprite_sheets import SpriteSheets
 from pipeline.sources.config import Domain
 from pipeline.sources.folders import files_under, printable, require_utf8
+from pipeline.sources.left_alone import describe_others, unread_archives
 from pipeline.storage.files import locked
 from pipeline.storage.images import is_image_name
 from pipeline.storage.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
+from pipeline.tools.folder_layout import ImageFolder, find_sources
 
 _PIECE = 1000  # images measured at a time: landmarks and thumbnails in memory take five kilobytes each
 _PAGE_TITLE = b"<title>facemask: "  # in a page that facemask wrote
 
 
-@dataclass(frozen=True)
-class ImageFolder:
-    """A folder of images of one domain."""
-
-    name: str
-    folder: Path
-    domain: Domain
-
-
 def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: Path | None) -> Path:
     """Curate `folder` into out/manifest.parquet and out/index.html; return the page's path.
 
-    `domain` may be None for a folder in FFHQ's or MaskedFace-Net's layout, or one that contains such folders. Limits
-    are those of `params_file`, by default the project's own params.yaml.
+    `domain` may be None for a folder in FFHQ's or MaskedFace-Net's layout, or one that contains such folders
+    (folder_layout.py). Limits are those of `params_file`, by default the project's own params.yaml.
 
     Raises FacemaskError for a folder without images, for an `out` that has files of others or that another process
     writes to, and, after everything is written, for a domain without accepted images.
@@ -57,17 +49,15 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     file = params_file or Path(__file__).parents[2] / "params.yaml"
     measuring = params.load("measure", MeasureParams, file)
     limits = params.load("curate", CurateParams, file)
-    sources = find_sources(folder, domain)
-    images = _list_images(folder, sources)
-
     page = out / "index.html"
+    sources = find_sources(folder, _list_images(folder, page), domain)
     if out.exists() and not out.is_dir():
         raise FacemaskError(f"{out} is not a folder: choose another --out")
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, f"another 'facemask curate' is writing to {out}: wait until it ends, or choose another --out"):
         _refuse_files_of_others(page)
         sheets = new_sprite_sheets(page)
-        measured = _measure(sources, images, measuring, sheets)
+        measured = _measure(sources, measuring, sheets)
         reviews = read_reviews(out / "review.csv")
         rows = manifest_rows(measured, limits, reviews)
         write_manifest(rows, out / "manifest.parquet")
@@ -78,62 +68,40 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     return page
 
 
-def find_sources(folder: Path, domain: Domain | None) -> list[ImageFolder]:
-    """Return the sources in `folder`: the folder itself if `domain` is given, otherwise by the layout of its folders.
+def _list_images(folder: Path, page: Path) -> list[str]:
+    """Return the paths of the images in `folder`, and print how many there are. Raises FacemaskError if there are none.
 
-    Raises FacemaskError for an unknown layout.
+    What facemask wrote there is left out: the folder of `page`, and the sprite sheets of all pages.
     """
-    if domain is not None:
-        return [ImageFolder(folder.resolve().name, folder, domain)]
-    if found := layout(folder):
-        return [ImageFolder(folder.resolve().name, folder, found)]
-    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    sources = [ImageFolder(path.name, path, found) for path in inner if (found := layout(path))]
-    if not sources:
-        raise FacemaskError(
-            f"{folder} has neither the layout of FFHQ (00000/00000.png) nor that of MaskedFace-Net (CMFD, IMFD): "
-            "name its domain with --domain masked or --domain unmasked"
-        )
-    return sources
-
-
-def layout(folder: Path) -> Domain | None:
-    """Return masked for MaskedFace-Net's layout, unmasked for FFHQ's, None for any other."""
-    names = {path.name for path in folder.iterdir() if path.is_dir()}
-    if names & {"CMFD", "IMFD"}:
-        return "masked"
-    if any(len(name) == 5 and name.isdigit() for name in names):
-        return "unmasked"
-    return None
-
-
-def _list_images(folder: Path, sources: list[ImageFolder]) -> dict[str, list[str]]:
-    """Return source -> paths of its images, and print how many there are. Raises FacemaskError if there are none."""
-    listed = {source.name: [path for path, _ in files_under(source.folder)] for source in sources}
-    images = {name: [path for path in paths if is_image_name(path)] for name, paths in listed.items()}
-    total = sum(map(len, images.values()))
-    others = sum(map(len, listed.values())) - total
-    print(f"curate: {total:,} images in {folder}, {others:,} other files left alone", flush=True)
-    if not total:
+    out, page_data = page.parent.resolve(), data_folder(page).resolve()
+    own = [out if out != folder.resolve() and out.is_relative_to(folder.resolve()) else page_data]
+    listed = list(files_under(folder))
+    parents = {parent: parent.resolve() for parent in {on_disk.parent for _, on_disk in listed}}
+    own += [resolved for resolved in parents.values() if _is_page_data(resolved)]
+    skipped = {parent for parent, resolved in parents.items() if any(map(resolved.is_relative_to, own))}
+    paths = [path for path, on_disk in listed if on_disk.parent not in skipped]
+    images = [path for path in paths if is_image_name(path)]
+    others = [path for path in paths if not is_image_name(path)]
+    print(f"curate: {len(images):,} images in {folder}, {describe_others(others)}", flush=True)
+    if archives := unread_archives(others):
+        print(f"curate: {archives}", flush=True)
+    if not images:
         raise FacemaskError(f"{folder} has no images (png, jpg, webp, bmp, tiff): name a folder that has")
     return images
 
 
-def _measure(
-    sources: list[ImageFolder], images: dict[str, list[str]], measuring: MeasureParams, sheets: SpriteSheets
-) -> MeasuredImages:
+def _measure(sources: list[ImageFolder], measuring: MeasureParams, sheets: SpriteSheets) -> MeasuredImages:
     """Measure all images and add their thumbnails to `sheets`; one row for each image."""
     patches: list[NDArray[np.uint8]] = []
-    progress, tables = Progress("measure", sum(map(len, images.values()))), []
+    progress, tables = Progress("measure", sum(len(source.images) for source in sources)), []
     with open_workers(measuring) as workers:
         for source in sources:
-            paths = images[source.name]
-            for start in range(0, len(paths), _PIECE):
-                table = measure_files(workers, source.folder, paths[start : start + _PIECE], progress)
+            for start in range(0, len(source.images), _PIECE):
+                table = measure_files(workers, source.folder, source.images[start : start + _PIECE], progress)
                 sheets.add(source.name, table)
                 patches.append(patch_array(table.column("face_patch")))
                 numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
-                tables.append(numbers.assign(source=source.name, domain=source.domain))
+                tables.append(numbers.assign(source=source.name, domain=source.domain, of_ffhq=False))
     numbers = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
     return MeasuredImages(numbers, np.concatenate(patches))
 

@@ -13,6 +13,7 @@ with the whole photo where an image is not in FFHQ's frame: the CycleGAN authors
 import io
 import json
 import tarfile
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -35,6 +36,8 @@ from pipeline.storage.packed_arrays import DOMAINS, SPLITS
 from pipeline.storage.shards import read_members
 
 _SIDE = 256  # px of StyleGAN's squares, which must be a power of 2
+_NAME_BYTES = 200  # of an exported file's name, without digest and suffix: file systems take 255
+_JPEG_SUFFIXES = ["jpe", "jif", "jfif"]  # which few readers know
 _PER_FILE = 1000  # images of a tar or Parquet file
 _DESCRIPTION = ["image_id", "domain", "split", "licence", "author", "url", "sha256"]
 _COLUMNS = [*_DESCRIPTION, "source", "archive", "path", "accepted"]
@@ -64,12 +67,18 @@ def export_data(out: Path, form: str) -> None:
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add `name` and `suffix` of the exported file; image ids that give equal names get a digest of the id."""
+    """Add `name` and `suffix` of the exported file; image ids of long or equal names get a digest of the id.
+
+    Names are equal that some file system or Unicode normalization takes for one.
+    """
     parts = rows["image_id"].str.rpartition(".")
     names = parts[0].str.replace(r"[/.]", "_", regex=True)
-    repeated = names.str.lower().duplicated(keep=False)
-    names = names.where(~repeated, names + "_" + rows["image_id"].map(digest_of))
-    return rows.assign(name=names, suffix=parts[2].str.lower())
+    alike = names.map(lambda name: unicodedata.normalize("NFKC", name).casefold())
+    short = names.map(lambda name: name.encode()[:_NAME_BYTES].decode(errors="ignore"))
+    marked = alike.duplicated(keep=False) | (short != names)
+    names = short.where(~marked, short + "_" + rows["image_id"].map(digest_of))
+    suffixes = parts[2].str.lower().replace(_JPEG_SUFFIXES, "jpg")
+    return rows.assign(name=names, suffix=suffixes)
 
 
 def _samples(rows: pd.DataFrame, progress: Progress) -> Samples:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import FacemaskError
 from pipeline.sources.folders import files_under, require_utf8
+from pipeline.sources.left_alone import describe_others
 from pipeline.storage.images import SUFFIXES, is_image_name
 
 
@@ -46,11 +47,16 @@ def _under(path: Path, out: Path) -> list[tuple[Path, Path]]:
     """Return the photos of a named file or folder as (file, path relative to the folder)."""
     require_utf8(path)
     if path.is_dir():
-        return [
+        # What an earlier run wrote into a folder of photos is none of them; the folder itself may be `out`.
+        skipped = out if out != path.resolve() and out.is_relative_to(path.resolve()) else None
+        found = [
             (file, Path(inside))
             for inside, file in files_under(path)
-            if is_image_name(inside) and not file.resolve().is_relative_to(out)
+            if not (skipped and file.parent.resolve().is_relative_to(skipped))
         ]
+        if others := [str(inside) for _, inside in found if not is_image_name(inside.name)]:
+            print(f"{path}: {describe_others(others)}", flush=True)
+        return [(file, inside) for file, inside in found if is_image_name(inside.name)]
     if not path.is_file():
         raise FacemaskError(f"{path} does not exist: name photos, or folders of photos")
     if not is_image_name(path.name):

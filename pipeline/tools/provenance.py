@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 
 from PIL.PngImagePlugin import PngImageFile, PngInfo
 
-from pipeline.storage.files import open_regular
+from pipeline.storage.files import open_regular, read_image_file
+from pipeline.storage.images import open_image
 
 KEY = "facemask"
 XMP_KEY = "XML:com.adobe.xmp"
@@ -22,11 +23,19 @@ _NAMES = {
     "x": "adobe:ns:meta/",
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
+    "tiff": "http://ns.adobe.com/tiff/1.0/",
 }
 _HEAD_BYTES = 32 << 20  # of a file are searched: the metadata precedes the pixels
 _MAX_XMP_BYTES = 1 << 20  # editors write about 10 kB, with a long history 200 kB
 _MAX_XMP_DEPTH = 100  # nested elements; XMP needs 10
 _PROPERTY = f"{{{_NAMES['Iptc4xmpExt']}}}DigitalSourceType"
+_ENCODINGS = [(name, "<".encode(name)) for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")]
+_RDF = f"{{{_NAMES['rdf']}}}RDF"
+_TOPS = (f"{{{_NAMES['x']}}}xmpmeta", f"{{{_NAMES['x']}}}xapmeta")  # the second: Adobe's first programs
+_REPLACED = (
+    _PROPERTY,
+    f"{{{_NAMES['tiff']}}}Orientation",
+)  # the photo's own do not hold for the picture, which is upright
 
 
 @dataclass(frozen=True)
@@ -59,14 +68,21 @@ def with_source_type(xmp: bytes | None) -> str:
     if top is None or rdf is None:
         top = ElementTree.Element(f"{{{_NAMES['x']}}}xmpmeta")
         rdf = ElementTree.SubElement(top, f"{{{_NAMES['rdf']}}}RDF")
-    for description in rdf:  # the photo's own source type does not hold for the result
-        description.attrib.pop(_PROPERTY, None)
-        for element in description.findall(_PROPERTY):
-            description.remove(element)
+    for description in rdf:
+        for name in _REPLACED:
+            description.attrib.pop(name, None)
+            for element in description.findall(name):
+                description.remove(element)
     about = {f"{{{_NAMES['rdf']}}}about": "", _PROPERTY: SOURCE_TYPE}
     ElementTree.SubElement(rdf, f"{{{_NAMES['rdf']}}}Description", about)
     text = ElementTree.tostring(top, encoding="unicode")
+    top.tag = _TOPS[0]
     return f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n{text}\n<?xpacket end="w"?>'
+
+
+def is_xmp(xmp: bytes) -> bool:
+    """Return whether an XMP packet can be parsed, and so be kept."""
+    return _parsed(xmp) is not None
 
 
 def source_type(xmp: str | bytes | None) -> str | None:
@@ -93,17 +109,40 @@ def read_provenance(path: Path) -> Provenance | None:
     return None
 
 
+def read_source_type(path: Path) -> str | None:
+    """Return the DigitalSourceType in the XMP of an image of any format; None if it has none or cannot be read.
+
+    A picture that another program has converted from PNG keeps it, but not the text chunk of read_provenance.
+    """
+    try:
+        with open_image(read_image_file(path)) as image:
+            return source_type(image.info.get(XMP_KEY) or image.info.get("xmp"))
+    except Exception:  # noqa: BLE001 - on hostile bytes, decoders raise any exception; all mean: unreadable
+        return None
+
+
 def _parsed(xmp: bytes | None) -> ElementTree.Element | None:
-    """Return the packet's xmpmeta element; None if it has none, is damaged, or is above a limit of size or depth."""
+    """Return the packet's xmpmeta element; None if it is damaged or no XMP, or above a limit of size or depth."""
     if not xmp or len(xmp) > _MAX_XMP_BYTES:
         return None
-    parser = ElementTree.XMLParser(target=_Shallow())
+    parser = ElementTree.XMLParser(target=_Shallow(), encoding="utf-8")
     try:
-        parser.feed(xmp.strip(b"\0 \r\n\t"))
+        parser.feed(_text(xmp).strip("\0 \r\n\t\ufeff").encode())
         top: ElementTree.Element = parser.close()
-    except (ElementTree.ParseError, _TooDeep):
+    except (ElementTree.ParseError, UnicodeError, _TooDeep):
         return None
-    return top if top.tag == f"{{{_NAMES['x']}}}xmpmeta" else None
+    if top.tag == _RDF:  # the element around it is optional (XMP Specification Part 1, section 7.3.3)
+        rdf, top = top, ElementTree.Element(_TOPS[0])
+        top.append(rdf)
+    return top if top.tag in _TOPS else None
+
+
+def _text(xmp: bytes) -> str:
+    """The packet as text: UTF-8, UTF-16 or UTF-32, known by its first character, `<` or a byte order mark."""
+    for encoding, first in _ENCODINGS:
+        if xmp.startswith((first, "\ufeff".encode(encoding))):
+            return xmp.decode(encoding)
+    return xmp.decode("utf-8")
 
 
 class _TooDeep(Exception):

@@ -84,6 +84,16 @@ def test_an_output_is_marked_as_synthetic_and_names_its_checkpoint(photos, capsy
     assert mark.checkpoint in line
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".webp"])
+def test_check_finds_the_mark_in_a_picture_that_was_converted_from_png(photos, capsys, suffix):
+    run("model", photos / "two", "--out", "out")
+    with Image.open("out/group.png") as made:
+        xmp = made.info["XML:com.adobe.xmp"].encode()
+        made.save(f"group{suffix}", xmp=xmp)
+    run("--check", f"group{suffix}")
+    assert f"group{suffix}: compositeWithTrainedAlgorithmicMedia" in capsys.readouterr().out
+
+
 def test_check_fails_for_an_image_without_a_mark(photos):
     with pytest.raises(SystemExit, match="1 of 1 images are not marked as synthetic"):
         run("--check", photos / "none.png")
@@ -219,6 +229,21 @@ def test_deeply_nested_xmp_is_left_out(photos, portraits):
     portraits[1].save(photos / "two/deep.webp", xmp=deep.encode())
     run("model", photos / "two/deep.webp", "--out", "out")
     assert read_provenance(Path("out/deep.png")).faces == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"icc_profile": bytes(2_000_000)}, "colour profile"),
+        ({"exif": b"Exif\0\0junk and more junk"}, "EXIF"),
+        ({"xmp": b"<a/>"}, "XMP"),
+    ],
+)
+def test_metadata_that_cannot_be_kept_is_left_out_with_one_line(photos, portraits, capsys, options, what):
+    portraits[1].save(photos / "two/odd.webp", lossless=True, **options)
+    run("model", photos / "two/odd.webp", "--out", "out")
+    assert f"apply: out/odd.png is without the photo's {what} (" in capsys.readouterr().out
+    assert read_provenance(Path("out/odd.png")).faces == 1
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no CPU timer on this platform")

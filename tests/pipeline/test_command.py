@@ -1,5 +1,6 @@
 """How a command ends: errors that a user can act on, signals, and other exceptions."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -53,3 +54,40 @@ def test_too_little_memory_is_one_line_and_a_status():
     ended = run("from pipeline.command import *\ndef main(): raise MemoryError\nrun(main)")
     assert ended.returncode == 1
     assert ended.stderr == "facemask: error: out of memory: end other programs, then run the same command again\n"
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["at the end", "meanwhile"])
+def test_a_reader_that_has_gone_ends_a_command_without_a_traceback(lines, unbuffered, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)
+    code = (
+        "import sys; from pipeline.command import run\n"
+        f"def main():\n    sys.stdin.read()\n    for _ in range({lines}): print('a line')\n"
+        "run(main)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.close()
+        process.stdin.close()  # only now it prints
+        assert process.stderr.read() == b""
+        assert process.wait() == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize("text", ["M\\u00fcller", "caf\\udce9"], ids=["an umlaut", "a name that is not UTF-8"])
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_text_that_stdout_cannot_encode_is_printed_with_escapes(encoding, text):
+    code = f"from pipeline.command import run\ndef main(): print('{text}')\nrun(main)"
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    ended = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    printed = text.encode().decode("unicode-escape")
+    assert ended.stdout.decode(encoding).rstrip() in (printed, text.replace("u00", "x"), text)
+
+
+def test_another_broken_pipe_is_raised():
+    def main():
+        raise BrokenPipeError(32, "no")
+
+    with pytest.raises(BrokenPipeError):
+        command.run(main)

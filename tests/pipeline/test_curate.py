@@ -18,6 +18,7 @@ from pipeline.curation.verdicts import (
     refuse_too_many_duplicates,
 )
 from pipeline.errors import FacemaskError
+from pipeline.sources.config import load_source
 from pipeline.storage.manifest import read_manifest
 from pipeline.synthetic.layout import SampleParams, sample_files
 from tests.conftest import FACES, ROOT, curate_here, inside, write_params
@@ -30,7 +31,7 @@ LIMITS = params.load("curate", CurateParams, ROOT / "flows/demo_params.yaml")
 def images(*rows):
     """Measured images, which are of different photos unless a row has the fingerprint of another one."""
     blank = dict.fromkeys(("skin_tone", "mask_lightness", "mask_a", "mask_b", "face_grid"))
-    blank |= {"archive": None, "bytes": 1, "sha256": "", "author": None, "url": None, "source": "s"}
+    blank |= {"archive": None, "bytes": 1, "sha256": "", "author": None, "url": None, "source": "s", "of_ffhq": True}
     made = [blank | {"path": f"{number:05d}.png"} | photo(number) | row for number, row in enumerate(rows)]
     patches = np.stack([patch(picture(row.pop("shows"))) for row in made])
     return MeasuredImages(pd.DataFrame(made).astype({"phash": "UInt64"}), patches)
@@ -198,6 +199,30 @@ def test_masked_and_unmasked_images_of_a_person_are_in_one_split():
     rows = rows[rows["accepted"]]
     assert rows.groupby("ffhq_id")["split"].nunique().eq(1).all()
     assert set(rows["split"]) == {"train", "val", "test"}
+
+
+def test_equal_numbers_are_one_person_only_in_sources_named_after_ffhq():
+    names = [UNMASKED | {"path": f"{folder}/60001.jpg"} for folder in ("anna", "bob")]
+    assert rows_of(*names)["ffhq_id"].tolist() == [60001, 60001]
+    others = rows_of(*(row | {"of_ffhq": False} for row in names))
+    assert others["ffhq_id"].isna().all() and others["claimed"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("source", "of_ffhq"),
+    [
+        ({"kind": "ffhq", "domain": "unmasked", "images": "thumbnails128x128", "ids": [0, 9]}, True),
+        ({"kind": "maskedface", "domain": "masked"}, True),
+        ({"kind": "curated", "domain": "masked"}, True),
+        ({"kind": "sample", "domain": "masked"}, True),
+        ({"kind": "portraits", "domain": "unmasked"}, False),
+        ({"kind": "folder", "domain": "masked"}, False),
+        ({"kind": "folder", "domain": "masked", "ffhq_names": True}, True),
+    ],
+)
+def test_which_sources_are_named_after_ffhq(tmp_path, source, of_ffhq):
+    write_params(tmp_path, {"sources": {"s": source}})
+    assert load_source("s", tmp_path / "params.yaml").of_ffhq is of_ffhq
 
 
 def test_ffhq_s_validation_photos_are_test_images():

@@ -13,7 +13,7 @@ import pytest
 from pipeline.errors import FacemaskError
 from pipeline.report.sprite_sheets import PER_SHEET
 from pipeline.storage.files import locked
-from pipeline.tools.curate_folder import curate_folder, find_sources
+from pipeline.tools.curate_folder import curate_folder
 from tests.conftest import ROOT
 from tests.pipeline.strangers import EPS
 from tests.pipeline.test_worker_pool import is_running, wait_until
@@ -55,14 +55,9 @@ def test_the_page_has_every_image(out):
     assert len(list((out / "index.data/sheets").rglob("*.jpg"))) == -(-len(image_ids) // PER_SHEET)
 
 
-def test_a_folder_of_unknown_layout_needs_a_domain(folder):
+def test_a_folder_of_unknown_layout_needs_a_domain(folder, tmp_path):
     with pytest.raises(FacemaskError, match="--domain masked or --domain unmasked"):
-        find_sources(folder / "ffhq/00000", None)
-
-
-@pytest.mark.parametrize(("inner", "domain"), [("ffhq", "unmasked"), ("maskedface", "masked")])
-def test_the_domain_is_found_from_the_layout(folder, inner, domain):
-    assert [(source.name, source.domain) for source in find_sources(folder / inner, None)] == [(inner, domain)]
+        curate_folder(folder / "ffhq/00000", tmp_path / "out", None, DEMO)
 
 
 def test_a_folder_without_images_is_an_error(tmp_path):
@@ -74,6 +69,21 @@ def test_a_folder_without_images_is_an_error(tmp_path):
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(FacemaskError, match="is not a folder"):
         curate_folder(tmp_path / "nowhere", tmp_path / "out", None, DEMO)
+
+
+@pytest.mark.parametrize("out", ["out", "deep/out", "."])
+def test_the_sprite_sheets_of_an_earlier_run_are_not_images(one_face, out):
+    for place in (out, out, "another"):
+        curate_folder(one_face, one_face / place, "unmasked", DEMO)
+        assert len(pd.read_parquet(one_face / place / "manifest.parquet")) == 1
+
+
+def test_a_loop_of_links_is_a_row(one_face, tmp_path):
+    (one_face / "a.png").symlink_to("b.png")
+    (one_face / "b.png").symlink_to("a.png")
+    curate_folder(one_face, tmp_path / "out", "unmasked", DEMO)
+    rows = pd.read_parquet(tmp_path / "out/manifest.parquet").set_index("path")
+    assert [list(rows.at[name, "reasons"]) for name in ("a.png", "b.png")] == [["unreadable"]] * 2
 
 
 def test_an_unreadable_file_is_a_row(folder, tmp_path):

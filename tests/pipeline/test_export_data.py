@@ -3,6 +3,7 @@
 import io
 import json
 import shutil
+import unicodedata
 import zipfile
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from flows.cli import main
 from pipeline.storage.packed_arrays import read_set
 from pipeline.storage.shards import write_shard
+from pipeline.tools.export_data import _named
 from tests.conftest import pack_here
 from tests.pipeline.test_pack import move_face
 
@@ -145,3 +147,27 @@ def rename(workspace, path, name):
     write_shard(shard, [(name if member == path else member, content) for member, content in members])
     row["path"], row["image_id"] = name, f"maskedface/{name}"
     pq.write_table(pa.Table.from_pylist(rows, table.schema), manifest)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        ["s/a/b.jpg", "s/a_b.jpg", "s/a.b.jpg"],
+        ["s/x.jpg", "s/x.JPG", "s/X.jpg"],
+        ["s/c.jpg", "s/c.png"],
+        ["s/caf\u00e9.jpg", "s/cafe\u0301.jpg"],
+        ["s/\u017f.jpg", "s/s.jpg"],
+        ["s/e.jpe", "s/e.jfif"],
+        ["s/" + "folder/" * 40 + "a.jpg", "s/" + "folder/" * 40 + "b.jpg"],
+        ["s/" + "\u00e9" * 120 + "a.jpg", "s/" + "\u00e9" * 120 + "b.jpg"],
+    ],
+    ids=["folders", "case", "formats", "normalization", "long s", "JPEGs", "long paths", "long names"],
+)
+def test_every_exported_name_is_unique_and_short_enough(ids):
+    named = _named(pd.DataFrame({"image_id": ids}))
+    keys = {unicodedata.normalize("NFKD", name).casefold() for name in named["name"]}
+    assert len(keys) == len(ids)  # without the suffix: it is no part of a WebDataset key
+    assert all(
+        len(f"{name}.{suffix}".encode()) <= 255 for name, suffix in zip(named["name"], named["suffix"], strict=True)
+    )
+    assert not named["name"].str.contains(r"[./]").any()

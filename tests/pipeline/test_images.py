@@ -1,11 +1,20 @@
 import io
 import struct
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.storage.images import MAX_SCANS, MAX_SIDE, count_scans, decode, is_image_name, open_image
+from pipeline.storage.images import (
+    MAX_SCANS,
+    MAX_SIDE,
+    count_scans,
+    decode,
+    is_image_name,
+    open_image,
+    without_metadata,
+)
 from tests.pipeline.strangers import EPS
 
 SHADES = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
@@ -19,7 +28,15 @@ def encoded(image, kind="PNG", **options):
 
 @pytest.mark.parametrize(
     ("path", "is_one"),
-    [("a/b.PNG", True), ("b.jpeg", True), ("LICENSE.txt", False), ("b", False), (".png", False)],
+    [
+        ("a/b.PNG", True),
+        ("b.jpeg", True),
+        ("b.JFIF", True),
+        ("b.jpe", True),
+        ("LICENSE.txt", False),
+        ("b", False),
+        (".png", False),
+    ],
 )
 def test_an_image_is_recognized_by_its_extension(path, is_one):
     assert is_image_name(path) is is_one
@@ -56,6 +73,132 @@ def test_a_rotated_photo_is_turned_upright():
     exif[0x0112] = 6
     picture = decode(encoded(Image.new("RGB", (60, 40)), "JPEG", exif=exif), 32)
     assert (picture.width, picture.height) == picture.image.size == (40, 60)
+
+
+def palette_with_transparency():
+    image = BLUE_ON_TOP.convert("P")
+    image.info["transparency"] = image.getpixel((0, 39))
+    return image
+
+
+BLUE_ON_TOP = Image.new("RGB", (60, 40), "yellow")
+BLUE_ON_TOP.paste("blue", (0, 0, 60, 10))
+FORMS = {
+    "RGB": BLUE_ON_TOP,
+    "alpha": BLUE_ON_TOP.convert("RGBA"),
+    "grey with alpha": BLUE_ON_TOP.convert("LA"),
+    "palette": BLUE_ON_TOP.convert("P"),
+    "palette with transparency": palette_with_transparency(),
+    "16-bit grey": Image.fromarray(np.asarray(BLUE_ON_TOP.convert("L"), np.uint16) * 257),
+    "black and white": BLUE_ON_TOP.convert("1", dither=Image.Dither.NONE),
+}
+DARK_SIDE = {1: "top", 2: "top", 3: "bottom", 4: "bottom", 5: "left", 6: "right", 7: "right", 8: "left"}
+
+
+def orientation(value):
+    exif = Image.Exif()
+    exif[0x0112] = value
+    return exif
+
+
+@pytest.mark.parametrize("value", DARK_SIDE)
+@pytest.mark.parametrize("form", FORMS)
+def test_a_photo_of_every_form_is_turned_upright(form, value):
+    picture = decode(encoded(FORMS[form], exif=orientation(value)), None)
+    shades = picture.pixels().astype(int).sum(axis=2)
+    edges = {"top": shades[0], "bottom": shades[-1], "left": shades[:, 0], "right": shades[:, -1]}
+    assert min(edges, key=lambda edge: edges[edge].mean()) == DARK_SIDE[value]
+    assert (picture.width, picture.height) == picture.image.size == ((60, 40) if value < 5 else (40, 60))
+
+
+def exif_entry(kind, value):
+    """EXIF with an orientation of another type than SHORT; types by number: 1 BYTE, 2 ASCII, 4 LONG."""
+    return b"Exif\0\0II*\0" + struct.pack("<IHHHI4sI", 8, 1, 0x0112, kind, 1 + (kind == 2), value, 0)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    ("exif", "size"),
+    [
+        (exif_entry(1, b"\6\0\0\0"), (40, 60)),
+        (exif_entry(2, b"6\0\0\0"), (40, 60)),
+        (exif_entry(4, b"\6\0\0\0"), (40, 60)),
+        (exif_entry(3, b"\x09\0\0\0"), (60, 40)),
+        (exif_entry(2, b"x\0\0\0"), (60, 40)),
+        (exif_entry(3, b"\6\0\0\0")[:20], (60, 40)),
+        (b"Exif\0\0junk and more junk", (60, 40)),
+    ],
+    ids=["BYTE", "ASCII", "LONG", "9", "a letter", "cut off", "junk"],
+)
+def test_damaged_or_unusual_exif_does_not_make_a_picture_unreadable(kind, exif, size):
+    assert decode(encoded(BLUE_ON_TOP, kind, exif=exif), None).image.size == size
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP"])  # a JPEG's segments are not that long
+def test_two_megabytes_of_junk_in_exif_do_not_make_a_picture_unreadable(kind):
+    junk = b"Exif\0\0" + bytes(range(256)) * 8000
+    assert decode(encoded(BLUE_ON_TOP, kind, exif=junk), None).image.size == (60, 40)
+
+
+def with_chunk(kind, content):
+    """A PNG with one more chunk."""
+    png = encoded(BLUE_ON_TOP, exif=orientation(6))
+    chunk = struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return png[:33] + chunk + png[33:]
+
+
+def with_segment(marker, content):
+    """A JPEG with one more segment."""
+    jpeg = encoded(BLUE_ON_TOP, "JPEG", exif=orientation(6))
+    return jpeg[:2] + b"\xff" + bytes([marker]) + struct.pack(">H", len(content) + 2) + content + jpeg[2:]
+
+
+LONG = zlib.compress(bytes(2_000_000))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        with_chunk(b"zTXt", b"key\0\0" + LONG),
+        with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + LONG),
+        with_chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + b"x" * 70_000_000),
+        with_chunk(b"iCCP", b"key\0\0" + LONG),
+        with_chunk(b"iCCP", b""),
+        with_chunk(b"pHYs", b"1"),
+        with_chunk(b"sRGB", b""),
+        with_chunk(b"gAMA", b"1"),
+        with_chunk(b"tEXt", b"a\0b")[:44] + b"\0\0\0\0" + with_chunk(b"tEXt", b"a\0b")[48:],
+        with_segment(0xE0, b"JFIF\0"),
+        with_segment(0xE2, b"ICC_PROFILE\0"),
+        with_segment(0xEE, b"Adobe\0"),
+    ],
+    ids=[
+        "text",
+        "XMP",
+        "long XMP",
+        "profile",
+        "no profile",
+        "pHYs",
+        "sRGB",
+        "gAMA",
+        "checksum",
+        "JFIF",
+        "ICC",
+        "Adobe",
+    ],
+)
+def test_damaged_or_large_metadata_does_not_make_a_picture_unreadable(content):
+    assert decode(content, None).image.size == (40, 60)
+
+
+def test_removing_metadata_keeps_the_pixels():
+    for kind, image in [("JPEG", Image.fromarray(SHADES)), ("JPEG", Image.fromarray(SHADES).convert("CMYK"))]:
+        content = encoded(image, kind, comment=b"x" * 99)
+        bare = without_metadata(content)
+        assert len(bare) < len(content)
+        assert np.array_equal(decode(bare, None).pixels(), decode(content, None).pixels())
+    content = encoded(palette_with_transparency())
+    assert np.array_equal(decode(without_metadata(content), None).pixels(), decode(content, None).pixels())
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "P", "CMYK", "1", "I;16", "RGBA"])

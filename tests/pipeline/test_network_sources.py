@@ -202,6 +202,17 @@ def test_a_zip_in_the_inbox_is_not_downloaded(small_maskedface):
     assert len(index(small_maskedface)) == 12
 
 
+def test_a_loose_image_does_not_take_the_name_of_one_in_a_downloaded_zip(small_maskedface):
+    fetch_here("own")
+    shutil.rmtree(small_maskedface / "mirror")
+    first, second = index(small_maskedface).index[:2]
+    put(small_maskedface / "data/inbox/own" / first, b"other content")
+    put(small_maskedface / "data/inbox/own" / second, second.encode())
+    fetch_here("own")
+    assert len(index(small_maskedface)) == 13
+    assert index(small_maskedface)["bytes"][f"inbox/{first}"] == len(b"other content")
+
+
 def test_images_of_other_zips_are_fetched_when_one_is_missing(small_maskedface):
     (small_maskedface / "mirror/maskedface/CMFD-2.zip").unlink()
     with pytest.raises(FacemaskError, match=r"1 of source 'own' missing, first CMFD-2\.zip"):
@@ -296,7 +307,7 @@ def test_a_path_that_does_not_exist_is_an_error(workspace):
 
 def test_a_zip_added_to_the_inbox_becomes_new_shards(workspace):
     use(workspace, {"kind": "folder"})
-    put(workspace / "data/inbox/own/a.png", b"a")
+    put(workspace / "data/inbox/own/a.png", b"a.png")
     fetch_here("own")
     before = shards(workspace)
     put(workspace / "data/inbox/own/more.zip", zipped("b.png", "c.png", "a.png"))

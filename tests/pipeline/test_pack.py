@@ -15,7 +15,7 @@ from pipeline.stages.pack import _create_set
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.packed_arrays import read_info, read_set
 from pipeline.storage.shards import read_members
-from tests.conftest import inside, pack_here
+from tests.conftest import demo_params, inside, pack_here, write_params
 
 
 def test_every_accepted_image_is_packed_once(sample_workspace):
@@ -157,3 +157,39 @@ def test_arrays_of_different_length_are_refused(sample_workspace, tmp_path):
     packed.write_faces(packed.array_paths(tmp_path / "train", "masked_train")[2], ["one"], [None], [0.0])
     with pytest.raises(FacemaskError, match="differ in length"):
         read_set(tmp_path / "train", "masked", "train")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"masked": {"test": "train"}},
+            r"masked images is in the split 'test', .* raise curate\.split\.test in params",
+        ),
+        (
+            {"unmasked": {"test": "val"}},
+            r"unmasked images is in the split 'test', .* raise curate\.split\.test in params",
+        ),
+        (
+            {"masked": {"train": "test"}},
+            r"masked images is in the split 'train', .* lower curate\.split\.test in params",
+        ),
+        ({"masked": None}, "no masked image was accepted, .* 'domain: masked' to params.yaml"),
+        ({"unmasked": None}, "no unmasked image was accepted, .* 'domain: unmasked' to params.yaml"),
+    ],
+    ids=["no masked test", "no unmasked test", "no masked train", "no masked", "no unmasked"],
+)
+def test_an_empty_set_that_training_or_evaluation_needs_is_refused(sample_workspace, tmp_path, change, message):
+    table = pq.read_table(sample_workspace / "data/manifest.parquet")
+    rows = table.to_pylist()
+    for row in rows:
+        if row["domain"] in change:
+            splits = change[row["domain"]]
+            row["accepted"] = row["accepted"] and splits is not None
+            row["split"] = (splits or {}).get(row["split"], row["split"])
+    (tmp_path / "data").mkdir()
+    pq.write_table(pa.Table.from_pylist(rows, table.schema), tmp_path / "data/manifest.parquet")
+    write_params(tmp_path, demo_params())
+    with inside(tmp_path), pytest.raises(FacemaskError, match=message):
+        pack_here()
+    assert not (tmp_path / "data/train").exists()

@@ -42,6 +42,19 @@ def test_outputs_within_the_folder_are_not_photos():
     assert list(painted("album", out="album/masked")) == ["album/a.jpg", "album/b/c.PNG"]
 
 
+def test_files_of_a_folder_that_are_no_images_are_counted_by_format(capsys):
+    for name in ("a.heic", "b/c.HEIC", "film.mp4"):
+        Path("album", name).write_bytes(b"1")
+    painted("album")
+    assert "album: 4 other files left alone (2 .heic, " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("out", ["album", "album/../album"])
+def test_a_folder_that_is_its_own_output_is_not_without_photos(out):
+    with pytest.raises(FacemaskError, match="is one of the photos and would be overwritten: choose another --out"):
+        painted("album", out=out)
+
+
 @pytest.mark.parametrize(
     ("named", "out", "expected"),
     [

@@ -15,8 +15,10 @@ from pipeline.tools.provenance import (
     SOURCE_TYPE,
     XMP_KEY,
     Provenance,
+    is_xmp,
     png_info,
     read_provenance,
+    read_source_type,
     source_type,
     with_source_type,
 )
@@ -52,6 +54,48 @@ def test_the_photos_xmp_is_kept_except_its_source_type():
     assert "image/jpeg" in made
     assert "digitalCapture" not in made
     assert source_type(made) == SOURCE_TYPE
+
+
+TEXT = XMP.decode()
+OTHER_FORMS = {
+    "without xmpmeta": TEXT[TEXT.index("<rdf:RDF") : TEXT.index("</x:xmpmeta>")].encode(),
+    "xapmeta": TEXT.replace("xmpmeta", "xapmeta").encode(),
+    "UTF-16": TEXT.encode("utf-16"),
+    "UTF-16 without a byte order mark": TEXT.encode("utf-16-be"),
+    "UTF-32": TEXT.encode("utf-32-le"),
+    "UTF-8 with a byte order mark": b"\xef\xbb\xbf" + XMP,
+    "padded with zeros": XMP + bytes(9),
+}
+
+
+@pytest.mark.parametrize("form", OTHER_FORMS)
+def test_xmp_of_every_form_is_kept(form):
+    made = with_source_type(OTHER_FORMS[form])
+    assert is_xmp(OTHER_FORMS[form])
+    assert "image/jpeg" in made and "digitalCapture" not in made
+    assert source_type(made) == SOURCE_TYPE
+
+
+@pytest.mark.parametrize(
+    "form", ['tiff:Orientation="6"/>', "><tiff:Orientation>6</tiff:Orientation></rdf:Description>"]
+)
+def test_the_orientation_in_xmp_is_dropped_because_the_pixels_are_upright(form):
+    xmp = TEXT.replace("/>", f' xmlns:tiff="http://ns.adobe.com/tiff/1.0/" {form}', 1).encode()
+    assert is_xmp(xmp)
+    made = with_source_type(xmp)
+    assert "Orientation" not in made and "image/jpeg" in made
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "TIFF", "PNG"])
+def test_the_source_type_is_read_from_every_format(tmp_path, kind):
+    xmp, path = with_source_type(None), tmp_path / "a"
+    chunk = png_info(MARK, None)
+    chunk.chunks = [entry for entry in chunk.chunks if XMP_KEY.encode() in entry[1]]
+    options = {"PNG": {"pnginfo": chunk}, "TIFF": {"tiffinfo": {700: xmp.encode()}}}
+    Image.new("RGB", (4, 4)).save(path, kind, **options.get(kind, {"xmp": xmp.encode()}))
+    assert read_source_type(path) == SOURCE_TYPE
+    Image.new("RGB", (4, 4)).save(path, kind)
+    assert read_source_type(path) is None
 
 
 @pytest.mark.parametrize("xmp", [None, b"", b"no xml", b"<a/>", b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>", XMP[:200]])
