@@ -27,7 +27,7 @@ from pipeline.storage.images import open_image
 from pipeline.synthetic.layout import SampleParams, sample_files
 from pipeline.tools.draw_masks import MaskChoice, draw_on_faces
 
-FACES, SIDE = 20, 1024
+FACES, SIDE = 8, 1024
 TARGET_PER_S = 10  # on two cores
 
 Framed = tuple[NDArray[np.uint8], list[NDArray[np.float32]]]
@@ -37,11 +37,13 @@ Framed = tuple[NDArray[np.uint8], list[NDArray[np.float32]]]
 def framed_faces() -> list[Framed]:
     """Unmasked faces of the sample."""
     found: list[Framed] = []
-    for file in sample_files("unmasked", SampleParams(faces=FACES, image_px=SIDE, seed=1)):
+    for file in sample_files("unmasked", SampleParams(faces=20, image_px=256, seed=1)):
         if file.kind == "unmasked":
-            pixels = np.asarray(open_image(file.content).convert("RGB"))
+            pixels = np.asarray(open_image(file.content).convert("RGB").resize((SIDE, SIDE)))
             found.append((pixels, find_all_faces(pixels)))
-    return found[:FACES]
+        if len(found) == FACES:
+            break
+    return found
 
 
 def draw_one(framed: Framed, kind: str) -> tuple[int, float]:
