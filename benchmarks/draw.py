@@ -14,6 +14,7 @@ import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import cv2
@@ -79,7 +80,7 @@ def first_photo_s(pixels: NDArray[np.uint8]) -> float:
 def main() -> None:
     """Print the figures."""
     framed, cores = framed_faces(), os.cpu_count() or 1
-    with ProcessPoolExecutor(cores) as workers:
+    with ProcessPoolExecutor(cores, get_context("spawn")) as workers:  # forked, OpenCV and MediaPipe may hang
         list(workers.map(partial(draw_one, kind="kn95"), framed[: 2 * cores]))  # imports and warms up
         kinds = {kind: timed(framed, kind, workers) for kind in KINDS}
     slowest = max(figures["cpu_ms"] for figures in kinds.values())
