@@ -121,10 +121,10 @@ def find_duplicates(prints: Fingerprints, limits: DuplicateLimits) -> Duplicates
     for start in range(0, len(prints), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(prints)))
         candidates = _merged([index.nearest(block, limits.max_hash_distance) for index in indexes])
-        _join_most_similar(prepared, candidates, limits.min_similarity, first, similarity)
+        _join_clusters(prepared, candidates, limits.min_similarity, first, similarity)
         rest = block[first[block] < 0]
         candidates = _merged([index.nearest_within(rest, limits.max_hash_distance) for index in indexes])
-        _join_in_order(prepared, candidates, limits.min_similarity, first, similarity)
+        _join_clusters(prepared, candidates, limits.min_similarity, first, similarity)
         for index in indexes:
             index.add(block[first[block] < 0])
     return Duplicates(first, similarity)
@@ -173,31 +173,16 @@ def _merged(parts: list[Pairs]) -> Pairs:
     return Pairs(pairs[:, 0], pairs[:, 1], any_one_photo)
 
 
-def _join_most_similar(
+def _join_clusters(
     prepared: PreparedPatches,
     candidates: Pairs,
     min_similarity: float,
     first: NDArray[np.int64],
     similarity: NDArray[np.float32],
 ) -> None:
-    """Let each image of `candidates` join the cluster whose first image it is most similar to."""
-    alike = similarities(prepared, candidates)
-    for pair in np.lexsort((candidates.second, -alike, candidates.first)):
-        image = candidates.first[pair]
-        if alike[pair] >= min_similarity and first[image] < 0:
-            first[image], similarity[image] = candidates.second[pair], alike[pair]
+    """Let each image join the cluster whose first image it is most similar to; `candidates` pair it with earlier ones.
 
-
-def _join_in_order(
-    prepared: PreparedPatches,
-    candidates: Pairs,
-    min_similarity: float,
-    first: NDArray[np.int64],
-    similarity: NDArray[np.float32],
-) -> None:
-    """The same among images whose clusters come into being: `candidates` pair each image with earlier ones.
-
-    An image that is similar to a member of a cluster is compared with the cluster's first image too.
+    An image that is similar to another member of a cluster is compared with the cluster's first image too.
     """
     alike = similarities(prepared, candidates)
     for pair in np.lexsort((candidates.second, -alike, candidates.first)):
