@@ -48,17 +48,17 @@ def fingerprints(patches: NDArray[np.uint8]) -> Fingerprints:
 
 def all_alike(count: int) -> NDArray[np.uint8]:
     """(count, PATCH_PX, PATCH_PX): one picture in slightly different brightness."""
-    picture = textures(1, 0)
-    return np.clip(picture + np.random.default_rng(0).integers(0, 6, (count, 1, 1)), 1, 255).astype(np.uint8)
+    picture = np.minimum(textures(1, 0), 249)
+    return picture + np.random.default_rng(0).integers(0, 6, (count, 1, 1), np.uint8)
 
 
 def in_pairs(count: int) -> NDArray[np.uint8]:
     """(count, PATCH_PX, PATCH_PX): random pictures, each with a copy that is brighter and has noise."""
     pictures = np.repeat(textures(count // 2, 1), 2, axis=0)
     random = np.random.default_rng(2)
-    for start in range(1, count, 20_000):
-        copies = pictures[start : start + 20_000 : 2]
-        copies[:] = np.clip(copies + 10.0 + random.normal(0, 3, copies.shape), 1, 255)
+    for start in range(1, count, 4_000):
+        copies = pictures[start : start + 4_000 : 2]
+        copies[:] = np.clip(copies + 10.0 + random.normal(0, 2, copies.shape), 1, 255)
     return pictures
 
 

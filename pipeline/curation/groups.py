@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from pipeline.curation.reasons import passes_all_rules
 from pipeline.storage.files import replacing
 
 WARN_BELOW = 0.03
@@ -93,11 +92,11 @@ def wilson(accepted: int, images: int) -> tuple[float, float]:
 def acceptance_by_group(rows: pd.DataFrame) -> pd.DataFrame:
     """One row for each group and domain with images: kind, group, domain, images, accepted, share, low, high.
 
-    An image counts as accepted here if it passes all rules, also where a duplicate or a better choice is kept instead.
+    Duplicates, and images that were not selected, count as not accepted too.
     """
-    table, passes = [], passes_all_rules(rows)
+    table = []
     for kind in KINDS:
-        groups = passes.groupby([group_labels(rows, kind), rows["domain"].astype(str)], observed=True)
+        groups = rows["accepted"].groupby([group_labels(rows, kind), rows["domain"].astype(str)], observed=True)
         for (group, domain), accepted in groups:
             kept, images = int(accepted.sum()), len(accepted)
             table.append((kind.name, group, domain, images, kept, kept / images, *wilson(kept, images)))

@@ -258,7 +258,9 @@ def test_an_open_stream_does_not_keep_the_server_from_ending():
 
 
 WAITING = """
+import signal
 from pipeline.report.local_page import stop_signals
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, under which the tests may run, ignores it
 with stop_signals() as stopped:
     print("waiting", flush=True)
     stopped.wait()
