@@ -136,11 +136,13 @@ def _best_copies_first(rows: pd.DataFrame) -> pd.DataFrame:
     noise (docs/curation.md compares ways to weigh the two); then the first by image_id.
     """
     largest = rows.groupby("cluster")["face_px"].transform("max")
+    # A brightened copy has more of both and is no better: the power cancels what its brightness adds (metrics.py).
+    clarity = rows["sharpness"] / np.sqrt(rows["noise"].clip(lower=0.01)) / rows["brightness"].clip(lower=1) ** 0.25
     ordered = rows.assign(
         kept=rows["review"] == "keep",
         large=rows["face_px"] >= _SAME_SIZE * largest,
         file=rows["quality"].clip(upper=_GOOD_QUALITY),
-        clarity=(rows["sharpness"] / np.sqrt(rows["noise"].clip(lower=0.01))).fillna(0),
+        clarity=clarity.fillna(0),
     )
     return ordered.sort_values(["kept", "large", "file", "clarity", "image_id"], ascending=[False] * 4 + [True])
 

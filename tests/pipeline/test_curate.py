@@ -101,6 +101,11 @@ def test_noise_does_not_count_as_sharpness():
     assert kept_of({"sharpness": 40.0, "noise": 8.0}, {"sharpness": 20.0, "noise": 1.0}) == 1
 
 
+def test_a_brightened_copy_is_no_sharper():
+    bright = {"brightness": 120.0 * 1.5, "sharpness": 20.0 * 1.5**0.75 - 0.1, "noise": 1.5}
+    assert kept_of({}, bright) == 0
+
+
 def test_of_equal_copies_the_first_by_image_id_is_kept():
     assert kept_of({}, {}) == 0
 
