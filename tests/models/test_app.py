@@ -321,7 +321,9 @@ def running(temporary):
     temporary.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "flows.cli", "app", "model", "--port", str(free_port())]
     env = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(Path(__file__).parents[2])}
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
+    # nohup, under which the tests may run, ignores SIGHUP.
+    heeds = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, **heeds) as process:
         try:
             yield process, OpenPage(process.stdout.readline().split()[2])
         finally:
