@@ -51,7 +51,7 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _is_stdout_closed() -> bool:
-    """Whether nobody reads stdout any more; if so, it is replaced, because Python flushes it once more at its end."""
+    """Whether the reader of stdout has gone; if so, stdout is replaced, because Python flushes it once more at exit."""
     watched = select.poll()
     watched.register(sys.stdout, 0)  # 0: errors only, of which a pipe without a reader is one
     if not watched.poll(0):

@@ -1,6 +1,5 @@
 """Random mask designs of eight families: outline, fabric, folds and fittings."""
 
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import cv2
@@ -8,24 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.masks.canvas import Canvas, canvas_of
+from pipeline.masks.catalogue import Outline
 from pipeline.masks.records import HEIGHT, WIDTH, ByteImage, FloatImage, MaskDesign, Straps
 from pipeline.masks.surgical import SurgicalMask, soft_line, surgical_design
 from pipeline.masks.textures import draw_colour, draw_texture, noise, white_texture
 
 Family = Literal["surgical", "pleated", "kn95", "cup", "duckbill", "cloth", "snug", "gaiter"]
 FAMILIES: tuple[Family, ...] = get_args(Family)
-
-
-@dataclass(frozen=True)
-class _Outline:
-    """The edge of a mask in mask coordinates: -1 to 1 across, 0 to 1 down."""
-
-    upper_drop: float  # by which the upper edge falls from the middle to the sides
-    upper_power: float  # of that fall: 1 gives straight edges, 2 an arch
-    lower_rise: float  # by which the lower edge rises to the sides
-    lower_power: float
-    taper: float  # by which it is narrower at the top and at the bottom than in the middle
-    corner_radius: float  # share of the height
 
 
 def draw_design(
@@ -69,36 +57,36 @@ def _draw_surgical_mask_of_any_colour(rng: np.random.Generator) -> SurgicalMask:
     )
 
 
-def _draw_outline(rng: np.random.Generator, family: Family) -> _Outline:
+def _draw_outline(rng: np.random.Generator, family: Family) -> Outline:
     def within(low: float, high: float) -> float:
         return float(rng.uniform(low, high))
 
     match family:
         case "surgical" | "pleated":
-            return _Outline(within(0, 0.14), within(1, 2.5), within(0, 0.3), within(1, 3), within(0, 0.08), 0.05)
+            return Outline(within(0, 0.14), within(1, 2.5), within(0, 0.3), within(1, 3), within(0, 0.08), 0.05)
         case "kn95":
-            return _Outline(within(0.12, 0.32), within(0.9, 1.6), within(0.1, 0.42), within(1, 2), within(0, 0.1), 0.06)
+            return Outline(within(0.12, 0.32), within(0.9, 1.6), within(0.1, 0.42), within(1, 2), within(0, 0.1), 0.06)
         case "cup":
-            return _Outline(within(0.1, 0.4), within(1.4, 3), within(0.2, 0.5), within(1.5, 3), within(0.1, 0.3), 0.3)
+            return Outline(within(0.1, 0.4), within(1.4, 3), within(0.2, 0.5), within(1.5, 3), within(0.1, 0.3), 0.3)
         case "duckbill":
-            return _Outline(within(0.05, 0.3), within(1, 2.5), within(0.15, 0.45), within(1, 2.5), within(0, 0.25), 0.1)
+            return Outline(within(0.05, 0.3), within(1, 2.5), within(0.15, 0.45), within(1, 2.5), within(0, 0.25), 0.1)
         case "cloth" | "snug":
-            return _Outline(within(0, 0.32), within(1, 2.5), within(0.05, 0.45), within(1, 3), within(0, 0.2), 0.12)
+            return Outline(within(0, 0.32), within(1, 2.5), within(0.05, 0.45), within(1, 3), within(0, 0.2), 0.12)
         case "gaiter":
-            return _Outline(within(-0.05, 0.12), within(1, 2), within(0, 0.1), within(1, 2), 0.0, 0.02)
+            return Outline(within(-0.05, 0.12), within(1, 2), within(0, 0.1), within(1, 2), 0.0, 0.02)
 
 
-def _below_upper_edge(outline: _Outline, canvas: Canvas) -> FloatImage:
+def _below_upper_edge(outline: Outline, canvas: Canvas) -> FloatImage:
     """Height below the upper edge, in mask coordinates."""
     return np.asarray(canvas.down - outline.upper_drop * np.abs(canvas.across) ** outline.upper_power)
 
 
-def _above_lower_edge(outline: _Outline, canvas: Canvas) -> FloatImage:
+def _above_lower_edge(outline: Outline, canvas: Canvas) -> FloatImage:
     """Height above the lower edge, in mask coordinates."""
     return np.asarray(1 - outline.lower_rise * np.abs(canvas.across) ** outline.lower_power - canvas.down)
 
 
-def _alpha(rng: np.random.Generator, outline: _Outline, canvas: Canvas) -> FloatImage:
+def _alpha(rng: np.random.Generator, outline: Outline, canvas: Canvas) -> FloatImage:
     """(H, W) 0-1: the inside of the outline, with a soft and sometimes rough edge."""
     # Distances to the edges in units, negative outside.
     from_top, from_bottom = _below_upper_edge(outline, canvas) * HEIGHT, _above_lower_edge(outline, canvas) * HEIGHT
@@ -168,7 +156,7 @@ def _add_rings(rng: np.random.Generator, shade: NDArray[np.floating[Any]], canva
     return shade * (1 + 0.25 * soft_line(np.hypot(canvas.across, 1.6 * canvas.down - 0.6), 0, 0.45))
 
 
-def _add_border(rng: np.random.Generator, fabric: FloatImage, outline: _Outline, canvas: Canvas) -> FloatImage:
+def _add_border(rng: np.random.Generator, fabric: FloatImage, outline: Outline, canvas: Canvas) -> FloatImage:
     """Add a hem, a stitched line, or nothing."""
     if rng.random() < 0.5:
         return fabric

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from pipeline.curation.reasons import MASK_REASONS, REASONS, RELATIVE_REASONS
+from pipeline.curation.reasons import MASK_REASONS, REASONS, passes_all_rules
 from pipeline.report.facts import ClaimRow, SourceRow, VerdictRow
 
 MEANINGS = {"accepted": "Kept for training.", **{reason.name: reason.meaning for reason in REASONS}}
@@ -43,7 +43,7 @@ def claim_rows(rows: pd.DataFrame) -> list[ClaimRow]:
         if claim in ("correct", "unmasked"):
             wrong = part["reasons"].map(lambda reasons: not about_mask.isdisjoint(reasons))
         else:
-            wrong = part["accepted"] | part["reasons"].map(lambda reasons: bool(set(reasons) & set(RELATIVE_REASONS)))
+            wrong = passes_all_rules(part)
         accepted = int(part["accepted"].sum())
         table.append({"claim": str(claim), "seen": len(part), "accepted": accepted, "wrong": int(wrong.sum())})
     return table
