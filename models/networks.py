@@ -3,34 +3,37 @@
 In the paper's letters: c7s1-k is a 7x7 convolution with k filters, dk a 3x3 one with stride 2, Rk a residual block, uk
 an upsampling by 2, Ck a 4x4 convolution with stride 2. Each is followed by instance norm and ReLU.
 
-All generators have the same call, (image, guide, condition) -> (output, matte), so that training, evaluation and export
-treat them alike. `condition` is only for the second generator of a cycle. `paint` returns the paint before it is
-blended into the image. The paper's generator ignores guide and condition and repaints everything: its matte is 1.
+All generators have the same call, (image, guide, drawing) -> (output, matte), so that training, evaluation and export
+treat them alike. The guide is the conditioning maps, and the drawing a drawn mask (models.drawings), which only the
+guided method's G needs. The paper's generator ignores both and repaints everything: its matte is 1.
 """
 
-from typing import Literal
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from models.drawings import COARSE_BOUNDS, FINE_BOUNDS, GRID, changed_share, put_on, put_on_corrected
 from models.face_regions import lower_face_region, matte_prior
 from models.params import Direction, GeneratorKind
 
-# Matte logit from the region alone: before training, sigmoid(+-4) is 0.98 in the eroded region and 0.02 outside the
+_Module = TypeVar("_Module", bound=nn.Module)
+
+# Matte logit from the region alone: before training, sigmoid(+-2.5) is 0.92 in the eroded region and 0.08 outside the
 # dilated one; in the band between it is 0.5.
-_MATTE_PRIOR_LOGIT = 4.0
-_CONDITION_CHANNELS: dict[Direction, int] = {"mask": 4, "unmask": 1}
+_MATTE_PRIOR_LOGIT = 2.5
+_DILATIONS = (1, 2, 4)  # of the painter's blocks, in turns
 _COARSE_PX = 64  # side of the images that the coarse discriminator sees
 
 
 class ResidualBlock(nn.Module):
-    """Rk: input plus two 3x3 convolutions of it; no ReLU after the sum."""
+    """Rk: input plus two 3x3 convolutions of it, dilated or not; no ReLU after the sum."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, padding_mode="reflect"),
             nn.InstanceNorm2d(channels),
             nn.ReLU(inplace=True),
             nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
@@ -47,13 +50,13 @@ def _normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
     return [convolution, nn.InstanceNorm2d(channels), nn.ReLU(inplace=True)]
 
 
-def _encoder(in_channels: int, width: int, blocks: int) -> list[nn.Module]:
+def _encoder(in_channels: int, width: int, blocks: int, dilations: tuple[int, ...] = (1,)) -> list[nn.Module]:
     """c7s1-64, d128, d256, R256 x blocks (for width 64): (B, in, H, W) -> (B, 4 width, H/4, W/4)."""
     return [
         *_normed(nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect"), width),
         *_normed(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), 2 * width),
         *_normed(nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1), 4 * width),
-        *(ResidualBlock(4 * width) for _ in range(blocks)),
+        *(ResidualBlock(4 * width, dilations[block % len(dilations)]) for block in range(blocks)),
     ]
 
 
@@ -70,11 +73,11 @@ class ResnetGenerator(nn.Module):
             nn.Tanh(),
         )
 
-    def paint(self, image: Tensor, guide: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def paint(self, image: Tensor, guide: Tensor) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W) of ones."""
         return self.layers(image).float(), torch.ones_like(lower_face_region(guide))
 
-    def forward(self, image: Tensor, guide: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, guide: Tensor, drawing: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same as `paint`: the paint is the whole output."""
         return self.paint(image, guide)
 
@@ -97,26 +100,79 @@ class UpsampleBy2(nn.Module):
         return features
 
 
-class GuidedGenerator(nn.Module):
-    """Paints through a matte: output = matte * RGB + (1 - matte) * input.
+class DrawingCorrector(nn.Module):
+    """G of the guided method: a correction of a drawn mask (models.drawings), which is 0 before training.
 
-    The lower-face region is an input channel and raises the matte's logits, so that painting starts in the right place.
-    Resizing followed by a convolution upsamples without a checkerboard pattern.
-
-    Further inputs give what the image cannot show. unmask: the landmark sketch of nose, mouth and jaw, which a mask
-    hides. In the second half of a cycle, `condition` (models.mask_appearance.cycle_condition) gives mask the appearance
-    code of the original mask, and unmask the area of the painted one; otherwise it is 0, and the generator chooses. So
-    nothing about the mask needs to be hidden in the unmasked face, as in Almahairi et al. 2018 (arXiv 1802.10151),
-    where a latent code holds what one domain has and the other lacks.
+    It cannot paint: each value is bounded, most are of a coarse grid, and nothing changes where the drawing is not. No
+    instance norm, which would remove the colours' absolute values.
     """
 
-    def __init__(self, direction: Direction, width: int, blocks: int) -> None:
+    def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
-        self.direction = direction
-        self.condition_channels = _CONDITION_CHANNELS[direction]
-        guide_channels = 2 if direction == "unmask" else 1
+        channels = (3 + 3 + 5, width, 2 * width, 4 * width)  # image, image with drawing, drawing
+        self.down = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(narrow, wide, 4 if stride == 2 else 5, stride, 2 - stride // 2), nn.LeakyReLU(0.2))
+            for narrow, wide, stride in zip(channels, channels[1:], (1, 2, 2), strict=False)
+        )
+        self.middle = nn.Sequential(*(_PlainBlock(4 * width) for _ in range(blocks)))
+        self.coarse = nn.Sequential(
+            nn.AdaptiveAvgPool2d(GRID),
+            nn.Conv2d(4 * width, 4 * width, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(4 * width, len(COARSE_BOUNDS), 1),
+        )
+        self.fine = nn.Sequential(
+            UpsampleBy2(),
+            nn.Conv2d(4 * width, width, 3, padding=1),
+            nn.LeakyReLU(0.2),
+            UpsampleBy2(),
+            nn.Conv2d(width, len(FINE_BOUNDS), 3, padding=1),
+        )
+        for head in (self.coarse[-1], self.fine[-1]):
+            nn.init.zeros_(head.weight)  # type: ignore[arg-type]
+            nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+
+    def correction(self, image: Tensor, drawing: Tensor) -> Tensor:
+        """image (B, 3, H, W) in [-1, 1], drawing (B, 5, H, W) in [0, 1] -> correction (B, 11, H, W)."""
+        features = torch.cat([image, put_on(image, drawing), drawing], dim=1)
+        for layer in self.down:
+            features = layer(features)
+        features = self.middle(features)
+        coarse = nn.functional.interpolate(self.coarse(features).float(), image.shape[2:], mode="bilinear")
+        bounds = torch.tensor(COARSE_BOUNDS + FINE_BOUNDS, device=image.device)[:, None, None]
+        return torch.tanh(torch.cat([coarse, self.fine(features).float()], dim=1)) * bounds
+
+    def forward(self, image: Tensor, guide: Tensor, drawing: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W), drawing (B, 5, H, W) -> the face with the corrected drawing, and what it changes."""
+        return put_on_corrected(image, drawing, self.correction(image, drawing)), changed_share(drawing)
+
+
+class _PlainBlock(nn.Module):
+    """A residual block without norm."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
         self.layers = nn.Sequential(
-            *_encoder(3 + guide_channels + self.condition_channels, width, blocks),
+            nn.Conv2d(channels, channels, 3, padding=1), nn.LeakyReLU(0.2), nn.Conv2d(channels, channels, 3, padding=1)
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same shape."""
+        return features + self.layers(features)  # type: ignore[no-any-return]
+
+
+class FacePainter(nn.Module):
+    """F of the guided method: paints the face under a mask through a matte: matte * RGB + (1 - matte) * input.
+
+    Inputs beside the image are the lower-face region, which raises the matte's logits there, and the landmark sketch of
+    nose, mouth and jaw, which a mask hides. The blocks are dilated, so that the mouth is painted with the eyes in view.
+    Resizing followed by a convolution upsamples without a checkerboard pattern.
+    """
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *_encoder(3 + 2, width, blocks, dilations=_DILATIONS),
             UpsampleBy2(),
             *_normed(nn.Conv2d(4 * width, 2 * width, 3, padding=1, padding_mode="reflect"), 2 * width),
             UpsampleBy2(),
@@ -124,22 +180,15 @@ class GuidedGenerator(nn.Module):
             nn.Conv2d(width, 4, 7, padding=3, padding_mode="reflect"),
         )
 
-    def paint(self, image: Tensor, guide: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W) in [0, 1].
-
-        `condition`, in the second half of a cycle, is (B, 4, H, W) for mask and (B, 1, H, W) for unmask.
-        """
-        region = lower_face_region(guide)
-        if condition is None:
-            condition = torch.zeros_like(region).expand(-1, self.condition_channels, -1, -1)
-        maps = guide if self.direction == "unmask" else region
-        made = self.layers(torch.cat([image, maps, condition], dim=1)).float()
-        matte_logits = made[:, 3:] + _MATTE_PRIOR_LOGIT * (2 * matte_prior(region) - 1)
+    def paint(self, image: Tensor, guide: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W) in [0, 1]."""
+        made = self.layers(torch.cat([image, guide], dim=1)).float()
+        matte_logits = made[:, 3:] + _MATTE_PRIOR_LOGIT * (2 * matte_prior(lower_face_region(guide)) - 1)
         return torch.tanh(made[:, :3]), torch.sigmoid(matte_logits)
 
-    def forward(self, image: Tensor, guide: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, guide: Tensor, drawing: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same as `paint`, with the paint blended into the image."""
-        paint, matte = self.paint(image, guide, condition)
+        paint, matte = self.paint(image, guide)
         return blend(paint, image, matte), matte
 
 
@@ -154,10 +203,10 @@ class PatchDiscriminator(nn.Module):
     Leaky ReLUs of slope 0.2; stride 1 in the last two; instance norm in all but the first and last, or in none.
     """
 
-    def __init__(self, width: int, *, instance_norm: bool) -> None:
+    def __init__(self, width: int, *, instance_norm: bool, in_channels: int = 3) -> None:
         super().__init__()
         layers: list[nn.Module] = [
-            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
         ]
         for narrow, wide, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 1)):
@@ -169,8 +218,17 @@ class PatchDiscriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image (B, 3, H, W) -> scores (B, 1, H/8 - 2, W/8 - 2)."""
+        """image (B, C, H, W) -> scores (B, 1, H/8 - 2, W/8 - 2)."""
         return self.layers(image).float()  # type: ignore[no-any-return]
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """image (B, C, H, W) -> the output of each leaky ReLU, and last the scores."""
+        found = []
+        for layer in self.layers:
+            image = layer(image)
+            if isinstance(layer, nn.LeakyReLU):
+                found.append(image)
+        return [*found, image.float()]
 
 
 class CoarseDiscriminator(nn.Module):
@@ -180,9 +238,9 @@ class CoarseDiscriminator(nn.Module):
     in place, and sees no fine strokes. Each layer has spectral norm (Miyato et al. 2018, arXiv 1802.05957, eq. 8).
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, in_channels: int = 3) -> None:
         super().__init__()
-        self.patches = initialised(PatchDiscriminator(width, instance_norm=False))
+        self.patches = initialised(PatchDiscriminator(width, instance_norm=False, in_channels=in_channels))
         for layer in list(self.patches.modules()):
             if isinstance(layer, nn.Conv2d):
                 spectral_norm(layer)
@@ -193,6 +251,23 @@ class CoarseDiscriminator(nn.Module):
         return self.patches(nn.functional.avg_pool2d(image, factor))  # type: ignore[no-any-return]
 
 
+class TwoScaleDiscriminator(nn.Module):
+    """Sees texture from near, as a PatchGAN, and colour and shape from afar, at 64 px."""
+
+    def __init__(self, width: int, in_channels: int) -> None:
+        super().__init__()
+        self.fine = initialised(PatchDiscriminator(width, instance_norm=True, in_channels=in_channels))
+        self.coarse = CoarseDiscriminator(width, in_channels)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """image (B, C, H, W) -> scores of the fine patches and of the coarse ones, each (B, 1, h, w)."""
+        return self.fine(image), self.coarse(image)
+
+    def features(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """image (B, C, H, W) -> the features and scores of the fine patches, and the scores of the coarse ones."""
+        return self.fine.features(image), self.coarse(image)
+
+
 def _fractional(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
     """uk: a 3x3 fractional-strided convolution with stride 1/2."""
     return nn.ConvTranspose2d(in_channels, out_channels, 3, stride=2, padding=1, output_padding=1)
@@ -200,23 +275,16 @@ def _fractional(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
 
 def make_generator(kind: GeneratorKind, direction: Direction, width: int, blocks: int) -> nn.Module:
     """A generator with new weights: `guided`, or `resnet`, the paper's."""
-    match kind:
-        case "guided":
-            return initialised(GuidedGenerator(direction, width, blocks))
-        case "resnet":
+    match kind, direction:
+        case "resnet", _:
             return initialised(ResnetGenerator(width, blocks))
+        case _, "mask":
+            return DrawingCorrector(max(8, width // 4), max(1, blocks // 3))
+        case _:
+            return initialised(FacePainter(width, blocks))
 
 
-def make_discriminator(kind: Literal["patch", "coarse"], width: int) -> nn.Module:
-    """A discriminator with new weights: `patch`, the paper's, or `coarse`."""
-    match kind:
-        case "patch":
-            return initialised(PatchDiscriminator(width, instance_norm=True))
-        case "coarse":
-            return CoarseDiscriminator(width)
-
-
-def initialised(network: nn.Module) -> nn.Module:
+def initialised(network: _Module) -> _Module:
     """The network, with weights from normal(0, 0.02) and biases 0 (appendix 7.1); uses torch's global generator."""
     for layer in network.modules():
         if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):

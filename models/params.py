@@ -28,6 +28,7 @@ class GuidedParams:
     """The block `train.guided`: keys of this method only."""
 
     lambda_matte: Annotated[float, Field(ge=0, le=100)]
+    lambda_drawing: Annotated[float, Field(ge=0, le=1000)]
 
 
 @dataclass(frozen=True, config=STRICT)

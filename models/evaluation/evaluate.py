@@ -12,7 +12,7 @@ from statistics import mean, median
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from models import evaluation_report
 from models.evaluation.fid import INCEPTION, STUDY_FID, fidelity
@@ -22,10 +22,10 @@ from models.evaluation.metrics import mean_over_mask, psnr
 from models.evaluation_report import DIRECTIONS, DirectionMetrics, Evaluation
 from models.face_regions import dilated_region, eroded_region, lower_face_region
 from models.image_grids import image_grid, write_png
-from models.mask_appearance import cycle_condition
+from models.methods.method import Faces
 from models.params import Direction, EvaluateParams
 from models.training import checkpoint
-from models.training.data import evenly_spaced, to_pixels, whole_batch
+from models.training.data import evenly_spaced, mask_colours, to_pixels, whole_batch
 from pipeline.curation.acceptance import acceptance_rate
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.rules import CurateParams
@@ -43,14 +43,17 @@ class FaceSet:
     """The test faces of one domain that are evaluated."""
 
     packed: PackedSet
+    domain: str
     indices: list[int]  # evenly spaced over `packed`
     image_px: int  # the size that the generators take
     batch_size: int
+    colours: NDArray[np.uint8]  # (K, 3) RGB, of the masks to draw: those of masked training faces
 
-    def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Images (B, 3, H, W) in [-1, 1] and conditioning maps (B, 2, H, W), in the order of `indices`."""
+    def batches(self) -> Iterator[Faces]:
+        """Faces with drawn masks, in the order of `indices`."""
         for start in range(0, len(self.indices), self.batch_size):
-            yield whole_batch(self.packed, self.indices[start : start + self.batch_size], self.image_px)
+            indices = self.indices[start : start + self.batch_size]
+            yield whole_batch(self.packed, self.domain, indices, self.image_px, self.colours)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,8 @@ def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int) ->
     packed = read_set(pack, domain, SPLIT)
     if len(packed) == 0:
         raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
-    return FaceSet(packed, evenly_spaced(len(packed), params.images), image_px, params.batch_size)
+    indices, colours = evenly_spaced(len(packed), params.images), mask_colours(read_set(pack, "masked", "train"))
+    return FaceSet(packed, domain, indices, image_px, params.batch_size, colours)
 
 
 def _test_set_digest(*sets: FaceSet) -> str:
@@ -127,7 +131,7 @@ def _test_set_digest(*sets: FaceSet) -> str:
     for faces in sets:
         packed = faces.packed
         for index in faces.indices:
-            for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.conditioning[index].data):
+            for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.landmarks[index].data):
                 digest.update(part)
     return digest.hexdigest()[:16]
 
@@ -141,10 +145,10 @@ def translate_and_reconstruct(
     forward, backward = generators[f"generator_{direction}"], generators[f"generator_{back_direction}"]
     images: list[tuple[Images, Images, Images]] = []
     values: list[list[float]] = [[], [], [], []]
-    for photos, conditioning in faces.batches():
+    for photos, conditioning, drawing, _ in faces.batches():
         regions = lower_face_region(conditioning)
-        fakes, mattes = forward(photos, conditioning)
-        reconstructions, _ = backward(fakes, conditioning, cycle_condition(back_direction, photos, regions))
+        fakes, mattes = forward(photos, conditioning, drawing)
+        reconstructions, _ = backward(fakes, conditioning, drawing)
         images.append((to_pixels(photos), to_pixels(fakes), to_pixels(reconstructions)))
         outside = 1 - dilated_region(regions)
         measured = (

@@ -9,14 +9,17 @@ from models.inference.painter import paint_photo
 from models.params import Direction
 from models.training import checkpoint
 from pipeline.storage.files import sha256
+from pipeline.tools.draw_masks import MaskChoice
 from pipeline.tools.paint_photos import Task, paint_photos
 
 
-def make_task(folder: Path, direction: Direction, *, side_by_side: bool = False) -> Task:
+def make_task(
+    folder: Path, direction: Direction, choice: MaskChoice = MaskChoice(), *, side_by_side: bool = False
+) -> Task:
     """The task for the checkpoint in `folder`. Raises FacemaskError if there is none."""
     checkpoint.read_info(folder)
     return Task(
-        paint=partial(paint_photo, folder=folder.resolve(), direction=direction),
+        paint=partial(paint_photo, folder=folder.resolve(), direction=direction, choice=choice),
         use_one_thread=_use_one_thread,
         direction=direction,
         checkpoint=sha256(folder / checkpoint.JSON_NAME)[:12],

@@ -1,5 +1,6 @@
 """Paints the faces of a photo with a checkpoint's generator: detect, align as in training, translate, paste back."""
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -7,15 +8,20 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import nn
 
+from models.drawings import changed_share, put_on_corrected
+from models.networks import DrawingCorrector
 from models.params import Direction, GeneratorKind
 from models.training import checkpoint
-from models.training.data import to_tensors
+from models.training.data import to_faces, to_pixels
 from models.training.device import has_bf16_units
 from pipeline.faces.alignment import face_frame
-from pipeline.faces.face_crops import align_face, paste_back
-from pipeline.faces.tiled_detection import find_all_faces
+from pipeline.faces.face_crops import align_face, crop_frame, framed_points, paste_back, unframed
+from pipeline.masks.records import UnmaskedFace
+from pipeline.masks.worn import draw_worn, flatten
+from pipeline.tools.draw_masks import MaskChoice, bare_faces, content_seed, crop_box, drawable_faces, masked_faces
 from pipeline.tools.paint_photos import PaintedPhoto
 
 _BATCH = 16  # faces in one pass of the generator: bounds the memory
@@ -37,30 +43,78 @@ class _Generator:
     device: torch.device
 
 
-def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction) -> PaintedPhoto:
-    """Paint every face of a photo (H, W, 3) RGB with the checkpoint in `folder`.
+def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction, choice: MaskChoice) -> PaintedPhoto:
+    """Paint the faces of a photo (H, W, 3) RGB with the checkpoint in `folder`: bare ones, or those that wear a mask.
 
-    Pixels outside the mattes keep their values.
+    `choice` says which masks a guided checkpoint puts on. Pixels outside the mattes keep their values.
     """
-    faces = find_all_faces(pixels)
-    painted = pixels.copy()
-    for start in range(0, len(faces), _BATCH):
-        _paint(pixels, painted, faces[start : start + _BATCH], _generator(folder, direction))
-    return PaintedPhoto(painted, len(faces))
+    faces = drawable_faces(pixels)
+    wanted = (bare_faces if direction == "mask" else masked_faces)(pixels, faces)
+    generator, painted = _generator(folder, direction), pixels.copy()
+    if isinstance(generator.network, DrawingCorrector):
+        seed = content_seed(pixels) if choice.seed is None else choice.seed
+        for number in reversed(range(len(wanted))):  # the largest face last: it is nearest to the camera
+            _draw_corrected(painted, wanted[number], generator, choice, (seed, number))
+    else:
+        for start in range(0, len(wanted), _BATCH):
+            _paint(pixels, painted, wanted[start : start + _BATCH], generator)
+    return PaintedPhoto(painted, len(wanted), len(faces) - len(wanted))
+
+
+def _draw_corrected(
+    painted: NDArray[np.uint8],
+    points: NDArray[np.float32],
+    generator: _Generator,
+    choice: MaskChoice,
+    seed: tuple[int, int],
+) -> None:
+    """Draw a mask on a face, landmarks (478, 2) in px, in place: at the photo's resolution, with G's correction.
+
+    G sees the face as in training, with the same mask, and its correction is scaled to the photo.
+    """
+    left, top, right, bottom = crop_box(points, painted)
+    photo, frame, side = painted[top:bottom, left:right], face_frame(points), generator.image_px
+
+    def drawing(image: NDArray[np.uint8], shares: NDArray[np.float32]) -> NDArray[np.uint8]:
+        rng = np.random.default_rng(seed)
+        return flatten(draw_worn(UnmaskedFace(image, shares), rng, choice.kind, choice.fabric))
+
+    small = crop_frame(Image.fromarray(painted), frame, side)
+    with torch.inference_mode(), _autocast(generator):
+        maps = generator.network.correction(  # type: ignore[operator]
+            _to_planes(small).to(generator.device) * 2 - 1,
+            _to_planes(drawing(small, framed_points(points, frame))).to(generator.device),
+        )
+    correction = unframed(maps[0].permute(1, 2, 0).float().cpu().numpy(), frame, (left, top, right, bottom))
+    shares = ((points - (left, top)) / (right - left, bottom - top)).astype(np.float32)
+    layers = _to_planes(drawing(np.ascontiguousarray(photo), shares))
+    faces = put_on_corrected(_to_planes(photo) * 2 - 1, layers, torch.from_numpy(correction).permute(2, 0, 1)[None])
+    changed = changed_share(layers)[0, 0].numpy() > 0
+    np.copyto(photo, to_pixels(faces)[0], where=changed[..., None])
+
+
+def _to_planes(image: NDArray[np.uint8]) -> torch.Tensor:
+    """(H, W, C) uint8 -> (1, C, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+
+
+def _autocast(generator: _Generator) -> AbstractContextManager[None]:
+    """bfloat16 where the hardware has units for it: twice as fast, and other by two levels of 255 at most."""
+    device = generator.device.type
+    return torch.autocast(device, torch.bfloat16, enabled=has_bf16_units(device == "cuda"))
 
 
 def _paint(
     pixels: NDArray[np.uint8], painted: NDArray[np.uint8], faces: list[NDArray[np.float32]], generator: _Generator
 ) -> None:
     """Paint faces, landmarks (478, 2) in px, into `painted`. Input is read from `pixels`, which stays unpainted."""
-    bf16 = has_bf16_units(generator.device.type == "cuda")  # twice as fast; differs by two levels of 255 at most
     frames = [face_frame(points) for points in faces]
     crops, maps = zip(
         *(align_face(pixels, points, frame, generator.image_px) for points, frame in zip(faces, frames, strict=True)),
         strict=True,
     )
-    images, conditioning = to_tensors(np.stack(crops), np.stack(maps))
-    with torch.inference_mode(), torch.autocast(generator.device.type, torch.bfloat16, enabled=bf16):
+    images, conditioning, *_ = to_faces(torch.from_numpy(np.concatenate([np.stack(crops), np.stack(maps)], axis=3)))
+    with torch.inference_mode(), _autocast(generator):
         outputs, mattes = generator.network.paint(images.to(generator.device), conditioning.to(generator.device))  # type: ignore[operator]
     outputs = ((outputs + 1) * 127.5).permute(0, 2, 3, 1).contiguous().cpu().numpy()
     for frame, output, matte in zip(frames, outputs, mattes[:, 0].cpu().numpy(), strict=True):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from models.losses import adversarial_loss, cycle_loss, discriminator_loss, identity_loss
 from models.methods.method import Batch, Faces, GeneratorResult, Method
-from models.networks import make_discriminator, make_generator
+from models.networks import PatchDiscriminator, initialised, make_generator
 from models.params import TrainParams
 from pipeline.storage.packed_arrays import PackedSet
 
@@ -28,8 +28,8 @@ def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     return {
         "generator_mask": make_generator("resnet", "mask", params.width, params.blocks),
         "generator_unmask": make_generator("resnet", "unmask", params.width, params.blocks),
-        "discriminator_masked": make_discriminator("patch", params.discriminator_width),
-        "discriminator_unmasked": make_discriminator("patch", params.discriminator_width),
+        "discriminator_masked": initialised(PatchDiscriminator(params.discriminator_width, instance_norm=True)),
+        "discriminator_unmasked": initialised(PatchDiscriminator(params.discriminator_width, instance_norm=True)),
     }
 
 
@@ -54,8 +54,8 @@ class GeneratorObjective(nn.Module):
         discriminator_masked, discriminator_unmasked = self.discriminators
 
         # Translate: G(x), F(y); for the identity loss also G(y), F(x).
-        of_mask, _ = self.mask(*(_joined(unmasked, masked) if params.lambda_identity else unmasked))
-        of_unmask, _ = self.unmask(*(_joined(masked, unmasked) if params.lambda_identity else masked))
+        of_mask, _ = self.mask(*(_joined(unmasked, masked) if params.lambda_identity else unmasked[:2]))
+        of_unmask, _ = self.unmask(*(_joined(masked, unmasked) if params.lambda_identity else masked[:2]))
         fake_masked, fake_unmasked = of_mask[: len(x)], of_unmask[: len(y)]
         reconstructed_unmasked, _ = self.unmask(fake_masked, unmasked.conditioning)  # F(G(x))
         reconstructed_masked, _ = self.mask(fake_unmasked, masked.conditioning)  # G(F(y))
@@ -79,9 +79,9 @@ class GeneratorObjective(nn.Module):
         return GeneratorResult(total, terms, {"masked": fake_masked.detach(), "unmasked": fake_unmasked.detach()})
 
 
-def _joined(first: Faces, second: Faces) -> Faces:
-    """Both as one batch."""
-    return Faces(torch.cat([first.images, second.images]), torch.cat([first.conditioning, second.conditioning]))
+def _joined(first: Faces, second: Faces) -> tuple[Tensor, Tensor]:
+    """The images and conditioning maps of both as one batch."""
+    return torch.cat([first.images, second.images]), torch.cat([first.conditioning, second.conditioning])
 
 
 def generator_inputs(unmasked: Batch, masked: Batch, params: TrainParams) -> tuple[Faces, Faces]:
@@ -113,6 +113,7 @@ def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor
 
 METHOD = Method(
     generator="resnet",
+    drawings=False,
     make_networks=make_networks,
     epoch_indices=epoch_indices,
     generator_objective=GeneratorObjective,

@@ -1,56 +1,54 @@
-"""Method `guided`: a CycleGAN whose generators paint the lower face through a matte, conditioned on the landmarks.
+"""Method `guided`: a CycleGAN whose G corrects a drawn mask, and whose F learns from pairs with a known answer.
 
     code                                           paper (Zhu et al. 2017, arXiv 1703.10593)
     unmasked, masked                               x, y: a face without a mask, a face with one
     generator_mask, generator_unmask               G, F
     discriminator_masked, discriminator_unmasked   D_Y, D_X
     fake_masked, fake_unmasked                     G(x), F(y)
-    reconstructed_unmasked, reconstructed_masked   F(G(x)), G(F(y))
 
-Beside the paper's: the cycles are conditioned (z in G(F(y), z)), F learns from pairs made by mask transfer, losses
-constrain the mattes, and the discriminators are trained on the lower face only. docs/models.md gives the reasons.
+G refines a rendering, as in Shrivastava et al. 2017 (SimGAN, arXiv 1612.07828): it gets a mask drawn on the face, and
+its correction is bounded (models.drawings), so that it cannot smear. F gets pairs without end: an unmasked face and the
+same one with a mask, which is drawn, or corrected by G (so that F closes the cycle F(G(x))), or moved there from a real
+masked face; or both photos of one FFHQ id, as MaskedFace-Net is made from FFHQ. D_X judges each output beside its input (pix2pix, arXiv 1611.07004). In the other cycle, G gets a drawing
+in the colour of the mask that was there, and G(F(y)) must have its light. docs/models.md gives the reasons.
 Instance norm treats each image alone, so passes through the same network are joined into one batch.
 """
+
+from typing import cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
-from models.face_regions import dilated_region, lower_face_region, overhang_region, required_region
-from models.losses import (
-    adversarial_loss,
-    coverage_loss,
-    cycle_loss,
-    discriminator_loss,
-    identity_loss,
-    matte_loss,
-    patch_weights,
-    preservation_loss,
-)
-from models.mask_appearance import appearance_code, covered_area, cycle_condition, estimate_mask
+from models.drawings import changed_share, put_on
+from models.face_regions import dilate, lower_face_region
+from models.losses import adversarial_loss, discriminator_loss, gradient_distance, patch_weights, preservation_loss
+from models.mask_appearance import covered_area, estimate_mask
 from models.mask_transfer import mask_tints, transfer_masks
 from models.methods.method import Batch, Faces, GeneratorResult, Method
-from models.networks import make_discriminator, make_generator
+from models.networks import TwoScaleDiscriminator, make_generator
 from models.params import TrainParams
 from pipeline.storage.packed_arrays import PackedSet
 
-UNMASK_ADVERSARIAL_WEIGHT = 0.04
-"""Weight of F's adversarial loss. With 1, as in eq. 3, F paints coloured rings and scribbles that D_X takes for real,
-and with 0.15 still strokes instead of mouths (docs/experiments.md)."""
+FEATURE_WEIGHT = 10.0
+"""Of the feature matching loss (Wang et al. 2018, arXiv 1711.11585, section 3.3: theirs)."""
 
+_SOURCES = ("batch", "corrected", "batch", "transferred")  # of F's pairs, by position
+_CHANGED = 0.04  # difference in [-1, 1] from which a pair's pixel counts as changed
 _TURNED_YAW = 20.0  # degrees: from here on a head counts as turned
 _MAX_REPEATS = 4  # of an image within an epoch
 
 
 def make_networks(params: TrainParams) -> dict[str, nn.Module]:
-    """Guided generators, the paper's D_Y and a coarse D_X, weights drawn from params.seed."""
+    """G, F and their discriminators, weights drawn from params.seed. D_X sees an output and its input."""
     torch.manual_seed(params.seed)
     return {
         "generator_mask": make_generator("guided", "mask", params.width, params.blocks),
         "generator_unmask": make_generator("guided", "unmask", params.width, params.blocks),
-        "discriminator_masked": make_discriminator("patch", params.discriminator_width),
-        "discriminator_unmasked": make_discriminator("coarse", params.discriminator_width),
+        "discriminator_masked": TwoScaleDiscriminator(params.discriminator_width, 3),
+        "discriminator_unmasked": TwoScaleDiscriminator(params.discriminator_width, 6),
     }
 
 
@@ -73,121 +71,150 @@ def balance_by_yaw(packed: PackedSet, other: PackedSet) -> NDArray[np.int64]:
 
 
 class GeneratorObjective(nn.Module):
-    """The loss of G and F: eq. 3 with conditioned cycles, and the losses of mattes, coverage and preservation."""
+    """The loss of G and F."""
 
     def __init__(self, networks: dict[str, nn.Module], params: TrainParams) -> None:
         super().__init__()
         self.mask, self.unmask = networks["generator_mask"], networks["generator_unmask"]
         # A tuple hides them from nn.Module: this module's parameters are the generators' only.
-        self.discriminators = networks["discriminator_masked"], networks["discriminator_unmasked"]
+        self.discriminators = tuple(
+            cast(TwoScaleDiscriminator, networks[name]) for name in ("discriminator_masked", "discriminator_unmasked")
+        )
         self.params = params
 
-    def forward(self, unmasked: Faces, masked: Faces, identity_input: Tensor) -> GeneratorResult:
-        """Faces of both domains -> GeneratorResult; fakes (B, 4, H, W), each with its region.
+    def forward(self, unmasked: Faces, masked: Faces, pair: Tensor, corrected: Tensor) -> GeneratorResult:
+        """Faces of both domains -> GeneratorResult.
 
-        `identity_input` (B, 3, H, W) is what F has to turn into x: the same faces with transferred masks.
+        `pair` (B, 3, H, W) is x with a mask; where `corrected` (B, 1, 1, 1) is 1, G(x) takes its place. The fakes are
+        G(x) with its region (B, 4, H, W), and F(pair) with its input, the changed area and x
+        (B, 10, H, W).
         """
         params, x, y, count = self.params, unmasked.images, masked.images, len(unmasked.images)
+        assert unmasked.drawing is not None and masked.drawing is not None
         x_region, y_region = lower_face_region(unmasked.conditioning), lower_face_region(masked.conditioning)
-        y_mask = estimate_mask(y, y_region)
 
-        # Translate: G(x), F(y); for the identity loss also G(y), and F(x with transferred masks).
-        if params.lambda_identity:
-            x_maps, y_maps = unmasked.conditioning, masked.conditioning
-            of_mask, mask_mattes = self.mask(torch.cat([x, y]), torch.cat([x_maps, y_maps]))
-            of_unmask, unmask_mattes = self.unmask(torch.cat([y, identity_input]), torch.cat([y_maps, x_maps]))
-        else:
-            of_mask, mask_mattes = self.mask(x, unmasked.conditioning)
-            of_unmask, unmask_mattes = self.unmask(y, masked.conditioning)
-        fake_masked, fake_unmasked = of_mask[:count], of_unmask[:count]
+        # Translate: G(x), F(y), F(x with a mask). F learns to undo G, and G gets no gradient from it: it would hide x.
+        fake_masked, _ = self.mask(x, unmasked.conditioning, unmasked.drawing)
+        pair = torch.where(corrected > 0, fake_masked.detach(), pair)
+        of_unmask, mattes = self.unmask(torch.cat([y, pair]), torch.cat([masked.conditioning, unmasked.conditioning]))
+        fake_unmasked, restored = of_unmask[:count], of_unmask[count:]
+        changed = _changed_area(pair, x)
 
-        # Cycle: F(G(x), z), G(F(y), z). Detach F(y): otherwise F hides the mask's appearance in the face for G to read.
-        reconstructed_unmasked, _ = self.unmask(
-            fake_masked, unmasked.conditioning, cycle_condition("unmask", x, x_region)
-        )
-        reconstructed_masked, _ = self.mask(fake_unmasked.detach(), masked.conditioning, appearance_code(y, y_mask))
-        cycle = cycle_loss(x, reconstructed_unmasked) + cycle_loss(y, reconstructed_masked)
+        # G: real masks to D_Y; near the drawing in all edges; and with a known mask's light where that is known.
+        terms = {"adversarial": self._realism(fake_masked, x_region)}
+        drawn = put_on(x, unmasked.drawing)
+        terms["drawing"] = gradient_distance(fake_masked, drawn, changed_share(unmasked.drawing))
+        again, _ = self.mask(fake_unmasked.detach(), masked.conditioning, masked.drawing)
+        terms["light"] = _coarse_distance(again, y, masked.drawing[:, 3:4])
 
-        # Adversarial. D_X sees the fakes of known ground truth if there are any: on others F follows D_X's errors.
-        shown, shown_region = (of_unmask[count:], x_region) if params.lambda_identity else (fake_unmasked, y_region)
-        adversarial = self._adversarial(fake_masked, x_region, shown, shown_region)
-        terms = {"adversarial": adversarial, "cycle": cycle}
-        total = adversarial + params.lambda_cycle * cycle
-
-        # Identity.
-        if params.lambda_identity:
-            terms["identity"] = identity_loss(y, of_mask[count:]) + identity_loss(x, of_unmask[count:])
-            total = total + params.lambda_cycle * params.lambda_identity * terms["identity"]
-
-        # Mask: G may end it anywhere in the band at the region's edge; F must remove all of it, and nothing else.
-        mask_area = covered_area(y_mask, y_region)
-        required, removed = required_region(x_region), mask_area * overhang_region(y_region)
-        matte_of_mask = matte_loss(mask_mattes[:count], required, dilated_region(x_region))
-        terms["matte"] = matte_of_mask + matte_loss(unmask_mattes[:count], removed, dilated_region(y_region))
-        terms["coverage"] = coverage_loss(x, fake_masked, required)
+        # F: the known answer, to D_X as well; only what was changed may change.
+        terms["cycle"] = _distance_within(restored, x, changed) + functional.l1_loss(restored, x)
+        terms["texture"], terms["features"] = self._restoration(restored, x, pair, changed)
+        mask_area = covered_area(estimate_mask(y, y_region), y_region)
+        mask_area = torch.maximum(mask_area, (dilate(masked.drawing[:, 3:4], max(1, y.shape[-1] // 64)) > 0.1).float())
         terms["preservation"] = preservation_loss(y, fake_unmasked, 1 - mask_area)
-        total = total + params.guided.lambda_matte * (terms["matte"] + terms["coverage"])
-        total = total + params.lambda_cycle * terms["preservation"]
+        near = dilate(changed, max(1, x.shape[-1] // 64))
+        terms["matte"] = (mattes[count:] * (1 - near)).mean() + (mattes[:count] * (1 - mask_area)).mean()
 
-        fakes = {"masked": _with_region(fake_masked, x_region), "unmasked": _with_region(shown, shown_region)}
+        total = terms["adversarial"] + params.guided.lambda_drawing * terms["drawing"]
+        total = total + params.lambda_cycle * (terms["light"] + terms["cycle"] + terms["preservation"])
+        total = total + terms["texture"] + FEATURE_WEIGHT * terms["features"]
+        total = total + params.guided.lambda_matte * terms["matte"]
+        fakes = {
+            "masked": torch.cat([fake_masked.detach(), x_region], dim=1),
+            "unmasked": torch.cat([restored.detach(), pair, changed, x], dim=1),
+        }
         return GeneratorResult(total, terms, fakes)
 
-    def _adversarial(
-        self, fake_masked: Tensor, masked_region: Tensor, fake_unmasked: Tensor, unmasked_region: Tensor
-    ) -> Tensor:
-        """Eq. 1 for both generators, over the patches at each fake's lower-face region."""
-        discriminator_masked, discriminator_unmasked = self.discriminators
-        scores_masked, scores_unmasked = discriminator_masked(fake_masked), discriminator_unmasked(fake_unmasked)
-        kind = self.params.loss
-        of_mask = adversarial_loss(scores_masked, kind, patch_weights(masked_region, scores_masked))
-        of_unmask = adversarial_loss(scores_unmasked, kind, patch_weights(unmasked_region, scores_unmasked))
-        return of_mask + UNMASK_ADVERSARIAL_WEIGHT * of_unmask
+    def _realism(self, fake_masked: Tensor, region: Tensor) -> Tensor:
+        """Eq. 1 for G, over the patches at the lower face, from near and from afar."""
+        scores = self.discriminators[0](fake_masked)
+        losses = [adversarial_loss(scale, self.params.loss, patch_weights(region, scale)) for scale in scores]
+        return torch.stack(losses).mean()
+
+    def _restoration(self, restored: Tensor, x: Tensor, pair: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
+        """Eq. 1 for F beside its input, and the distance of the discriminator's features to those of the true face."""
+        (near, afar), (true, _) = (
+            self.discriminators[1].features(torch.cat([face, pair], 1)) for face in (restored, x)
+        )
+        losses = [
+            adversarial_loss(scale, self.params.loss, patch_weights(changed, scale)) for scale in (near[-1], afar)
+        ]
+        distances = [
+            _distance_within(one, other.detach(), patch_weights(changed, one))
+            for one, other in zip(near[:-1], true[:-1], strict=True)
+        ]
+        return torch.stack(losses).mean(), torch.stack(distances).mean()
 
 
-def _with_region(fake: Tensor, region: Tensor) -> Tensor:
-    """(B, 3, H, W) and (B, 1, H, W) -> (B, 4, H, W), detached: so the pool keeps both together."""
-    return torch.cat([fake.detach(), region], dim=1)
+def _changed_area(pair: Tensor, x: Tensor) -> Tensor:
+    """Where a pair's images differ, dilated a little: (B, 1, H, W) of 0 and 1."""
+    changed = ((pair - x).abs().amax(dim=1, keepdim=True) > _CHANGED).float()
+    return dilate(changed, max(1, x.shape[-1] // 128))
 
 
-def generator_inputs(unmasked: Batch, masked: Batch, params: TrainParams) -> tuple[Faces, Faces, Tensor]:
-    """The faces of both domains, and the unmasked ones with transferred, tinted masks (B, 3, H, W)."""
+def _distance_within(one: Tensor, other: Tensor, area: Tensor) -> Tensor:
+    """The mean absolute difference of (B, C, H, W) within an area (B, 1, H, W)."""
+    total = (area.sum() * one.shape[1]).clamp(min=1)
+    return ((one - other).abs() * area).sum() / total
+
+
+def _coarse_distance(one: Tensor, other: Tensor, alpha: Tensor) -> Tensor:
+    """The mean absolute difference of colours, averaged over 1/8 of the side, where a mask is."""
+    cell = one.shape[-1] // 8
+    weight = functional.avg_pool2d(alpha, cell)
+    means = [functional.avg_pool2d(image * alpha, cell) / weight.clamp(min=0.05) for image in (one, other)]
+    return _distance_within(means[0], means[1], (weight > 0.5).float())
+
+
+def generator_inputs(unmasked: Batch, masked: Batch, params: TrainParams) -> tuple[Faces, Faces, Tensor, Tensor]:
+    """The faces of both domains, the unmasked ones with masks (B, 3, H, W), and where G's are to take their place."""
     x, y = unmasked.faces, masked.faces
-    if not params.lambda_identity:
-        return x, y, x.images
+    assert x.pair is not None
     tints = mask_tints(params.seed, masked.positions).to(y.images.device)
     regions = lower_face_region(x.conditioning), lower_face_region(y.conditioning)
-    return x, y, transfer_masks(x.images, regions[0], y.images, regions[1], tints)
+    moved = transfer_masks(x.images, regions[0], y.images, regions[1], tints)
+    sources = [_SOURCES[position % len(_SOURCES)] for position in unmasked.positions]
+    transferred, corrected = (
+        torch.tensor([source == name for source in sources], device=x.images.device, dtype=torch.float32)
+        for name in ("transferred", "corrected")
+    )
+    transferred, corrected = transferred[:, None, None, None], corrected[:, None, None, None]
+    return x, y, torch.where(transferred > 0, moved, x.pair), corrected
 
 
 class DiscriminatorObjective(nn.Module):
-    """Eq. 1 for D_Y and D_X, each on real faces and on fakes of the pool, over the patches at the lower face."""
+    """Eq. 1 for D_Y on real masked faces and fakes of the pool, and for D_X on pairs with a true and a painted face."""
 
     def __init__(self, networks: dict[str, nn.Module], params: TrainParams) -> None:
         super().__init__()
         self.masked, self.unmasked = networks["discriminator_masked"], networks["discriminator_unmasked"]
         self.loss = params.loss
 
-    def forward(self, masked: Tensor, fake_masked: Tensor, unmasked: Tensor, fake_unmasked: Tensor) -> Tensor:
-        """Real images and fakes, each with its region (B, 4, H, W) -> the sum of both losses, a scalar."""
-        return self._one(self.masked, masked, fake_masked) + self._one(self.unmasked, unmasked, fake_unmasked)
+    def forward(self, masked: Tensor, fake_masked: Tensor, pairs: Tensor, fake_pairs: Tensor) -> Tensor:
+        """Real and fake images, each with its area as the last channel -> the sum of both losses, a scalar."""
+        return self._one(self.masked, masked, fake_masked) + self._one(self.unmasked, pairs, fake_pairs)
 
     def _one(self, discriminator: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
-        scores = discriminator(torch.cat([real[:, :3], fake[:, :3]]))
-        of_real, of_fake = scores[: len(real)], scores[len(real) :]
-        weights_real, weights_fake = patch_weights(real[:, 3:], of_real), patch_weights(fake[:, 3:], of_fake)
-        return discriminator_loss(of_real, of_fake, self.loss, weights_real, weights_fake)
+        losses = []
+        for scores in discriminator(torch.cat([real[:, :-1], fake[:, :-1]])):
+            of_real, of_fake = scores[: len(real)], scores[len(real) :]
+            weights_real, weights_fake = patch_weights(real[:, -1:], of_real), patch_weights(fake[:, -1:], of_fake)
+            losses.append(discriminator_loss(of_real, of_fake, self.loss, weights_real, weights_fake))
+        return torch.stack(losses).mean()
 
 
 def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor]) -> tuple[Tensor, ...]:
-    """Real and fake images of both domains, each with its region."""
-    real_masked, real_unmasked = (
-        _with_region(batch.faces.images, lower_face_region(batch.faces.conditioning)) for batch in (masked, unmasked)
-    )
-    return real_masked, fakes["masked"], real_unmasked, fakes["unmasked"]
+    """Real masked faces and fakes with their regions; true faces beside the inputs of the fakes, with their areas."""
+    y, x = masked.faces, unmasked.faces.images
+    real = torch.cat([y.images, lower_face_region(y.conditioning)], dim=1)
+    answers = fakes["unmasked"]
+    return real, fakes["masked"], torch.cat([answers[:, 7:], answers[:, 3:7]], dim=1), answers[:, :7]
 
 
 METHOD = Method(
     generator="guided",
+    drawings=True,
     make_networks=make_networks,
     epoch_indices=epoch_indices,
     generator_objective=GeneratorObjective,

@@ -22,6 +22,8 @@ class Faces(NamedTuple):
 
     images: Tensor  # (B, 3, H, W) in [-1, 1]
     conditioning: Tensor  # (B, 2, H, W) in [0, 1]: conditioning maps, the lower-face region and the landmark sketch
+    drawing: Tensor | None = None  # (B, 5, H, W) in [0, 1] (models.drawings): a mask for the face, where a method draws
+    pair: Tensor | None = None  # (B, 3, H, W) in [-1, 1]: the same unmasked faces with masks, where a method draws
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,9 @@ class Method:
 
     generator: GeneratorKind
     """The architecture of both generators, by which a checkpoint is read without the method."""
+
+    drawings: bool
+    """Whether the method needs drawn masks."""
 
     make_networks: Callable[[TrainParams], dict[str, nn.Module]]
     """The networks by name (models.training.state_files), with initial weights drawn from train.seed."""

@@ -1,9 +1,10 @@
-"""Training batches: which image, which crop, mirrored or not, is a pure function of (seed, domain, position).
+"""Training batches: which image, which crop, which drawn mask is a pure function of (seed, domain, position).
 
 `position` counts the images of one domain from the start of training. So a resumed run continues with the very next
 image, and no data state has to be saved.
 """
 
+import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,8 +13,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.random_streams import AUGMENT, ORDER, stream
+from models.methods.method import Faces
+from models.random_streams import AUGMENT, DRAW, ORDER, PAIR, stream
+from pipeline.faces.conditioning import conditioning_maps
+from pipeline.masks.compositing import compose
+from pipeline.masks.records import ByteImage, UnmaskedFace
+from pipeline.masks.worn import DRAWING_CHANNELS, draw_like, draw_varied, draw_worn, flatten, mask_colour
 from pipeline.storage.packed_arrays import PackedSet
+
+_DRAWING, _PAIR = 3 + 2, 3 + 2 + DRAWING_CHANNELS  # first channels of a batch
+_COLOURS = 500  # masks, at most, whose colours are measured
+_TWINS = 0.5  # share of the pairs that are both photos of one FFHQ id, where there are both
+_Points = NDArray[np.float32]
 
 
 @lru_cache(maxsize=4)
@@ -35,29 +46,89 @@ class TrainingSet:
     domain: str
     packed: PackedSet
     epoch: NDArray[np.int64]  # indices of the images that one epoch shows, repeats included
+    masks: "DrawnMasks | None" = None  # None: the method needs no drawn masks
 
 
-def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int) -> tuple[Tensor, Tensor]:
-    """Random crops, half of them mirrored: images (B, 3, H, W) in [-1, 1], conditioning (B, 2, H, W) in [0, 1].
+@dataclass(frozen=True)
+class DrawnMasks:
+    """What drawn masks are like, from the masked training faces."""
 
-    Images that are packed larger than `load_px` are resized to it first: one pack serves several sizes.
+    colours: NDArray[np.uint8]  # (K, 3) RGB, of some of their masks
+    masked: PackedSet
+    twins: NDArray[np.int64]  # for each unmasked image the masked one of the same FFHQ id, or -1
 
-    Cropping and mirroring are slices of the memory-mapped arrays, copied by one thread. torchvision's crop and
-    horizontal_flip take 0.6 to 0.9 times as long on idle cores, but 1.3 to 3 times as long on two that are shared.
+
+def drawn_masks(unmasked: PackedSet, masked: PackedSet) -> DrawnMasks:
+    """The colours of the masks in the training set, and its pairs of faces with and without a mask."""
+    known = {ffhq_id: index for index, ffhq_id in enumerate(masked.ffhq_ids) if ffhq_id is not None}
+    twins = [-1 if ffhq_id is None else known.get(ffhq_id, -1) for ffhq_id in unmasked.ffhq_ids]
+    return DrawnMasks(mask_colours(masked), masked, np.array(twins, np.int64))
+
+
+def mask_colours(masked: PackedSet) -> NDArray[np.uint8]:
+    """The colours of masks in a set, (K, 3) RGB: of evenly spaced images."""
+    colours = [
+        mask_colour(masked.images[index], masked.landmarks[index])
+        for index in evenly_spaced(len(masked), _COLOURS)
+        if not np.isnan(masked.landmarks[index]).any()
+    ]
+    return np.array(colours, np.uint8).reshape(-1, 3)
+
+
+def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int) -> Tensor:
+    """Random crops, half of them mirrored: (B, H, W, C) uint8, with C as `to_faces` reads it.
+
+    Images that are packed larger than `load_px` are resized to it first: one pack serves several sizes. Masks are
+    drawn on the whole image, and then cropped and mirrored with it.
     """
-    packed = data.packed
-    load = load_px(image_px, packed.images.shape[1])
-    images = np.empty((len(positions), image_px, image_px, 3), np.uint8)
-    conditioning = np.empty((len(positions), image_px, image_px, 2), np.uint8)
-    for row, position in enumerate(positions):
+    load = load_px(image_px, data.packed.images.shape[1])
+    rows = []
+    for position in positions:
         index = data.epoch[image_index(seed, data.domain, position, len(data.epoch))]
+        image, points = _resized(data.packed.images[index], load), data.packed.landmarks[index]
+        layers = [image, _maps(points, load)]
+        if data.masks:
+            rng = stream(seed, DRAW, data.domain, position)
+            layers.append(_drawing(data.domain, image, points, rng, data.masks.colours))
+            if data.domain == "unmasked":
+                layers.append(_pair(data.masks, index, image, points, stream(seed, PAIR, data.domain, position)))
         rng = stream(seed, AUGMENT, data.domain, position)
         top, left = rng.integers(0, load - image_px + 1, size=2)
         step = -1 if rng.random() < 0.5 else 1
-        crop = (slice(top, top + image_px), slice(left, left + image_px))
-        images[row] = _resized(packed.images[index], load)[crop][:, ::step]
-        conditioning[row] = _resized(packed.conditioning[index], load)[crop][:, ::step]
-    return to_tensors(images, conditioning)
+        rows.append(np.dstack(layers)[top : top + image_px, left : left + image_px][:, ::step])
+    return torch.from_numpy(np.stack(rows))
+
+
+def whole_batch(
+    packed: PackedSet, domain: str, indices: list[int], image_px: int, colours: NDArray[np.uint8] | None
+) -> Faces:
+    """Whole images, resized to image_px, with drawn masks of those colours (K, 3); None: without drawn masks.
+
+    The mask that is drawn on an image depends on its id and the colours only.
+    """
+    rows = []
+    for index in indices:
+        image, points = _resized(packed.images[index], image_px), packed.landmarks[index]
+        layers = [image, _maps(points, image_px)]
+        if colours is not None:
+            rng = np.random.default_rng(zlib.crc32(packed.image_ids[index].encode()))
+            layers.append(_drawing(domain, image, points, rng, colours))
+        rows.append(np.dstack(layers))
+    return to_faces(torch.from_numpy(np.stack(rows)))
+
+
+def to_faces(arrays: Tensor) -> Faces:
+    """(B, H, W, C) uint8 -> Faces, on the same device.
+
+    The channels are RGB and the conditioning maps; then, or not, a drawing (pipeline.masks.worn.flatten); and then, or
+    not, the RGB of the same face with a mask.
+    """
+    planes = arrays.permute(0, 3, 1, 2)
+    images, maps = planes[:, :3].float() / 127.5 - 1, planes[:, 3:_DRAWING].float() / 255
+    conditioning = torch.cat([maps[:, :1].round(), maps[:, 1:]], dim=1)
+    drawing = planes[:, _DRAWING:_PAIR].float() / 255 if planes.shape[1] > _DRAWING else None
+    pair = planes[:, _PAIR:].float() / 127.5 - 1 if planes.shape[1] > _PAIR else None
+    return Faces(images, conditioning, drawing, pair)
 
 
 def load_px(image_px: int, packed_px: int) -> int:
@@ -65,37 +136,48 @@ def load_px(image_px: int, packed_px: int) -> int:
     return min(packed_px, round(image_px * 286 / 256))
 
 
-def _resized(picture: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _maps(points: _Points, side: int) -> NDArray[np.uint8]:
+    return conditioning_maps(None if np.isnan(points).any() else points, side, side)
+
+
+def _drawing(
+    domain: str, image: ByteImage, points: _Points, rng: np.random.Generator, colours: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """A mask (H, W, 5) drawn on a face: of one of the colours, or on a masked face of the colour of its mask.
+
+    If drawn masks had other colours than real ones, the discriminator would see nothing else.
+    """
+    if np.isnan(points).any():
+        return np.zeros((*image.shape[:2], DRAWING_CHANNELS), np.uint8)
+    face = UnmaskedFace(image, points)
+    if domain == "masked":
+        return flatten(draw_like(face, rng, mask_colour(image, points)))
+    if not len(colours):
+        return flatten(draw_worn(face, rng))
+    red, green, blue = colours[int(rng.integers(len(colours)))].tolist()
+    return flatten(draw_like(face, rng, (red, green, blue)))
+
+
+def _pair(
+    masks: DrawnMasks, index: int, image: ByteImage, points: _Points, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """The same face (H, W, 3) with a mask: half of the time its twin if it has one, else with a drawn mask."""
+    twin = int(masks.twins[index])
+    if twin >= 0 and rng.random() < _TWINS:
+        return _resized(masks.masked.images[twin], image.shape[0])
+    if np.isnan(points).any():
+        return image
+    return compose(image, draw_varied(UnmaskedFace(image, points), rng))
+
+
+def _resized(picture: ByteImage, side: int) -> ByteImage:
     """(H, W, C) -> (side, side, C): bilinear, with antialiasing. Twice as fast as Pillow, and equal to it within 1."""
     if picture.shape[0] == side:
-        return picture
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # a copy: the pack is read-only
-    return _scaled(pixels, side).permute(1, 2, 0).numpy()
-
-
-def _scaled(pixels: Tensor, side: int) -> Tensor:
-    """(..., H, W) -> (..., side, side), bilinear, with antialiasing."""
+        return np.asarray(picture)
     from torchvision.transforms.v2.functional import resize  # takes 1.4 s to load: `facemask apply` does not need it
 
-    scaled: Tensor = resize(pixels, [side, side], antialias=True)
-    return scaled
-
-
-def whole_batch(packed: PackedSet, indices: list[int], image_px: int) -> tuple[Tensor, Tensor]:
-    """Whole images, resized: images (B, 3, H, W) in [-1, 1], conditioning (B, 2, H, W) in [0, 1]; H = W = image_px."""
-    images, conditioning = to_tensors(packed.images[indices], packed.conditioning[indices])
-    images = _scaled(images, image_px).clamp(-1, 1)
-    conditioning = _scaled(conditioning, image_px)
-    conditioning[:, 0] = conditioning[:, 0].round()
-    return images, conditioning
-
-
-def to_tensors(images: NDArray[np.uint8], conditioning: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-    """(B, H, W, 3) and (B, H, W, 2) uint8 -> images (B, 3, H, W) in [-1, 1], conditioning (B, 2, H, W) in [0, 1]."""
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float()
-    maps = torch.from_numpy(np.ascontiguousarray(conditioning)).permute(0, 3, 1, 2) / 255
-    maps[:, 0] = maps[:, 0].round()
-    return pixels / 127.5 - 1, maps
+    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # a copy: the pack is read-only
+    return np.ascontiguousarray(resize(pixels, [side, side], antialias=True).permute(1, 2, 0).numpy())
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:

@@ -12,13 +12,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from models.methods.method import Batch, Faces, load_method
+from models.methods.method import load_method
 from models.params import START_NAME, TrainParams, values_used
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo, StartingModel, TrainingState
-from models.training.data import TrainingSet, training_batch
+from models.training.data import TrainingSet, drawn_masks
 from models.training.device import training_device
 from models.training.distributed import ProcessGroup, process_group
+from models.training.feeding import batches
 from models.training.optimisers import fresh_state, set_learning_rates
 from models.training.preemption import STOPPED, stop_requested
 from models.training.progress_line import ProgressLine
@@ -110,11 +111,9 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
     total = params.images_per_domain
     epoch = max(len(data.packed) for data in run.inputs.sets.values())  # of the larger domain, as in the authors' code
     progress = ProgressLine(total, state.images_seen, run.context.device)
-    while state.images_seen < total:
+    for positions, unmasked, masked in batches(run.inputs.sets, run.context, state.images_seen):
         # Step.
-        before = state.images_seen
-        positions = range(before, min(before + params.batch_size, total))
-        unmasked, masked = (_batch(run.inputs.sets[domain], positions, run.context) for domain in DOMAINS)
+        before = positions.start
         losses = train_step(state, run.objectives, unmasked, masked, run.context)
         _require_finite(losses, before, run.work)
         set_learning_rates(state, params)
@@ -151,8 +150,10 @@ def _read_inputs(params: TrainParams, paths: Paths) -> _Inputs:
     """Open the packed images, and decide which weights to start from."""
     info = read_info(paths.pack)
     packed = {domain: _training_set(paths.pack, domain, params) for domain in DOMAINS}
-    epochs = load_method(params.method).epoch_indices(packed["unmasked"], packed["masked"])
-    sets = {domain: TrainingSet(domain, packed[domain], epochs[domain]) for domain in DOMAINS}
+    method = load_method(params.method)
+    epochs = method.epoch_indices(packed["unmasked"], packed["masked"])
+    masks = drawn_masks(packed["unmasked"], packed["masked"]) if method.drawings else None
+    sets = {domain: TrainingSet(domain, packed[domain], epochs[domain], masks) for domain in DOMAINS}
     pack_sha256 = sha256(paths.pack / "pack.json")
     return _Inputs(params, sets, pack_sha256, info.data_licence, _starting_model(paths.start, params))
 
@@ -201,14 +202,6 @@ def _first_state(inputs: _Inputs, context: TrainingContext, work: Path, start: P
         checkpoint.load_networks(start, state)
         _print(f"starting from the weights of model {inputs.started_from.model}", context.group)
     return state
-
-
-def _batch(data: TrainingSet, positions: range, context: TrainingContext) -> Batch:
-    """This process's share of the batch at `positions`, on the device."""
-    share = context.group.share(positions)
-    images, conditioning = training_batch(data, context.params.seed, share, context.params.image_px)
-    device = context.device.device
-    return Batch(Faces(images.to(device), conditioning.to(device)), share)
 
 
 def _save(run: _Run, *, samples: bool) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.image_grids import image_grid, write_png
 from models.training.checkpoint import TrainingState
-from models.training.data import evenly_spaced, to_pixels, whole_batch
+from models.training.data import evenly_spaced, mask_colours, to_pixels, whole_batch
 from models.training.state_files import GENERATORS
 from models.training.step import TrainingContext
 from pipeline.storage.files import replacing
@@ -22,13 +22,17 @@ _ROWS = 8
 def write_row(folder: Path, state: TrainingState, pack: Path, context: TrainingContext) -> None:
     """Write one row: outputs of generator_mask, then of generator_unmask; before the first step the input faces."""
     row: list[NDArray[np.uint8]] = []
+    colours = mask_colours(read_set(pack, "masked", "train")) if context.method.drawings else None
     for domain, name in zip(DOMAINS, GENERATORS, strict=True):
         packed = _sample_set(pack, domain)
-        images, conditioning = whole_batch(packed, evenly_spaced(len(packed), _FACES), context.params.image_px)
+        chosen = evenly_spaced(len(packed), _FACES)
+        faces = whole_batch(packed, domain, chosen, context.params.image_px, colours)
+        images = faces.images
         if state.images_seen:
             device = context.device.device
+            drawing = None if faces.drawing is None else faces.drawing.to(device)
             with torch.inference_mode(), context.device.autocast():
-                images, _ = state.networks[name](images.to(device), conditioning.to(device))
+                images, _ = state.networks[name](images.to(device), faces.conditioning.to(device), drawing)
         row += list(to_pixels(images))
     with replacing(folder / f"{state.images_seen:012d}.png") as beside:
         Image.fromarray(image_grid([row])).save(beside, format="PNG")

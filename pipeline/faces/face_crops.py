@@ -29,8 +29,12 @@ def align_face(
 
 def framed_maps(points: NDArray[np.float32], frame: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
     """The conditioning maps (side, side, 2) of a frame; landmarks `points` (478, 2) are in px of the photo."""
-    shares = (points @ frame[:, :2].T + frame[:, 2]).astype(np.float32)
-    return conditioning_maps(shares, side, side)
+    return conditioning_maps(framed_points(points, frame), side, side)
+
+
+def framed_points(points: NDArray[np.float32], frame: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Landmarks `points` (478, 2) in px of the photo -> shares of the frame."""
+    return np.asarray(points @ frame[:, :2].T + frame[:, 2], np.float32)
 
 
 def crop_frame(photo: Image.Image, frame: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
@@ -96,6 +100,26 @@ def paste_back(
     photo = pixels[top:bottom, left:right]
     blended = alpha * colours + (1 - alpha) * photo
     np.copyto(photo, blended.round().clip(0, 255).astype(np.uint8), where=alpha > 0)
+
+
+def unframed(
+    maps: NDArray[np.float32], frame: NDArray[np.float64], box: tuple[int, int, int, int]
+) -> NDArray[np.float32]:
+    """Maps (S, S, C) of a frame, at each pixel of a part of the photo: left, top, right, bottom -> (h, w, C).
+
+    Outside the frame the value at its edge is repeated.
+    """
+    left, top, right, bottom = box
+    matrix = _pixel_centre_matrix(frame, maps.shape[0])
+    matrix[:, 2] += matrix[:, :2] @ (left, top)
+    flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
+    planes = [
+        cv2.warpAffine(
+            np.ascontiguousarray(maps[..., plane]), matrix, (right - left, bottom - top), None, flags, border
+        )
+        for plane in range(maps.shape[2])
+    ]
+    return np.dstack(planes).astype(np.float32)
 
 
 def _pixel_centre_matrix(frame: NDArray[np.float64], side: int) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The training image of a photo: the face in FFHQ's frame at one size, with its conditioning maps.
+"""The training image of a photo: the face in FFHQ's frame at one size, with its landmarks.
 
 An image that is already in FFHQ's frame is taken as it is (alignment.is_ffhq_framed): cut out again by its landmarks,
 which are exact to some percent only, it would be resampled for nothing and lose its edges.
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import FacemaskError
 from pipeline.faces.alignment import central_frame, face_frame, frame_side, is_ffhq_framed
-from pipeline.faces.conditioning import conditioning_maps
-from pipeline.faces.face_crops import crop_frame, framed_maps
+from pipeline.faces.face_crops import crop_frame, framed_points
 from pipeline.faces.landmarks import decode_landmarks
 from pipeline.storage.images import Picture, decode
 from pipeline.storage.manifest import MEASURED_SCHEMA, read_table
@@ -49,10 +48,10 @@ def read_measured_faces(measured: Path, source: str, archive: str) -> dict[str, 
     return {path: MeasuredFace(width, height, landmarks) for path, width, height, landmarks in rows if width}
 
 
-def training_crop(content: bytes, face: MeasuredFace, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """The face (px, px, 3) RGB of an image file in FFHQ's frame, and its conditioning maps (px, px, 2).
+def training_crop(content: bytes, face: MeasuredFace, px: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The face (px, px, 3) RGB of an image file in FFHQ's frame, and its landmarks (478, 2) as shares of that frame.
 
-    Without landmarks it is the image's central square, and the maps are 0. Outside the image its edge is repeated.
+    Without landmarks it is the image's central square, and they are NaN. Outside the image its edge is repeated.
     Raises FacemaskError for a file that cannot be decoded.
     """
     points = face.points()
@@ -65,7 +64,7 @@ def training_crop(content: bytes, face: MeasuredFace, px: int) -> tuple[NDArray[
         # Decoded so small that the frame has px or more, as an image that is taken whole.
         picture = _decode(content, math.ceil(px * min(face.width, face.height) / frame_side(frame)))
         crop = crop_frame(picture.image, frame * (picture.reduction, picture.reduction, 1), px)
-    return crop, conditioning_maps(None, px, px) if points is None else framed_maps(points, frame, px)
+    return crop, np.full((478, 2), np.nan, np.float32) if points is None else framed_points(points, frame)
 
 
 def _decode(content: bytes, min_side: int) -> Picture:

@@ -16,7 +16,7 @@ from pipeline.masks.textures import noise
 
 _ELASTIC = (226, 229, 231)
 _DARKEST, _LIGHTEST = 20, 242  # of 255: what cloth reflects. Pure black would show no folds, pure yellow would glow
-_MAX_WIDTH = 1664  # px of a drawing: a mask as wide fills a photo of 12 megapixels
+_MIN_WIDTH, _MAX_WIDTH = 208, 1664  # px of a drawing: the larger fills a photo of 12 megapixels
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def draw_kind(rng: np.random.Generator, name: str, fabric: Colour | ByteImage | 
     `fabric` is its colour, or an image (H, W, 3) RGB that is fitted to the mask; None: a colour of the kind.
     """
     kind = KINDS[name]
-    width = int(np.clip(width, WIDTH, _MAX_WIDTH))
+    width = int(np.clip(width, _MIN_WIDTH, _MAX_WIDTH))
     height = round(width * HEIGHT / WIDTH)
     across, down = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
     flat = _Flat(across, down, rng)

@@ -1,7 +1,7 @@
 """Stage `pack`: the accepted images as memory-mapped arrays, one set for each domain and split.
 
-storage/packed_arrays.py describes the files. Each image is the face in FFHQ's frame at load_px, with the conditioning
-maps that are drawn from its landmarks (faces/training_crop.py).
+storage/packed_arrays.py describes the files. Each image is the face in FFHQ's frame at load_px, with its landmarks
+(faces/training_crop.py).
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass as params_dataclass
 
 from pipeline.errors import FacemaskError
+from pipeline.faces.landmarks import LANDMARKS
 from pipeline.faces.training_crop import MeasuredFace, read_measured_faces, training_crop
 from pipeline.params import STRICT
 from pipeline.paths import Paths
@@ -27,6 +28,8 @@ from pipeline.storage import packed_arrays as packed
 from pipeline.storage.files import digest_of, replacing_folder
 from pipeline.storage.manifest import DATA_LICENCE, read_manifest
 from pipeline.storage.shards import read_members
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 _BATCH = 64  # files read at a time: bounds the memory
 _CONTENT = ["image_id", "split", "digest"]  # PackInfo.content is a digest of these
@@ -58,8 +61,8 @@ def pack(params: PackParams, paths: Paths) -> None:
                 part = rows[(rows["domain"] == domain) & (rows["split"] == split)]
                 name = packed.set_name(domain, split)
                 counts[name] = len(part)
-                images, maps = _create_set(made, name, part, params.load_px)
-                digests |= _fill_set(images, maps, part, paths, progress)
+                images, landmarks = _create_set(made, name, part, params.load_px)
+                digests |= _fill_set(images, landmarks, part, paths, progress)
         content = digest_of(rows.assign(digest=rows["image_id"].map(digests))[_CONTENT].to_numpy().tolist())
         packed.write_info(made, packed.PackInfo(packed.SCHEMA, params.load_px, content, counts, DATA_LICENCE))
 
@@ -82,20 +85,21 @@ def _refuse_empty_sets(rows: pd.DataFrame) -> None:
                 )
 
 
-def _create_set(folder: Path, name: str, rows: pd.DataFrame, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Write the ids and yaws of a set, and create its memory-mapped arrays: images and conditioning maps."""
-    images_path, maps_path, faces_path = packed.array_paths(folder, name)
+def _create_set(folder: Path, name: str, rows: pd.DataFrame, px: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Write the ids and yaws of a set, and create its memory-mapped arrays: images and landmarks."""
+    images_path, landmarks_path, faces_path = packed.array_paths(folder, name)
     ffhq_ids = [None if pd.isna(number) else int(number) for number in rows["ffhq_id"]]
     packed.write_faces(faces_path, rows["image_id"].tolist(), ffhq_ids, rows["yaw"].tolist())
-    return _new_array(images_path, (len(rows), px, px, 3)), _new_array(maps_path, (len(rows), px, px, 2))
+    images = _new_array(images_path, np.uint8, (len(rows), px, px, 3))
+    return images, _new_array(landmarks_path, np.float32, (len(rows), LANDMARKS, 2))
 
 
-def _new_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+def _new_array(path: Path, dtype: type[_Number], shape: tuple[int, ...]) -> NDArray[_Number]:
     """A memory-mapped array of zeros whose space on disk is reserved: on a full disk, writing into a hole is SIGBUS.
 
     Raises OSError (ENOSPC) where the disk has not enough space.
     """
-    array = open_memmap(path, "w+", np.uint8, shape)
+    array = open_memmap(path, "w+", dtype, shape)
     if hasattr(os, "posix_fallocate"):  # not on macOS
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -103,11 +107,11 @@ def _new_array(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 
 def _fill_set(
-    images: NDArray[np.uint8], maps: NDArray[np.uint8], rows: pd.DataFrame, paths: Paths, progress: Progress
+    images: NDArray[np.uint8], landmarks: NDArray[np.float32], rows: pd.DataFrame, paths: Paths, progress: Progress
 ) -> dict[str, str]:
     """Fill the arrays of a set, in the order of `rows`; images are read archive by archive.
 
-    Returns image_id -> digest of its image and conditioning maps.
+    Returns image_id -> digest of its image and landmarks.
     """
     positions = {image_id: position for position, image_id in enumerate(rows["image_id"])}
     digests = {}
@@ -119,14 +123,14 @@ def _fill_set(
                 contents = read_members(paths.raw / str(source) / str(archive), batch["path"])
                 faces = [measured[path] for path in batch["path"]]
                 crops = threads.map(_digested_crop, contents, faces, repeat(images.shape[1]))
-                for image_id, (image, its_maps, digest) in zip(batch["image_id"], crops, strict=True):
-                    images[positions[image_id]], maps[positions[image_id]] = image, its_maps
+                for image_id, (image, points, digest) in zip(batch["image_id"], crops, strict=True):
+                    images[positions[image_id]], landmarks[positions[image_id]] = image, points
                     digests[image_id] = digest
                 progress.add(len(batch))
     return digests
 
 
-def _digested_crop(content: bytes, face: MeasuredFace, px: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
-    """The training crop, its conditioning maps, and a digest of both."""
-    image, maps = training_crop(content, face, px)
-    return image, maps, hashlib.sha256(image.tobytes() + maps.tobytes()).hexdigest()
+def _digested_crop(content: bytes, face: MeasuredFace, px: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], str]:
+    """The training crop, its landmarks, and a digest of both."""
+    image, points = training_crop(content, face, px)
+    return image, points, hashlib.sha256(image.tobytes() + points.tobytes()).hexdigest()

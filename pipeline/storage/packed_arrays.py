@@ -3,8 +3,8 @@
 A folder holds `pack.json` and, for each set DOMAIN_SPLIT (such as `unmasked_train`):
 
     DOMAIN_SPLIT.images.npy          (N, H, W, 3) uint8, RGB, H = W = load_px
-    DOMAIN_SPLIT.conditioning.npy    (N, H, W, 2) uint8, the conditioning maps, drawn from the landmarks: the
-                                     lower-face region, 0 or 255, and a sketch of nose, mouth and jaw, 0-255
+    DOMAIN_SPLIT.landmarks.npy       (N, 478, 2) float32, shares of width and height; NaN where no face was found.
+                                     Training draws the conditioning maps and the masks from them
     DOMAIN_SPLIT.faces.json          image_ids, ffhq_ids (null: unknown) and yaws (degrees, null without landmarks) of
                                      the N images, in the arrays' order
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import FacemaskError
 
-SCHEMA = 4
+SCHEMA = 5
 DOMAINS = ("unmasked", "masked")
 SPLITS = ("train", "val", "test")
 
@@ -30,9 +30,7 @@ class PackInfo:
 
     schema: int
     load_px: int
-    content: (
-        str  # digest of ids, splits, images and conditioning maps: the same for the same pack, whatever else changes
-    )
+    content: str  # digest of ids, splits, images and landmarks: the same for the same pack, whatever else changes
     images: dict[str, int]  # set name -> N
     data_licence: str
 
@@ -42,7 +40,7 @@ class PackedSet:
     """The faces of one domain and split; the arrays are memory-mapped and read-only."""
 
     images: NDArray[np.uint8]  # (N, H, W, 3) RGB
-    conditioning: NDArray[np.uint8]  # (N, H, W, 2): lower-face region, 0 or 255, and landmark sketch, 0-255
+    landmarks: NDArray[np.float32]  # (N, 478, 2) shares of width and height; NaN without a face
     image_ids: list[str]
     ffhq_ids: list[int | None]  # images with the same one show the same person; None: unknown
     yaws: NDArray[np.float32]  # (N,) degrees; NaN without landmarks
@@ -57,8 +55,8 @@ def set_name(domain: str, split: str) -> str:
 
 
 def array_paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """The paths of a set's images, conditioning maps, and ids and yaws."""
-    return folder / f"{name}.images.npy", folder / f"{name}.conditioning.npy", folder / f"{name}.faces.json"
+    """The paths of a set's images, landmarks, and ids and yaws."""
+    return folder / f"{name}.images.npy", folder / f"{name}.landmarks.npy", folder / f"{name}.faces.json"
 
 
 def write_faces(path: Path, image_ids: list[str], ffhq_ids: list[int | None], yaws: list[float]) -> None:
@@ -87,14 +85,14 @@ def read_info(folder: Path) -> PackInfo:
 
 def read_set(folder: Path, domain: str, split: str) -> PackedSet:
     """Open one set, memory-mapped. Raises FacemaskError where a file is missing, or their lengths differ."""
-    images_path, conditioning_path, faces_path = array_paths(folder, set_name(domain, split))
+    images_path, landmarks_path, faces_path = array_paths(folder, set_name(domain, split))
     try:
         images = np.load(images_path, mmap_mode="r", allow_pickle=False)
-        conditioning = np.load(conditioning_path, mmap_mode="r", allow_pickle=False)
+        landmarks = np.load(landmarks_path, mmap_mode="r", allow_pickle=False)
         faces = json.loads(faces_path.read_text(encoding="utf-8"))
         image_ids, ffhq_ids, yaws = faces["image_ids"], faces["ffhq_ids"], np.asarray(faces["yaws"], np.float32)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FacemaskError(f"{images_path} or a file beside it cannot be read: run 'dvc repro pack'") from error
-    if not len(images) == len(conditioning) == len(image_ids) == len(ffhq_ids) == len(yaws):
+    if not len(images) == len(landmarks) == len(image_ids) == len(ffhq_ids) == len(yaws):
         raise FacemaskError(f"{images_path} and the files beside it differ in length: run 'dvc repro -f pack'")
-    return PackedSet(images, conditioning, image_ids, ffhq_ids, yaws)
+    return PackedSet(images, landmarks, image_ids, ffhq_ids, yaws)

@@ -20,11 +20,11 @@ from pipeline.faces.landmarker import get_landmarker
 from pipeline.faces.mask_coverage import coverage_from_maps, segment_crops
 from pipeline.faces.regions import LOWER_FACE, polygon_mask
 from pipeline.faces.tiled_detection import find_all_faces
-from pipeline.masks.catalogue import KINDS, OFTEN, Colour
-from pipeline.masks.compositing import CompositeStyle, compose, render_mask
+from pipeline.masks.catalogue import KINDS, Colour
+from pipeline.masks.compositing import compose
 from pipeline.masks.fit import face_width
-from pipeline.masks.named_designs import draw_kind, draw_kind_fit
 from pipeline.masks.records import ByteImage, UnmaskedFace
+from pipeline.masks.worn import draw_worn
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import read_image_file
 from pipeline.storage.images import decode
@@ -40,7 +40,6 @@ _LARGE = 0.25  # height of a face that is no eye or ear taken for a face, as a s
 _CHECK_PX = 192  # side of the crop in which a face is looked for again
 _MAX_DIFFERENCE = 0.015  # mean of the landmarks, as a share of FFHQ's frame
 
-_STYLE = CompositeStyle(light=1.0, shadow=0.42, pasted=False, opacity=1.0)
 _SIDE, _ABOVE, _BELOW = 0.45, 0.15, 0.45  # of the face's width: what a crop has around the landmarks
 _MIN_CROP_PX = 16  # on a face that is hardly within the photo, nothing is drawn
 _TEXTURE_PX = 1664  # longer side of a texture: no mask is drawn larger
@@ -84,34 +83,52 @@ def draw_photo(pixels: NDArray[np.uint8], choice: MaskChoice) -> PaintedPhoto:
 
     The same photo and choice give the same picture.
     """
-    boxes = [(points, _crop_box(points, pixels)) for points in find_all_faces(pixels)]
-    faces = [points for points, box in boxes if min(box[2] - box[0], box[3] - box[1]) >= _MIN_CROP_PX]
-    bare = _bare_faces(pixels, faces)
+    faces = drawable_faces(pixels)
+    bare = bare_faces(pixels, faces)
     return PaintedPhoto(draw_on_faces(pixels, bare, choice), len(bare), len(faces) - len(bare))
+
+
+def drawable_faces(pixels: ByteImage) -> list[NDArray[np.float32]]:
+    """The faces of a photo that are far enough within it to be drawn on: landmarks (478, 2) in px, the largest first."""
+    boxes = [(points, crop_box(points, pixels)) for points in find_all_faces(pixels)]
+    return [points for points, box in boxes if min(box[2] - box[0], box[3] - box[1]) >= _MIN_CROP_PX]
 
 
 def draw_on_faces(pixels: ByteImage, faces: list[NDArray[np.float32]], choice: MaskChoice) -> ByteImage:
     """Return the photo (H, W, 3) with a mask on each of the faces: landmarks (478, 2) in px, the largest face first."""
-    seed = _content_seed(pixels) if choice.seed is None else choice.seed
+    seed = content_seed(pixels) if choice.seed is None else choice.seed
     drawn = pixels.copy()
     for number in reversed(range(len(faces))):  # the largest face last: it is nearest to the camera
         _draw_face(drawn, faces[number], choice, np.random.default_rng([seed, number]))
     return drawn
 
 
-def _bare_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+def bare_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
     """The faces, landmarks (478, 2) in px, that wear no mask and surely are faces."""
-    size = np.array(pixels.shape[1::-1], np.float32)
-    aligned = [align(pixels, points / size) for points in faces]
     found = []
-    for points, face, maps in zip(faces, aligned, segment_crops([face.crop for face in aligned]), strict=True):
-        covered = coverage_from_maps(maps, face.points).face
-        lower_face = polygon_mask(face.points, LOWER_FACE, CROP_SIDE, CROP_SIDE)
-        bare = cv2.mean(cv2.resize(maps[1], (CROP_SIDE, CROP_SIDE)), lower_face)[0]
+    for points, (covered, bare) in zip(faces, _covered_and_bare(pixels, faces), strict=True):
         sure = bare >= _SURELY_BARE or np.ptp(points[:, 1]) >= _LARGE * min(pixels.shape[:2])
         if covered <= MASKED and bare >= _MIN_BARE and (sure or _is_found_again(pixels, points)):
             found.append(points)
     return found
+
+
+def masked_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+    """The faces, landmarks (478, 2) in px, that wear a mask."""
+    shares = _covered_and_bare(pixels, faces)
+    return [points for points, (covered, _) in zip(faces, shares, strict=True) if covered > MASKED]
+
+
+def _covered_and_bare(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[tuple[float, float]]:
+    """For each face the share of its lower part that a mask covers, and that the coverage network sees bare."""
+    size = np.array(pixels.shape[1::-1], np.float32)
+    aligned = [align(pixels, points / size) for points in faces]
+    shares = []
+    for face, maps in zip(aligned, segment_crops([face.crop for face in aligned]), strict=True):
+        lower_face = polygon_mask(face.points, LOWER_FACE, CROP_SIDE, CROP_SIDE)
+        bare = cv2.mean(cv2.resize(maps[1], (CROP_SIDE, CROP_SIDE)), lower_face)[0]
+        shares.append((coverage_from_maps(maps, face.points).face, bare))
+    return shares
 
 
 def _is_found_again(pixels: ByteImage, points: NDArray[np.float32]) -> bool:
@@ -124,17 +141,14 @@ def _is_found_again(pixels: ByteImage, points: NDArray[np.float32]) -> bool:
 
 def _draw_face(drawn: ByteImage, points: NDArray[np.float32], choice: MaskChoice, rng: np.random.Generator) -> None:
     """Draw a mask on the face with landmarks `points` (478, 2), px, in place."""
-    left, top, right, bottom = _crop_box(points, drawn)
+    left, top, right, bottom = crop_box(points, drawn)
     crop = np.ascontiguousarray(drawn[top:bottom, left:right])
     shares = (points - (left, top)) / (right - left, bottom - top)
-    often = OFTEN[int(rng.integers(len(OFTEN)))]  # drawn in any case: a seed gives the same wrinkles in any kind
-    kind = choice.kind or often
-    design = draw_kind(rng, kind, choice.fabric, round(face_width(points.astype(np.float64))))
-    layers = render_mask(UnmaskedFace(crop, shares.astype(np.float32)), design, draw_kind_fit(rng, kind), _STYLE)
+    layers = draw_worn(UnmaskedFace(crop, shares.astype(np.float32)), rng, choice.kind, choice.fabric)
     drawn[top:bottom, left:right] = compose(crop, layers)
 
 
-def _crop_box(points: NDArray[np.float32], pixels: ByteImage) -> tuple[int, int, int, int]:
+def crop_box(points: NDArray[np.float32], pixels: ByteImage) -> tuple[int, int, int, int]:
     """Left, top, right, bottom of the part of a photo (H, W, 3) in which a face's mask, straps and shadow are."""
     unit = face_width(points.astype(np.float64))
     low = points.min(axis=0) - np.array((_SIDE, _ABOVE)) * unit
@@ -144,7 +158,8 @@ def _crop_box(points: NDArray[np.float32], pixels: ByteImage) -> tuple[int, int,
     return left, top, right, bottom
 
 
-def _content_seed(pixels: NDArray[np.uint8]) -> int:
+def content_seed(pixels: NDArray[np.uint8]) -> int:
+    """A seed from a photo's pixels: the same photo gets the same masks."""
     return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:8], "big")
 
 
