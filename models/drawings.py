@@ -1,6 +1,6 @@
 """Drawn masks as tensors, and bounded corrections of them.
 
-A drawing (B, 5, H, W) in [0, 1] is RGB times alpha, alpha, and the shadow beside the mask (pipeline.masks.worn.flatten).
+A drawing (B, 5, H, W) in [0, 1] is RGB times alpha, alpha, and the shadow beside it (pipeline.masks.worn.flatten).
 A correction (B, 11, H, W) changes its colours, edges and shadow a little, and cannot paint: with zeros it is the
 drawing itself, and every value is bounded. Its coarse channels come from an 8 x 8 grid (the affine colour grid of
 Gharbi et al. 2017, arXiv 1707.02880), so that it applies at any size of picture.

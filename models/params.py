@@ -45,6 +45,7 @@ class TrainParams:
     loss: AdversarialLoss
     image_px: Annotated[int, Field(ge=32, le=1024, multiple_of=4)]
     images_per_domain: Annotated[int, Field(ge=1)]
+    minutes: Annotated[float, Field(gt=0)] | None
     batch_size: Annotated[int, Field(ge=1, le=256)]
     width: Annotated[int, Field(ge=4, le=256)]
     blocks: Annotated[int, Field(ge=1, le=20)]

@@ -4,7 +4,7 @@ import numpy as np
 
 from pipeline.storage.packed_arrays import DOMAINS
 
-ORDER, AUGMENT, POOL, TINT, DRAW, PAIR = range(6)
+ORDER, AUGMENT, POOL, TINT, DRAW, PAIR, RELIGHT = range(7)
 """Purposes of a stream. Each number is part of a seed: a change of it changes every training."""
 
 

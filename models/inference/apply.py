@@ -9,13 +9,11 @@ from models.inference.painter import paint_photo
 from models.params import Direction
 from models.training import checkpoint
 from pipeline.storage.files import sha256
-from pipeline.tools.draw_masks import MaskChoice
+from pipeline.tools.draw_masks import ANY_MASK, MaskChoice
 from pipeline.tools.paint_photos import Task, paint_photos
 
 
-def make_task(
-    folder: Path, direction: Direction, choice: MaskChoice = MaskChoice(), *, side_by_side: bool = False
-) -> Task:
+def make_task(folder: Path, direction: Direction, choice: MaskChoice = ANY_MASK, *, side_by_side: bool = False) -> Task:
     """The task for the checkpoint in `folder`. Raises FacemaskError if there is none."""
     checkpoint.read_info(folder)
     return Task(

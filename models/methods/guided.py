@@ -9,8 +9,9 @@
 G refines a rendering, as in Shrivastava et al. 2017 (SimGAN, arXiv 1612.07828): it gets a mask drawn on the face, and
 its correction is bounded (models.drawings), so that it cannot smear. F gets pairs without end: an unmasked face and the
 same one with a mask, which is drawn, or corrected by G (so that F closes the cycle F(G(x))), or moved there from a real
-masked face; or both photos of one FFHQ id, as MaskedFace-Net is made from FFHQ. D_X judges each output beside its input (pix2pix, arXiv 1611.07004). In the other cycle, G gets a drawing
-in the colour of the mask that was there, and G(F(y)) must have its light. docs/models.md gives the reasons.
+masked face; or both photos of one FFHQ id, as MaskedFace-Net is made from FFHQ. D_X judges each output beside its input
+(Isola et al. 2017, pix2pix, arXiv 1611.07004). In the other cycle, G gets a drawing in the colour of the mask that was
+there, and G(F(y)) must have its light. docs/models.md gives the reasons.
 Instance norm treats each image alone, so passes through the same network are joined into one batch.
 """
 
@@ -30,6 +31,7 @@ from models.mask_transfer import mask_tints, transfer_masks
 from models.methods.method import Batch, Faces, GeneratorResult, Method
 from models.networks import TwoScaleDiscriminator, make_generator
 from models.params import TrainParams
+from models.random_streams import RELIGHT, stream
 from pipeline.storage.packed_arrays import PackedSet
 
 FEATURE_WEIGHT = 10.0
@@ -167,10 +169,31 @@ def _coarse_distance(one: Tensor, other: Tensor, alpha: Tensor) -> Tensor:
     return _distance_within(means[0], means[1], (weight > 0.5).float())
 
 
+def light_changes(seed: int, positions: range) -> Tensor:
+    """Exponent and factors of R, G and B for the unmasked images at `positions`, (B, 4, 1, 1); half of them are 1.
+
+    Photos are darker, yellower or bluer than most of a data set, and what F paints must match them.
+    """
+    changes = np.ones((len(positions), 4), np.float32)
+    for row, position in enumerate(positions):
+        rng = stream(seed, RELIGHT, "unmasked", position)
+        if rng.random() < 0.5:
+            changes[row] = np.exp([rng.normal(0, 0.25), *(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3))])
+    return torch.from_numpy(changes)[:, :, None, None]
+
+
+def relit(images: Tensor, change: Tensor) -> Tensor:
+    """Images (B, 3, H, W) in [-1, 1] under a light changed by (B, 4, 1, 1), an exponent and factors of R, G and B."""
+    values = ((images + 1) / 2).clamp(min=1e-4) ** change[:, :1] * change[:, 1:]
+    return (2 * values - 1).clamp(-1, 1)
+
+
 def generator_inputs(unmasked: Batch, masked: Batch, params: TrainParams) -> tuple[Faces, Faces, Tensor, Tensor]:
     """The faces of both domains, the unmasked ones with masks (B, 3, H, W), and where G's are to take their place."""
     x, y = unmasked.faces, masked.faces
+    change = light_changes(params.seed, unmasked.positions).to(x.images.device)
     assert x.pair is not None
+    pair, x = relit(x.pair, change), x._replace(images=relit(x.images, change), pair=None)
     tints = mask_tints(params.seed, masked.positions).to(y.images.device)
     regions = lower_face_region(x.conditioning), lower_face_region(y.conditioning)
     moved = transfer_masks(x.images, regions[0], y.images, regions[1], tints)
@@ -180,7 +203,7 @@ def generator_inputs(unmasked: Batch, masked: Batch, params: TrainParams) -> tup
         for name in ("transferred", "corrected")
     )
     transferred, corrected = transferred[:, None, None, None], corrected[:, None, None, None]
-    return x, y, torch.where(transferred > 0, moved, x.pair), corrected
+    return x, y, torch.where(transferred > 0, moved, pair), corrected
 
 
 class DiscriminatorObjective(nn.Module):
@@ -206,7 +229,7 @@ class DiscriminatorObjective(nn.Module):
 
 def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor]) -> tuple[Tensor, ...]:
     """Real masked faces and fakes with their regions; true faces beside the inputs of the fakes, with their areas."""
-    y, x = masked.faces, unmasked.faces.images
+    y = masked.faces
     real = torch.cat([y.images, lower_face_region(y.conditioning)], dim=1)
     answers = fakes["unmasked"]
     return real, fakes["masked"], torch.cat([answers[:, 7:], answers[:, 3:7]], dim=1), answers[:, :7]

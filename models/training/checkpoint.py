@@ -61,11 +61,13 @@ class CheckpointInfo:
     losses: Row  # running means
     data_licence: str
     started_from: StartingModel | None = None
+    seconds: float = 0.0  # of training
 
 
 @dataclass
 class TrainingState:
-    """Everything that training changes. Data order, pool draws and linear learning rates follow from images_seen."""
+    """Everything that training changes. Data order and pool draws follow from images_seen, linear
+    learning rates from it and the seconds."""
 
     networks: dict[str, nn.Module]
     optimisers: dict[str, torch.optim.Optimizer]
@@ -74,6 +76,7 @@ class TrainingState:
     images_seen: int  # of each domain
     losses: Row  # running means
     history: list[Row]  # every point of the training curves
+    seconds: float = 0.0  # of training, in all runs
 
 
 Describe = Callable[[dict[str, str]], CheckpointInfo]
@@ -157,7 +160,7 @@ def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: s
     for name, pool in state.pools.items():
         pool.load_state_dict(rest["pools"][name], device)
     state.history = json.loads((folder / HISTORY_NAME).read_text(encoding="utf-8"))
-    state.images_seen, state.losses = info.images_seen, info.losses
+    state.images_seen, state.losses, state.seconds = info.images_seen, info.losses, info.seconds
 
 
 def load_networks(folder: Path, state: TrainingState) -> None:

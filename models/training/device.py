@@ -15,6 +15,7 @@ from models.params import TrainParams
 
 # Images of each domain from which compiling, which takes a minute or two, saves time in all; measured, docs/models.md.
 _COMPILE_FROM_IMAGES = 5_000
+_COMPILE_FROM_MINUTES = 15
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,8 @@ def _compiling(params: TrainParams, gpu: bool) -> tuple[bool, str]:
     """Whether to compile, and the reason."""
     if params.compile != "auto":
         return params.compile, f"{'compiled' if params.compile else 'not compiled'} as train.compile says"
-    if params.images_per_domain < _COMPILE_FROM_IMAGES:
-        return False, "not compiled: too few images to save time"
+    if params.images_per_domain < _COMPILE_FROM_IMAGES or (params.minutes and params.minutes < _COMPILE_FROM_MINUTES):
+        return False, "not compiled: too short a training to save time"
     if not gpu and not shutil.which(os.environ.get("CXX", "g++")):
         return False, "not compiled: no C++ compiler (g++) here"
     return True, "compiled"

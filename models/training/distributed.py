@@ -53,6 +53,10 @@ class ProcessGroup:
             distributed.all_reduce(values)
         return values / self.size
 
+    def agreed(self, here: float) -> float:
+        """The mean of a number over all processes."""
+        return float(self.mean(torch.tensor(here, device=self.device))) if self.size > 1 else here
+
     def any(self, here: bool) -> bool:
         """Whether `here` is true in any process."""
         return bool(self.mean(torch.tensor(float(here), device=self.device)) > 0) if self.size > 1 else here

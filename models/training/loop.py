@@ -7,6 +7,7 @@ runs under torchrun: `torchrun --nproc-per-node 4 -m models train`.
 import json
 import math
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from models.training.data import TrainingSet, drawn_masks
 from models.training.device import training_device
 from models.training.distributed import ProcessGroup, process_group
 from models.training.feeding import batches
-from models.training.optimisers import fresh_state, set_learning_rates
+from models.training.optimisers import fresh_state, progress, set_learning_rates
 from models.training.preemption import STOPPED, stop_requested
 from models.training.progress_line import ProgressLine
 from models.training.sample_strip import compose_strip, write_row
@@ -68,7 +69,7 @@ class _Run:
 
 
 def train(params: TrainParams, paths: Paths) -> None:
-    """Train, or resume, until params.images_per_domain; then move the checkpoint and the curves into place.
+    """Train, or resume, until params.images_per_domain or params.minutes; then move checkpoint and curves into place.
 
     Training starts from the weights in data/start, if stage `start` put any there. After SIGTERM the state is saved and
     the process exits with status STOPPED. Raises FacemaskError for unusable inputs and for losses that are not finite.
@@ -98,11 +99,11 @@ def train(params: TrainParams, paths: Paths) -> None:
         curves.close()
         if group.is_main:
             compose_strip(work / "strips", work / "live" / "progress.png")
-            publish(work / f"state-{params.images_per_domain:012d}", paths.checkpoints)
+            publish(work / f"state-{state.images_seen:012d}", paths.checkpoints)
             publish(work / "live", paths.training_report)
             mark_finished(work, code)
         results = f"{paths.checkpoints}/, {paths.training_report}/"
-        _print(f"trained on {params.images_per_domain} images of each domain: {results}", group)
+        _print(f"trained on {state.images_seen} images of each domain: {results}", group)
 
 
 def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
@@ -110,7 +111,8 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
     state, params, group = run.state, run.context.params, run.context.group
     total = params.images_per_domain
     epoch = max(len(data.packed) for data in run.inputs.sets.values())  # of the larger domain, as in the authors' code
-    progress = ProgressLine(total, state.images_seen, run.context.device)
+    line = ProgressLine(state.images_seen, run.context.device)
+    started, seconds_before = time.monotonic(), state.seconds
     for positions, unmasked, masked in batches(run.inputs.sets, run.context, state.images_seen):
         # Step.
         before = positions.start
@@ -120,6 +122,7 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
         for optimiser in state.optimisers.values():
             optimiser.step()
         state.images_seen = positions.stop
+        state.seconds = seconds_before + group.agreed(time.monotonic() - started)
         state.losses = _running_means(state.losses, losses)
         if _passes(before, state.images_seen, epoch):
             for plateau in state.plateaus.values():
@@ -133,10 +136,10 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
 
         # Progress.
         if group.is_main:
-            progress.update(state)
+            line.update(state, progress(params, state.images_seen, state.seconds))
 
         # Checkpoint, and a row of samples; no row on a stop, which has no place in a training that was never stopped.
-        stopping, done = group.any(stop()), state.images_seen == total
+        stopping, done = group.any(stop()), progress(params, state.images_seen, state.seconds) == 1
         due = done or _passes(before, state.images_seen, params.save_every_images)
         if due or stopping:
             _save(run, samples=due)
@@ -144,6 +147,8 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
             if group.is_main:
                 messages.stopped(f"stopped, state saved at {state.images_seen} images; run again to go on")
             sys.exit(STOPPED)
+        if done:
+            break
 
 
 def _read_inputs(params: TrainParams, paths: Paths) -> _Inputs:
@@ -219,6 +224,7 @@ def _save(run: _Run, *, samples: bool) -> None:
             losses=state.losses,
             data_licence=inputs.data_licence,
             started_from=inputs.started_from,
+            seconds=round(state.seconds, 1) if inputs.params.minutes else 0.0,
         )
 
     _require_finite(_weight_sums(state), state.images_seen, run.work)

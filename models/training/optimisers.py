@@ -39,9 +39,15 @@ def make_plateaus(optimisers: dict[str, torch.optim.Optimizer]) -> dict[str, Red
     }
 
 
-def linear_learning_rate(params: TrainParams, images_seen: int) -> float:
-    """Constant over the first half of training, then linear to 0 (Zhu et al. 2017, section 4)."""
-    return params.learning_rate * min(1.0, 2 * (1 - images_seen / params.images_per_domain))
+def progress(params: TrainParams, images_seen: int, seconds: float) -> float:
+    """The share of the training that is done, 0-1: of its images, or of its minutes if that is more."""
+    by_time = seconds / (60 * params.minutes) if params.minutes else 0.0
+    return min(1.0, max(images_seen / params.images_per_domain, by_time))
+
+
+def linear_learning_rate(params: TrainParams, done: float) -> float:
+    """Constant over the first half of training, then linear to 0 (Zhu et al. 2017, section 4); `done` is 0-1."""
+    return params.learning_rate * min(1.0, 2 * (1 - done))
 
 
 def set_learning_rates(state: TrainingState, params: TrainParams) -> None:
@@ -49,4 +55,4 @@ def set_learning_rates(state: TrainingState, params: TrainParams) -> None:
     if params.schedule == "linear":
         for optimiser in state.optimisers.values():
             for group in optimiser.param_groups:
-                group["lr"] = linear_learning_rate(params, state.images_seen)
+                group["lr"] = linear_learning_rate(params, progress(params, state.images_seen, state.seconds))

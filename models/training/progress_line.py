@@ -14,29 +14,29 @@ _SPEED_LINES = 12  # the speed is a mean over this many lines, one minute: so co
 class ProgressLine:
     """Prints images, speed, time left, memory and running losses, at most every five seconds and at the end."""
 
-    def __init__(self, total: int, images_seen: int, device: TrainingDevice) -> None:
-        """`total` images of each domain end the training; `images_seen` is where it begins or resumes."""
-        self.total, self.device = total, device
+    def __init__(self, images_seen: int, device: TrainingDevice) -> None:
+        """`images_seen` of each domain is where training begins or resumes."""
+        self.device = device
         self.printed_at = 0.0
         self.points = deque([(time.monotonic(), images_seen)], maxlen=_SPEED_LINES)
 
-    def update(self, state: TrainingState) -> None:
-        """Print a line if one is due."""
+    def update(self, state: TrainingState, done: float) -> None:
+        """Print a line if one is due; `done` is the share of the training that is done, 0-1."""
         now = time.monotonic()
-        if now - self.printed_at < _INTERVAL_S and state.images_seen < self.total:
+        if now - self.printed_at < _INTERVAL_S and done < 1:
             return
         then, seen_then = self.points[0]
-        speed = (state.images_seen - seen_then) / (now - then)
-        messages.progress(self._text(state, speed), state.images_seen, self.total)
+        speed, total = (state.images_seen - seen_then) / (now - then), round(state.images_seen / done)
+        messages.progress(self._text(state, speed, total), state.images_seen, total)
         self.printed_at = now
         self.points.append((now, state.images_seen))
 
-    def _text(self, state: TrainingState, speed: float) -> str:
-        """`speed` is in images a second."""
-        left = round((self.total - state.images_seen) / speed) if speed else 0
+    def _text(self, state: TrainingState, speed: float, total: int) -> str:
+        """`speed` is in images a second, `total` the images of each domain that are expected at the end."""
+        left = round((total - state.images_seen) / speed) if speed else 0
         time_left = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
         losses = " ".join(f"{name} {value:.3f}" for name, value in state.losses.items())
         return (
-            f"{state.images_seen}/{self.total} images, {speed:.1f}/s, {time_left} left, "
+            f"{state.images_seen}/{total} images, {speed:.1f}/s, {time_left} left, "
             f"{self.device.memory_gb():.1f} GB; {losses}"
         )

@@ -54,6 +54,9 @@ class MaskChoice:
     seed: int | None = None  # None: from the photo's pixels
 
 
+ANY_MASK = MaskChoice()
+
+
 def make_choice(kind: str | None, colour: str | None, texture: Path | None, seed: int | None) -> MaskChoice:
     """Read the options of the command line. Raises FacemaskError for what is unknown, unreadable or contradictory."""
     if kind is not None and kind not in KINDS:
@@ -89,7 +92,7 @@ def draw_photo(pixels: NDArray[np.uint8], choice: MaskChoice) -> PaintedPhoto:
 
 
 def drawable_faces(pixels: ByteImage) -> list[NDArray[np.float32]]:
-    """The faces of a photo that are far enough within it to be drawn on: landmarks (478, 2) in px, the largest first."""
+    """The faces of a photo that are far enough within it to be drawn on: landmarks (478, 2) in px."""
     boxes = [(points, crop_box(points, pixels)) for points in find_all_faces(pixels)]
     return [points for points, box in boxes if min(box[2] - box[0], box[3] - box[1]) >= _MIN_CROP_PX]
 
