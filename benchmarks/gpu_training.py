@@ -202,7 +202,7 @@ def _difference(one: TrainingState, other: TrainingState) -> float:
 
 @contextmanager
 def _deterministic() -> Iterator[set[str]]:
-    """Deterministic algorithms where there are any; yields the warnings of those operators that have none."""
+    """Deterministic algorithms where there are any; yields, at its end, the operators that have none."""
     lacking: set[str] = set()
     benchmarking = torch.backends.cudnn.benchmark
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -211,7 +211,7 @@ def _deterministic() -> Iterator[set[str]]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             yield lacking
-            lacking |= {str(one.message).split(". ")[0] for one in caught if "determin" in str(one.message)}
+            lacking |= {str(one.message).split(" does not have")[0] for one in caught if "determin" in str(one.message)}
     finally:
         torch.use_deterministic_algorithms(False)
         torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = False, benchmarking
