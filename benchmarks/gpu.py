@@ -1,104 +1,88 @@
-"""The training step on a GPU, against the paper's step in float32, in one run: `python -m benchmarks.gpu [--smoke]`.
+"""What training does on a GPU, in one command: `python -m benchmarks.gpu [--out DIR] [--only PART,...] [--smoke]`.
 
-Variants of the same step in turns: the paper's step with TF32 off and on, and ours in bfloat16, eager and compiled;
-then the guided method's step, compiled. GPU time by events. Needs torch, numpy, pydantic and PyYAML only: no data, no
-network. --smoke runs it tiny, on whatever device there is. Prints JSON last.
+Speed: variants of the step, each with its share of the card's bfloat16 peak, and where the time goes. Feeding: images/s
+of the loader, alone and with the step. Resume: is a resumed training equal to an uninterrupted one? Large: 512 px.
+Needs torch, torchvision, numpy, OpenCV, safetensors, pydantic and PyYAML; no data, no network, no DVC. --smoke runs
+everything tiny, on whatever device there is. Prints JSON last; --out also keeps it, after every part, in gpu.json.
+
+The parts that compile take two minutes each and run only where --only names them; the others take a minute together.
 """
 
 import argparse
 import json
-import statistics
+import os
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
-from benchmarks.train import OurStep, PaperStep, paper_params, seconds
-from models.methods import guided
-from models.methods.method import Batch, Faces
-from models.params import GuidedParams, TrainParams
-from models.training.device import TrainingDevice, training_device
-from models.training.distributed import ProcessGroup
-from models.training.optimisers import fresh_state
-from models.training.step import TrainingContext, make_objectives, train_step
+from benchmarks import gpu_speed, gpu_training
+from benchmarks.gpu_speed import Bench
+from benchmarks.train import paper_params
+from models.training.device import training_device
 
-
-def random_batch(domain: str, params: TrainParams, device: torch.device) -> Batch:
-    """Random faces (batch_size, 3, H, W), with the lower half as their lower-face region."""
-    size, count = params.image_px, params.batch_size
-    generator = torch.Generator().manual_seed(len(domain))
-    conditioning = torch.zeros(count, 2, size, size)
-    conditioning[:, 0, size // 2 : size * 7 // 8, size // 4 : size * 3 // 4] = 1
-    images = torch.rand(count, 3, size, size, generator=generator) * 2 - 1
-    return Batch(Faces(images.to(device), conditioning.to(device)), range(count))
-
-
-def guided_step(params: TrainParams, device: TrainingDevice) -> Callable[[Batch, Batch], object]:
-    """A step of the guided method, optimisers included."""
-    context = TrainingContext(params, guided.METHOD, device, ProcessGroup())
-    state = fresh_state(guided.make_networks(params), params, device)
-    objectives = make_objectives(state, context)
-
-    def step(x: Batch, y: Batch) -> object:
-        losses = train_step(state, objectives, x, y, context)
-        for optimiser in state.optimisers.values():
-            optimiser.step()
-        state.images_seen += len(x.faces.images)
-        return losses
-
-    return step
-
-
-def set_tf32(on: bool) -> None:
-    """Let float32 matrix products and convolutions use TF32, or not."""
-    torch.backends.cuda.matmul.allow_tf32 = on
-    torch.backends.cudnn.allow_tf32 = on
-
-
-def timed(
-    name: str, step: Callable[[Batch, Batch], object], faces: tuple[Batch, Batch], rounds: int
-) -> dict[str, object]:
-    """Median ms an image, images/s, peak memory, and the first step's time."""
-    device = faces[0].faces.images.device
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    first = seconds(lambda: step(*faces), device)
-    for _ in range(3):
-        step(*faces)
-    median = statistics.median(seconds(lambda: step(*faces), device) for _ in range(rounds))
-    count = len(faces[0].positions)
-    result: dict[str, object] = {
-        "first_step_s": round(first, 1),
-        "ms_per_image": round(1000 * median / count, 2),
-        "images_per_s": round(count / median, 1),
-    }
-    if device.type == "cuda":
-        result["peak_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 1)
-    print(name, json.dumps(result), flush=True)
-    return result
+COMPILED = ("ours", "guided")
+PARTS: dict[str, Callable[[Bench], object]] = {
+    "peak": gpu_speed.peak,
+    "paper_float32": gpu_speed.paper_float32,
+    "paper_tf32": gpu_speed.paper_tf32,
+    "ours_eager": gpu_speed.ours_eager,
+    "guided_eager": gpu_speed.guided_eager,
+    "profile": gpu_speed.profile,
+    "feeding": gpu_training.feeding,
+    "resume": gpu_training.resume,
+    "large": gpu_training.large,
+    "ours": gpu_speed.ours,
+    "guided": gpu_speed.guided_compiled,
+}
+"""name -> what it measures, as a value for JSON; in the order in which they run."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time the training step on a GPU.")
+    parser = argparse.ArgumentParser(description="Measure training on a GPU.")
     parser.add_argument("--smoke", action="store_true", help="tiny, on any device: only to see that it runs")
-    smoke = parser.parse_args().smoke
+    parser.add_argument("--only", type=_parts, help=f"parts, separated by commas, of: {', '.join(PARTS)}")
+    parser.add_argument("--out", type=Path, help="folder for gpu.json")
+    options = parser.parse_args()
+    # Deterministic cuBLAS (part resume) needs this before CUDA starts; it costs 8 MiB a stream.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    names = options.only or [name for name in PARTS if name not in COMPILED or options.smoke]
+    with tempfile.TemporaryDirectory() as scratch:
+        bench = _bench(options.smoke, Path(scratch))
+        found: dict[str, object] = {"device": bench.device.description, "torch": torch.__version__}
+        found |= {"image_px": bench.params.image_px, "batch": bench.params.batch_size, "cores": os.cpu_count()}
+        for name in names:
+            started = time.monotonic()
+            found[name] = PARTS[name](bench)
+            print(f"{name} ({time.monotonic() - started:.0f} s)", json.dumps(found[name]), flush=True)
+            bench.found[name] = found[name]
+            _keep(found | gpu_speed.comparisons(bench.found), options.out)
+    print(json.dumps(found | gpu_speed.comparisons(bench.found)))
+
+
+def _parts(text: str) -> list[str]:
+    """The names in `text`, in the order of PARTS."""
+    names = text.split(",")
+    if unknown := [name for name in names if name not in PARTS]:
+        raise argparse.ArgumentTypeError(f"no part {', '.join(unknown)}: choose from {', '.join(PARTS)}")
+    return [name for name in PARTS if name in names]
+
+
+def _bench(smoke: bool, scratch: Path) -> Bench:
     px, batch, rounds = (32, 2, 1) if smoke else (256, 16, 10)
     params = paper_params(px, batch, "auto", False if smoke else "auto")
     if smoke:
         params = replace(params, width=8, blocks=1, discriminator_width=8)
-    device = training_device(params)
-    faces = random_batch("unmasked", params, device.device), random_batch("masked", params, device.device)
-    found: dict[str, dict[str, object]] = {}
-    for name, tf32 in (("paper_float32", False), ("paper_tf32", True)):
-        set_tf32(tf32)
-        found[name] = timed(name, PaperStep(params, device.device), faces, rounds)
-    found["ours_eager"] = timed("ours_eager", OurStep(params, replace(device, compile=False)), faces, rounds)
-    found["ours"] = timed("ours", OurStep(params, device), faces, rounds)
-    guided_params = replace(params, method="guided", guided=GuidedParams(lambda_matte=3.0))
-    found["guided"] = timed("guided", guided_step(guided_params, device), faces, rounds)
-    rates = {name: float(str(result["images_per_s"])) for name, result in found.items()}
-    ratios = {f"{name}_against_paper_float32": round(rate / rates["paper_float32"], 2) for name, rate in rates.items()}
-    print(json.dumps({"device": device.description, "image_px": px, "batch": batch, **found, "ratios": ratios}))
+    return Bench(params, training_device(params), rounds, scratch, smoke)
+
+
+def _keep(found: dict[str, object], out: Path | None) -> None:
+    if out:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "gpu.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from typing import Literal
 import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
 from models.methods import cyclegan
@@ -151,12 +152,18 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
         picture = cv2.resize(coarse, (1024, 1024), interpolation=cv2.INTER_CUBIC)
         cv2.imwrite(str(folder / f"jpg/{number:04d}.jpg"), picture, [cv2.IMWRITE_JPEG_QUALITY, 95])
         small.append(cv2.resize(picture, (px, px), interpolation=cv2.INTER_AREA))
+    return write_pack(folder, np.stack(small))
+
+
+def write_pack(folder: Path, pictures: NDArray[np.uint8]) -> Path:
+    """Write a pack whose training sets both consist of `pictures` (N, px, px, 3); the other sets are empty."""
+    px = pictures.shape[1]
     counts = {}
     for domain, split in itertools.product(packed.DOMAINS, packed.SPLITS):
         name = packed.set_name(domain, split)
         images, conditioning, faces_path = packed.array_paths(folder, name)
-        counts[name] = kept = count if split == "train" else 0
-        np.save(images, np.stack(small)[:kept])
+        counts[name] = kept = len(pictures) if split == "train" else 0
+        np.save(images, pictures[:kept])
         np.save(conditioning, np.zeros((kept, px, px, 2), np.uint8))
         packed.write_faces(faces_path, [f"{name}/{place}" for place in range(kept)], [None] * kept, [0.0] * kept)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, px, "0" * 64, counts, "generated"))
