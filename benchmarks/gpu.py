@@ -1,4 +1,4 @@
-"""What training does on a GPU, in one command: `python -m benchmarks.gpu [--out DIR] [--only PART,...] [--smoke]`.
+"""What training does on a GPU, in one command: `python -m benchmarks.gpu [--out DIR] [--only PART,...] [--pack DIR]`.
 
 Speed: variants of the step, each with its share of the card's bfloat16 peak, and where the time goes. Feeding: images/s
 of the loader, alone and with the step. Resume: is a resumed training equal to an uninterrupted one? Large: 512 px.
@@ -45,13 +45,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure training on a GPU.")
     parser.add_argument("--smoke", action="store_true", help="tiny, on any device: only to see that it runs")
     parser.add_argument("--only", type=_parts, help=f"parts, separated by commas, of: {', '.join(PARTS)}")
+    parser.add_argument("--pack", type=Path, help="packed faces for part feeding: without, nothing is drawn")
     parser.add_argument("--out", type=Path, help="folder for gpu.json")
     options = parser.parse_args()
     # Deterministic cuBLAS (part resume) needs this before CUDA starts; it costs 8 MiB a stream.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     names = options.only or [name for name in PARTS if name not in COMPILED or options.smoke]
     with tempfile.TemporaryDirectory() as scratch:
-        bench = _bench(options.smoke, Path(scratch))
+        bench = _bench(options.smoke, Path(scratch), options.pack)
         found: dict[str, object] = {"device": bench.device.description, "torch": torch.__version__}
         found |= {"image_px": bench.params.image_px, "batch": bench.params.batch_size, "cores": os.cpu_count()}
         for name in names:
@@ -71,12 +72,12 @@ def _parts(text: str) -> list[str]:
     return [name for name in PARTS if name in names]
 
 
-def _bench(smoke: bool, scratch: Path) -> Bench:
+def _bench(smoke: bool, scratch: Path, pack: Path | None) -> Bench:
     px, batch, rounds = (32, 2, 1) if smoke else (256, 16, 10)
     params = paper_params(px, batch, "auto", False if smoke else "auto")
     if smoke:
         params = replace(params, width=8, blocks=1, discriminator_width=8)
-    return Bench(params, training_device(params), rounds, scratch, smoke)
+    return Bench(params, training_device(params), rounds, scratch, pack, smoke)
 
 
 def _keep(found: dict[str, object], out: Path | None) -> None:

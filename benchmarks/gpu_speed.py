@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.train import OurStep, PaperStep, seconds
+from models.drawings import put_on
 from models.methods import guided
 from models.methods.method import Batch, Faces
 from models.params import GuidedParams, TrainParams
@@ -38,6 +39,7 @@ class Bench:
     device: TrainingDevice
     rounds: int  # timings, of which the median counts
     scratch: Path  # an empty folder
+    pack: Path | None  # packed faces, else random pictures
     smoke: bool
     found: dict[str, object] = field(default_factory=dict)  # results of earlier parts
 
@@ -48,13 +50,18 @@ class Bench:
 
 
 def random_batch(domain: str, params: TrainParams, device: torch.device) -> Batch:
-    """Random faces (batch_size, 3, H, W), with the lower half as their lower-face region."""
+    """Random faces (batch_size, 3, H, W), with the lower half as lower-face region and as drawn masks of one colour."""
     size, count = params.image_px, params.batch_size
     generator = torch.Generator().manual_seed(len(domain))
-    conditioning = torch.zeros(count, 2, size, size)
-    conditioning[:, 0, size // 2 : size * 7 // 8, size // 4 : size * 3 // 4] = 1
+    conditioning, drawing = torch.zeros(count, 2, size, size), torch.zeros(count, 5, size, size)
+    lower = (slice(size // 2, size * 7 // 8), slice(size // 4, size * 3 // 4))
+    conditioning[:, 0, *lower] = 1
+    drawing[:, :4, *lower] = torch.tensor([0.3, 0.5, 0.6, 1.0])[:, None, None]
     images = torch.rand(count, 3, size, size, generator=generator) * 2 - 1
-    return Batch(Faces(images.to(device), conditioning.to(device)), range(count))
+    faces = [images, conditioning]
+    if params.method == "guided":
+        faces += [drawing, put_on(images, drawing.flip(3))]
+    return Batch(Faces(*(part.to(device) for part in faces)), range(count))
 
 
 def random_batches(params: TrainParams, device: torch.device) -> tuple[Batch, Batch]:
@@ -64,12 +71,17 @@ def random_batches(params: TrainParams, device: torch.device) -> tuple[Batch, Ba
 
 def guided_params(params: TrainParams) -> TrainParams:
     """`params` for the guided method."""
-    return replace(params, method="guided", guided=GuidedParams(lambda_matte=3.0))
+    return replace(params, method="guided", guided=GuidedParams(lambda_matte=3.0, lambda_drawing=200.0))
+
+
+def guided_context(params: TrainParams, device: TrainingDevice) -> TrainingContext:
+    """What stays the same during a training of the guided method."""
+    return TrainingContext(params, guided.METHOD, device, ProcessGroup())
 
 
 def guided_step(params: TrainParams, device: TrainingDevice) -> Step:
     """A step of the guided method, optimisers included."""
-    context = TrainingContext(params, guided.METHOD, device, ProcessGroup())
+    context = guided_context(params, device)
     state = fresh_state(guided.METHOD.make_networks(params), params, device)
     objectives = make_objectives(state, context)
 

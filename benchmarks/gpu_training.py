@@ -1,11 +1,10 @@
-"""Parts of benchmarks.gpu: the loader's speed, resuming, and 512 px. All with the method cyclegan, eager."""
+"""Parts of benchmarks.gpu: the loader's speed, resuming, and 512 px; eager, the latter two with method cyclegan."""
 
 import itertools
-import os
+import statistics
 import time
 import warnings
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -14,126 +13,94 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.gpu_speed import Bench, timed
-from benchmarks.train import OurStep, batch_of, write_pack
-from models.methods.method import Batch, Faces
+from benchmarks.gpu_speed import Bench, Step, guided_context, guided_params, guided_step, random_batches, timed
+from benchmarks.train import OurStep, batch_of, seconds, write_pack
+from models.methods.method import Batch
 from models.params import TrainParams, values_used
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo, TrainingState
-from models.training.data import TrainingSet, load_px, training_batch
+from models.training.data import TrainingSet, drawn_masks, load_px, training_batch
+from models.training.feeding import batches
+from models.training.step import TrainingContext
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.files import sha256
 
-_FACES = 2000  # of each domain in the pack: 0.8 GB with their conditioning maps
+_FACES = 2000  # of each domain in the pack: 0.5 GB
 
 
 def feeding(bench: Bench) -> dict[str, object]:
-    """Images/s of one domain, while both are read: the loader alone, with one thread and more, and with the step.
+    """Images/s of one domain, while both are read, for both methods: the loader alone, the step alone, and together.
 
-    `loader_then_step` is what models.training.loop does; `loader_beside_step_pinned` loads the next batch in a thread,
-    into pinned memory, while the step runs.
+    One process makes batches with training_batch; the loader has the worker processes of models.training.feeding. The
+    guided method's loader also draws masks, where the faces have landmarks: those of --pack do.
     """
-    faces, params = _random_pack(bench, 16 if bench.smoke else _FACES), bench.params
-    sets = _training_sets(faces)
-    batches = 2 if bench.smoke else 40
-    threads = sorted({1, 2, 4, 8, os.cpu_count() or 1}) if not bench.smoke else [1, 2]
-    result: dict[str, object] = {
-        "faces_a_domain": len(sets["masked"].packed),
-        "pack_px": sets["masked"].packed.images.shape[1],
-        "loader_images_per_s": {str(count): _loader_rate(sets, params, batches, count) for count in threads},
+    guided = guided_params(bench.params)
+    ours = OurStep(bench.params, bench.eager)
+    return {
+        "cyclegan": _fed(ours, ours.context, bench),
+        "guided": _fed(guided_step(guided, bench.eager), guided_context(guided, bench.eager), bench),
     }
-    step = OurStep(params, bench.eager)
-    ready = next(iter(_loaded(sets, params, range(1), bench)))
-    for _ in range(3):
-        step(*ready)
-    steps = range(2 if bench.smoke else 15)
-    with ThreadPoolExecutor(1) as thread:
-        ways: dict[str, Iterable[tuple[Batch, Batch]]] = {
-            "step": itertools.repeat(ready, len(steps)),
-            "loader_then_step": _loaded(sets, params, steps, bench),
-            "loader_beside_step_pinned": _ahead(sets, params, steps, bench, thread),
-        }
-        for name, source in ways.items():
-            result[f"{name}_images_per_s"] = round(params.batch_size * len(steps) / _wall(step, source, bench), 1)
+
+
+def _fed(step: Step, context: TrainingContext, bench: Bench) -> dict[str, object]:
+    """The rates for one method's step."""
+    faces = bench.pack or _random_pack(bench)
+    opened = {domain: packed.read_set(faces, domain, "train") for domain in packed.DOMAINS}
+    masks = drawn_masks(opened["unmasked"], opened["masked"]) if context.method.drawings else None
+    sets = {domain: TrainingSet(domain, one, np.arange(len(one)), masks) for domain, one in opened.items()}
+    params = context.params
+
+    def one_process() -> None:
+        for domain in packed.DOMAINS:
+            training_batch(sets[domain], params.seed, range(params.batch_size), params.image_px)
+
+    one_process()
+    single = statistics.median(seconds(one_process, torch.device("cpu")) for _ in range(min(3, bench.rounds)))
+    ready = random_batches(params, bench.device.device)
+    result: dict[str, object] = {
+        "faces": {domain: len(one) for domain, one in opened.items()},
+        "pack_px": opened["masked"].images.shape[1],
+        "with_landmarks": not bool(np.isnan(opened["masked"].landmarks[0]).any()),
+        "one_process_images_per_s": round(params.batch_size / single, 1),
+    }
+    # Before the loader alone is timed, its workers start, and what they made ahead is used up.
+    rate = partial(_rate, bench)
+    result["loader_images_per_s"] = rate(batches(sets, context, 0), None, 80)
+    result["step_images_per_s"] = rate(itertools.repeat((range(0), *ready)), step, 3)
+    result["step_with_loader_images_per_s"] = rate(batches(sets, context, 0), step, 10)
     return result
 
 
-def _random_pack(bench: Bench, count: int) -> Path:
+def _random_pack(bench: Bench) -> Path:
     """A memory-mapped pack of random pictures at the side that training at image_px wants: 286 for 256."""
     folder, px = bench.scratch / "pack", load_px(bench.params.image_px, 1024)
     if not folder.exists():
         folder.mkdir()
+        count = 16 if bench.smoke else _FACES
         write_pack(folder, np.random.default_rng(0).integers(0, 256, (count, px, px, 3), np.uint8))
     return folder
-
-
-def _training_sets(faces: Path) -> dict[str, TrainingSet]:
-    opened = {domain: packed.read_set(faces, domain, "train") for domain in packed.DOMAINS}
-    return {domain: TrainingSet(domain, one, np.arange(len(one))) for domain, one in opened.items()}
 
 
 def _positions(params: TrainParams, number: int) -> range:
     return range(number * params.batch_size, (number + 1) * params.batch_size)
 
 
-def _loader_rate(sets: dict[str, TrainingSet], params: TrainParams, batches: int, threads: int) -> float:
-    """Images/s of one domain, of batches of both domains, with so many threads that each make whole batches."""
+def _rate(bench: Bench, source: Iterable[tuple[range, Batch, Batch]], step: Step | None, ahead: int) -> float:
+    """Images/s by the clock of batches, and of the step on them if there is one; `ahead` batches go before, untimed."""
+    coming = iter(source)
 
-    def load(number: int) -> None:
-        for domain in packed.DOMAINS:
-            training_batch(sets[domain], params.seed, _positions(params, number), params.image_px)
+    def take(count: int) -> None:
+        for _, unmasked, masked in itertools.islice(coming, count):
+            if step:
+                step(unmasked, masked)
+        if bench.device.device.type == "cuda":
+            torch.cuda.synchronize()
 
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(load, range(threads)))
-        started = time.perf_counter()
-        list(pool.map(load, range(batches)))
-        return round(batches * params.batch_size / (time.perf_counter() - started), 1)
-
-
-def _loaded(
-    sets: dict[str, TrainingSet], params: TrainParams, numbers: range, bench: Bench
-) -> Iterator[tuple[Batch, Batch]]:
-    """Batches (unmasked, masked) on the device, loaded when they are asked for, as models.training.loop does."""
-    for number in numbers:
-        batches = [_load(sets[domain], params, number, pinned=False) for domain in packed.DOMAINS]
-        yield _on_device(batches[0], bench), _on_device(batches[1], bench)
-
-
-def _ahead(
-    sets: dict[str, TrainingSet], params: TrainParams, numbers: range, bench: Bench, thread: ThreadPoolExecutor
-) -> Iterator[tuple[Batch, Batch]]:
-    """The same, loaded into pinned memory by another thread while the step before runs."""
-    pinned = bench.device.device.type == "cuda"
-
-    def load(number: int) -> list[Batch]:
-        return [_load(sets[domain], params, number, pinned=pinned) for domain in packed.DOMAINS]
-
-    coming = thread.submit(load, numbers[0])
-    for number in numbers:
-        batches = coming.result()
-        coming = thread.submit(load, number + 1)
-        yield _on_device(batches[0], bench), _on_device(batches[1], bench)
-
-
-def _load(data: TrainingSet, params: TrainParams, number: int, *, pinned: bool) -> Batch:
-    positions = _positions(params, number)
-    tensors = training_batch(data, params.seed, positions, params.image_px)
-    return Batch(Faces(*(tensor.pin_memory() if pinned else tensor for tensor in tensors)), positions)
-
-
-def _on_device(batch: Batch, bench: Bench) -> Batch:
-    """The batch on the device; from pinned memory without waiting."""
-    return Batch(Faces(*(part.to(bench.device.device, non_blocking=True) for part in batch.faces)), batch.positions)
-
-
-def _wall(step: OurStep, source: Iterable[tuple[Batch, Batch]], bench: Bench) -> float:
-    """Seconds by the clock that steps on all batches of `source` take."""
+    take(1 if bench.smoke else ahead)
+    count = 2 if bench.smoke else 60 if step is None else 15
     started = time.perf_counter()
-    for unmasked, masked in source:
-        step(unmasked, masked)
-    if bench.device.device.type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - started
+    take(count)
+    return round(count * bench.params.batch_size / (time.perf_counter() - started), 1)
 
 
 def resume(bench: Bench) -> dict[str, object]:
@@ -147,7 +114,7 @@ def resume(bench: Bench) -> dict[str, object]:
 def _resumed_against_whole(bench: Bench) -> dict[str, object]:
     """Greatest differences of weights: two trainings alike (what cuDNN allows), and one saved and resumed halfway."""
     half = 2 if bench.smoke else 6
-    faces = _random_pack(bench, 16 if bench.smoke else _FACES)
+    faces = _random_pack(bench)
     train = partial(_train, faces, bench)
     whole, again, first = (train(OurStep(bench.params, bench.eager), 0, end) for end in (2 * half, 2 * half, half))
     folder = bench.scratch / "state"

@@ -27,15 +27,16 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from models.methods import cyclegan
-from models.methods.method import Batch, Faces
+from models.methods.method import Batch
 from models.params import CycleganParams, GuidedParams, TrainParams
 from models.training.checkpoint import DISCRIMINATORS, GENERATORS
-from models.training.data import TrainingSet, load_px, training_batch
+from models.training.data import TrainingSet, load_px, to_faces, training_batch
 from models.training.device import TrainingDevice, training_device
 from models.training.distributed import ProcessGroup
 from models.training.optimisers import fresh_state
 from models.training.step import TrainingContext, make_objectives, train_step
 from models.training.tracking import Row
+from pipeline.faces.landmarks import LANDMARKS
 from pipeline.storage import packed_arrays as packed
 
 ROUNDS = 5
@@ -50,11 +51,12 @@ def paper_params(
 ) -> TrainParams:
     """The paper's networks and settings: 6 blocks at 128 px, 9 at 256 px."""
     return TrainParams(
-        preset="none", method="cyclegan", loss="lsgan", image_px=image_px, images_per_domain=10_000_000,
+        preset="none", method="cyclegan", loss="lsgan", image_px=image_px, images_per_domain=10_000_000, minutes=None,
         batch_size=batch, width=64, blocks=9 if image_px >= 256 else 6, discriminator_width=64,
         learning_rate=2e-4, schedule="linear",
         lambda_cycle=10, lambda_identity=0.5, pool_size=50, save_every_images=1_000_000, seed=1,
-        precision=precision, compile=compiled, guided=GuidedParams(lambda_matte=0), cyclegan=CycleganParams(),
+        precision=precision, compile=compiled,
+        guided=GuidedParams(lambda_matte=0, lambda_drawing=0), cyclegan=CycleganParams(),
     )  # fmt: skip
 
 
@@ -156,15 +158,15 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
 
 
 def write_pack(folder: Path, pictures: NDArray[np.uint8]) -> Path:
-    """Write a pack whose training sets both consist of `pictures` (N, px, px, 3); the other sets are empty."""
+    """Write a pack whose training sets both are `pictures` (N, px, px, 3), without landmarks; the others are empty."""
     px = pictures.shape[1]
     counts = {}
     for domain, split in itertools.product(packed.DOMAINS, packed.SPLITS):
         name = packed.set_name(domain, split)
-        images, conditioning, faces_path = packed.array_paths(folder, name)
+        images, landmarks, faces_path = packed.array_paths(folder, name)
         counts[name] = kept = len(pictures) if split == "train" else 0
         np.save(images, pictures[:kept])
-        np.save(conditioning, np.zeros((kept, px, px, 2), np.uint8))
+        np.save(landmarks, np.full((kept, LANDMARKS, 2), np.nan, np.float32))
         packed.write_faces(faces_path, [f"{name}/{place}" for place in range(kept)], [None] * kept, [0.0] * kept)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, px, "0" * 64, counts, "generated"))
     return folder
@@ -174,8 +176,8 @@ def batch_of(
     faces: packed.PackedSet, domain: str, seed: int, positions: range, image_px: int, device: torch.device
 ) -> Batch:
     """A batch of one domain, on the device."""
-    images, conditioning = training_batch(TrainingSet(domain, faces, np.arange(len(faces))), seed, positions, image_px)
-    return Batch(Faces(images.to(device), conditioning.to(device)), positions)
+    data = TrainingSet(domain, faces, np.arange(len(faces)))
+    return Batch(to_faces(training_batch(data, seed, positions, image_px).to(device)), positions)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
@@ -236,7 +238,7 @@ def feeding(faces: Path, image_px: int, batch: int) -> dict[str, object]:
             torch.from_numpy(small.copy()).permute(2, 0, 1).float().div(127.5).sub(1)
 
     def mapped() -> None:
-        training_batch(TrainingSet("masked", pack, np.arange(len(pack))), 1, range(batch), image_px)
+        training_batch(TrainingSet("masked", pack, np.arange(len(pack)), drawings=False), 1, range(batch), image_px)
 
     cpu = torch.device("cpu")
     took = {
