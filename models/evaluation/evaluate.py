@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models import evaluation_report
+from models.evaluation.face_images import FaceImages
 from models.evaluation.fid import INCEPTION, STUDY_FID, fidelity
 from models.evaluation.identity import identity_distances
 from models.evaluation.kid import kid
 from models.evaluation.metrics import mean_over_mask, psnr
+from models.evaluation.realism import with_realism, with_truth
+from models.evaluation.true_faces import twin_places
 from models.evaluation_report import DIRECTIONS, DirectionMetrics, Evaluation
 from models.face_regions import dilated_region, eroded_region, lower_face_region
 from models.image_grids import image_grid, write_png
@@ -51,6 +54,12 @@ class FaceSet:
         """Images (B, 3, H, W) in [-1, 1] and conditioning maps (B, 2, H, W), in the order of `indices`."""
         for start in range(0, len(self.indices), self.batch_size):
             yield whole_batch(self.packed, self.indices[start : start + self.batch_size], self.image_px)
+
+    def photos(self) -> FaceImages:
+        """The test faces themselves, in the order of `indices`."""
+        batches = [(to_pixels(images), lower_face_region(maps)[:, 0].byte().numpy()) for images, maps in self.batches()]
+        images, regions = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        return FaceImages(images, regions, [self.packed.ffhq_ids[index] for index in self.indices])
 
 
 @dataclass(frozen=True)
@@ -96,10 +105,17 @@ def evaluate_checkpoint(
     # Fakes are compared with the real test faces of the domain that they should resemble.
     mask = _metrics("mask", masking, reals=unmasking.photos)
     unmask = _metrics("unmask", unmasking, reals=masking.photos)
+    bare_faces, masked_faces = unmasked.photos(), masked.photos()
+    fake_masked, fake_bare = replace(bare_faces, images=masking.fakes), replace(masked_faces, images=unmasking.fakes)
+    mask = with_realism(mask, fake_masked, masked_faces)
+    places, truths = _true_faces(masked, unmasked)
+    unmask = with_realism(unmask, fake_bare, bare_faces)
+    if places:
+        unmask = with_truth(unmask, fake_bare.at(places), masked_faces.at(places), truths.photos())
     evaluation = Evaluation(
         checkpoint=sha256(folder / checkpoint.JSON_NAME)[:12],
         images_seen=info.images_seen,
-        test_set=_test_set_digest(unmasked, masked),
+        test_set=_test_set_digest(unmasked, masked, truths),
         mask=replace(mask, accepted=_rounded(acceptance_rate(masking.fakes, limits, settings))),
         unmask=replace(unmask, still_masked=_rounded(acceptance_rate(unmasking.fakes, limits, settings))),
     )
@@ -119,6 +135,12 @@ def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int) ->
     if len(packed) == 0:
         raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
     return FaceSet(packed, evenly_spaced(len(packed), params.images), image_px, params.batch_size)
+
+
+def _true_faces(masked: FaceSet, unmasked: FaceSet) -> tuple[list[int], FaceSet]:
+    """Which of the masked faces have an unmasked photo among all test faces, and these photos, in the same order."""
+    pairs = twin_places([masked.packed.ffhq_ids[index] for index in masked.indices], unmasked.packed.ffhq_ids)
+    return [place for place, _ in pairs], replace(unmasked, indices=[index for _, index in pairs])
 
 
 def _test_set_digest(*sets: FaceSet) -> str:
