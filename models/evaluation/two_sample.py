@@ -19,7 +19,7 @@ from models.evaluation.features import SIDES, NetworkName, feature_network, feat
 
 FEATURES: NetworkName = "efficientnet-lite1"
 FOLDS, REPEATS = 5, 4  # of the cross-validation; repeated with other folds, since few faces depend on them
-MIN_PERSONS = 10  # in each set: every fold needs real and fake ones
+MIN_PERSONS = 20  # in each set: every fold needs two real and two fake ones at least
 
 _L2 = 0.01  # weight of half the squared length of the coefficients, beside the mean loss
 
@@ -85,10 +85,14 @@ def two_sample_test(values: Floats, is_real: NDArray[np.bool_], persons: NDArray
 
 
 def _dprime(folds: list[_Fold]) -> float:
-    """The mean difference of real and fake scores within a fold, in units of their standard deviation there."""
-    difference = np.mean([fold.scores[fold.reals].mean() - fold.scores[fold.fakes].mean() for fold in folds])
-    variance = np.mean([(fold.scores[fold.reals].var() + fold.scores[fold.fakes].var()) / 2 for fold in folds])
-    return float(difference / np.sqrt(variance + 1e-12))
+    """The mean over folds of the difference of the mean real and fake scores, in units of their standard deviation."""
+
+    def of_fold(fold: _Fold) -> float:
+        reals, fakes = fold.scores[fold.reals], fold.scores[fold.fakes]
+        spread = np.sqrt((reals.var(ddof=1) + fakes.var(ddof=1)) / 2)
+        return float((reals.mean() - fakes.mean()) / (spread + 1e-6))  # of equal pictures the spread is 0
+
+    return float(np.mean([of_fold(fold) for fold in folds]))
 
 
 def _fold_of(is_real: NDArray[np.bool_], persons: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
