@@ -55,11 +55,15 @@ class FaceSet:
         for start in range(0, len(self.indices), self.batch_size):
             yield whole_batch(self.packed, self.indices[start : start + self.batch_size], self.image_px)
 
+    def ffhq_ids(self) -> list[int | None]:
+        """The ids of the faces, in the order of `indices`."""
+        return [self.packed.ffhq_ids[index] for index in self.indices]
+
     def photos(self) -> FaceImages:
         """The test faces themselves, in the order of `indices`."""
-        batches = [(to_pixels(images), lower_face_region(maps)[:, 0].byte().numpy()) for images, maps in self.batches()]
+        batches = [(to_pixels(photos), _region_pixels(lower_face_region(maps))) for photos, maps, *_ in self.batches()]
         images, regions = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-        return FaceImages(images, regions, [self.packed.ffhq_ids[index] for index in self.indices])
+        return FaceImages(images, regions, self.ffhq_ids())
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class DirectionResult:
     photos: Images  # (N, H, W, 3), the test faces
     fakes: Images  # (N, H, W, 3)
     reconstructions: Images  # (N, H, W, 3)
+    regions: NDArray[np.uint8]  # (N, H, W) of 0 and 1, the lower-face regions
     psnr_outside: list[float]  # dB, fake against photo, outside the dilated region
     psnr_cycle: list[float]  # dB, reconstruction against photo
     matte_inside: list[float]  # mean matte in the eroded region, 0-1
@@ -105,7 +110,8 @@ def evaluate_checkpoint(
     # Fakes are compared with the real test faces of the domain that they should resemble.
     mask = _metrics("mask", masking, reals=unmasking.photos)
     unmask = _metrics("unmask", unmasking, reals=masking.photos)
-    bare_faces, masked_faces = unmasked.photos(), masked.photos()
+    bare_faces = FaceImages(masking.photos, masking.regions, unmasked.ffhq_ids())
+    masked_faces = FaceImages(unmasking.photos, unmasking.regions, masked.ffhq_ids())
     fake_masked, fake_bare = replace(bare_faces, images=masking.fakes), replace(masked_faces, images=unmasking.fakes)
     mask = with_realism(mask, fake_masked, masked_faces)
     places, truths = _true_faces(masked, unmasked)
@@ -139,7 +145,7 @@ def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int) ->
 
 def _true_faces(masked: FaceSet, unmasked: FaceSet) -> tuple[list[int], FaceSet]:
     """Which of the masked faces have an unmasked photo among all test faces, and these photos, in the same order."""
-    pairs = twin_places([masked.packed.ffhq_ids[index] for index in masked.indices], unmasked.packed.ffhq_ids)
+    pairs = twin_places(masked.ffhq_ids(), unmasked.packed.ffhq_ids)
     return [place for place, _ in pairs], replace(unmasked, indices=[index for _, index in pairs])
 
 
@@ -162,6 +168,7 @@ def translate_and_reconstruct(
     back_direction: Direction = "unmask" if direction == "mask" else "mask"
     forward, backward = generators[f"generator_{direction}"], generators[f"generator_{back_direction}"]
     images: list[tuple[Images, Images, Images]] = []
+    region_pixels: list[NDArray[np.uint8]] = []
     values: list[list[float]] = [[], [], [], []]
     for photos, conditioning in faces.batches():
         regions = lower_face_region(conditioning)
@@ -169,6 +176,7 @@ def translate_and_reconstruct(
         reconstructions, _ = backward(fakes, conditioning, cycle_condition(back_direction, photos, regions))
         images.append((to_pixels(photos), to_pixels(fakes), to_pixels(reconstructions)))
         outside = 1 - dilated_region(regions)
+        region_pixels.append(_region_pixels(regions))
         measured = (
             psnr(fakes, photos, outside),
             psnr(reconstructions, photos, torch.ones_like(regions)),
@@ -178,7 +186,13 @@ def translate_and_reconstruct(
         for column, batch in zip(values, measured, strict=True):
             column += batch.tolist()
     all_photos, all_fakes, all_reconstructions = (np.concatenate(batches) for batches in zip(*images, strict=True))
-    return DirectionResult(all_photos, all_fakes, all_reconstructions, *values)
+    all_regions = np.concatenate(region_pixels)
+    return DirectionResult(all_photos, all_fakes, all_reconstructions, all_regions, *values)
+
+
+def _region_pixels(regions: Tensor) -> NDArray[np.uint8]:
+    """(B, 1, H, W) of 0 and 1 -> (B, H, W)."""
+    return np.asarray(regions[:, 0].byte().cpu().numpy())
 
 
 def _metrics(direction: Direction, result: DirectionResult, reals: Images) -> DirectionMetrics:
