@@ -190,7 +190,7 @@ def translate_and_reconstruct(
     return DirectionResult(all_photos, all_fakes, all_reconstructions, all_regions, *values)
 
 
-def _region_pixels(regions: Tensor) -> NDArray[np.uint8]:
+def _region_pixels(regions: torch.Tensor) -> NDArray[np.uint8]:
     """(B, 1, H, W) of 0 and 1 -> (B, H, W)."""
     return np.asarray(regions[:, 0].byte().cpu().numpy())
 
