@@ -26,6 +26,8 @@ COMPARED: tuple[tuple[Direction, str, int], ...] = (
     ("unmask", "still_masked", -1),
     ("mask", "kid", -1),
     ("unmask", "kid", -1),
+    ("mask", "real_fake_auc", -1),
+    ("unmask", "real_fake_auc", -1),
 )
 """The metrics that decide, where both models have them: direction, name, and 1 if more is better, else -1."""
 
@@ -75,12 +77,15 @@ def register_trained(log: Log) -> str | None:
 
 
 def worse_metrics(new: Evaluation, old: Evaluation, tolerance: float) -> list[str]:
-    """The metrics in which `new` is worse than `old` by more than `tolerance`, with both values."""
+    """The metrics in which `new` is worse than `old` by more than `tolerance`, with both values.
+
+    Where the old one's has an interval, the new one's must lie outside it too: on few test faces the rest is chance.
+    """
     return [
         f"{name} {of_new} against {of_old}"
         for name, of_new, of_old, sign in _pairs(new, old)
         # Metrics have four digits: 0.78 against 0.8 is a difference of 0.02, whatever binary fractions make of it.
-        if round(sign * (of_old - of_new), 6) > tolerance
+        if round(sign * (of_old - of_new), 6) > tolerance and not _is_chance(of_new, _interval(old, name))
     ]
 
 
@@ -121,6 +126,17 @@ def _pairs(new: Evaluation, old: Evaluation) -> list[tuple[str, float, float, in
         if of_new is not None and of_old is not None:
             found.append((f"{direction}.{name}", of_new, of_old, sign))
     return found
+
+
+def _interval(of: Evaluation, name: str) -> list[float] | None:
+    """The interval of a metric, DIRECTION.NAME, where it was measured."""
+    direction, _, metric = name.partition(".")
+    interval: list[float] | None = of.as_json()[direction].get(f"{metric}_interval")
+    return interval
+
+
+def _is_chance(value: float, interval: list[float] | None) -> bool:
+    return interval is not None and interval[0] <= value <= interval[1]
 
 
 def _evaluation_id(metrics: Evaluation) -> str:

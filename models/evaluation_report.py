@@ -26,7 +26,11 @@ class DirectionMetrics:
     matte_outside: float | None = None  # mean matte outside the dilated region, 0-1
     accepted: float | None = None  # mask: share of the fakes that curation accepts as masked faces
     still_masked: float | None = None  # unmask: the same share, which should be 0
-    kid: float | None = None  # to the real test faces of the other domain
+    real_fake_auc: float | None = None  # fakes against real test faces of the other domain; 0.5: cannot be told apart
+    real_fake_auc_interval: list[float] | None = None  # here and below: 95 %, [low, high]
+    real_fake_dprime: float | None = None  # how far its scores lie apart, in standard deviations: has no upper end
+    sharpness_ratio: float | None = None  # fakes to the same real faces in the eroded region, medians
+    kid: float | None = None  # to the same faces
     fid: float | None = None  # to the same faces
     precision: float | None = None
     recall: float | None = None
@@ -34,6 +38,13 @@ class DirectionMetrics:
     fid_of_the_study: float | None = None  # the original study's FID, where the features are the same
     identity_distance: float | None = None  # photo to fake, median
     identity_distance_back: float | None = None  # photo to reconstruction, median
+    true_pairs: int | None = None  # unmask: test faces of which the unmasked photo is known; the means below are theirs
+    true_psnr_db: float | None = None  # fake against the true face within its lower-face region
+    true_psnr_db_interval: list[float] | None = None
+    true_ssim: float | None = None  # there
+    true_ssim_interval: list[float] | None = None
+    true_identity_distance: float | None = None  # true face to fake
+    true_identity_distance_interval: list[float] | None = None
 
     def measured(self) -> dict[str, Any]:
         """The metrics that were measured, by name."""

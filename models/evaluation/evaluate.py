@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import evaluation_report
+from models.evaluation.face_images import FaceImages
 from models.evaluation.fid import INCEPTION, STUDY_FID, fidelity
 from models.evaluation.identity import identity_distances
 from models.evaluation.kid import kid
 from models.evaluation.metrics import mean_over_mask, psnr
+from models.evaluation.realism import with_realism, with_truth
+from models.evaluation.true_faces import twin_places
 from models.evaluation_report import DIRECTIONS, DirectionMetrics, Evaluation
 from models.face_regions import dilated_region, eroded_region, lower_face_region
 from models.image_grids import image_grid, write_png
@@ -55,6 +58,16 @@ class FaceSet:
             indices = self.indices[start : start + self.batch_size]
             yield whole_batch(self.packed, self.domain, indices, self.image_px, self.colours)
 
+    def ffhq_ids(self) -> list[int | None]:
+        """The ids of the faces, in the order of `indices`."""
+        return [self.packed.ffhq_ids[index] for index in self.indices]
+
+    def photos(self) -> FaceImages:
+        """The test faces themselves, in the order of `indices`."""
+        batches = [(to_pixels(photos), _region_pixels(lower_face_region(maps))) for photos, maps, *_ in self.batches()]
+        images, regions = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+        return FaceImages(images, regions, self.ffhq_ids())
+
 
 @dataclass(frozen=True)
 class DirectionResult:
@@ -63,6 +76,7 @@ class DirectionResult:
     photos: Images  # (N, H, W, 3), the test faces
     fakes: Images  # (N, H, W, 3)
     reconstructions: Images  # (N, H, W, 3)
+    regions: NDArray[np.uint8]  # (N, H, W) of 0 and 1, the lower-face regions
     psnr_outside: list[float]  # dB, fake against photo, outside the dilated region
     psnr_cycle: list[float]  # dB, reconstruction against photo
     matte_inside: list[float]  # mean matte in the eroded region, 0-1
@@ -99,10 +113,18 @@ def evaluate_checkpoint(
     # Fakes are compared with the real test faces of the domain that they should resemble.
     mask = _metrics("mask", masking, reals=unmasking.photos)
     unmask = _metrics("unmask", unmasking, reals=masking.photos)
+    bare_faces = FaceImages(masking.photos, masking.regions, unmasked.ffhq_ids())
+    masked_faces = FaceImages(unmasking.photos, unmasking.regions, masked.ffhq_ids())
+    fake_masked, fake_bare = replace(bare_faces, images=masking.fakes), replace(masked_faces, images=unmasking.fakes)
+    mask = with_realism(mask, fake_masked, masked_faces)
+    places, truths = _true_faces(masked, unmasked)
+    unmask = with_realism(unmask, fake_bare, bare_faces)
+    if places:
+        unmask = with_truth(unmask, fake_bare.at(places), masked_faces.at(places), truths.photos())
     evaluation = Evaluation(
         checkpoint=sha256(folder / checkpoint.JSON_NAME)[:12],
         images_seen=info.images_seen,
-        test_set=_test_set_digest(unmasked, masked),
+        test_set=_test_set_digest(unmasked, masked, truths),
         mask=replace(mask, accepted=_rounded(acceptance_rate(masking.fakes, limits, settings))),
         unmask=replace(unmask, still_masked=_rounded(acceptance_rate(unmasking.fakes, limits, settings))),
     )
@@ -125,6 +147,12 @@ def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int) ->
     return FaceSet(packed, domain, indices, image_px, params.batch_size, colours)
 
 
+def _true_faces(masked: FaceSet, unmasked: FaceSet) -> tuple[list[int], FaceSet]:
+    """Which of the masked faces have an unmasked photo among all test faces, and these photos, in the same order."""
+    pairs = twin_places(masked.ffhq_ids(), unmasked.packed.ffhq_ids)
+    return [place for place, _ in pairs], replace(unmasked, indices=[index for _, index in pairs])
+
+
 def _test_set_digest(*sets: FaceSet) -> str:
     """16 hex digits: equal if, and only if, the same test faces are evaluated."""
     digest = hashlib.sha256()
@@ -144,6 +172,7 @@ def translate_and_reconstruct(
     back_direction: Direction = "unmask" if direction == "mask" else "mask"
     forward, backward = generators[f"generator_{direction}"], generators[f"generator_{back_direction}"]
     images: list[tuple[Images, Images, Images]] = []
+    region_pixels: list[NDArray[np.uint8]] = []
     values: list[list[float]] = [[], [], [], []]
     for photos, conditioning, drawing, _ in faces.batches():
         regions = lower_face_region(conditioning)
@@ -151,6 +180,7 @@ def translate_and_reconstruct(
         reconstructions, _ = backward(fakes, conditioning, drawing)
         images.append((to_pixels(photos), to_pixels(fakes), to_pixels(reconstructions)))
         outside = 1 - dilated_region(regions)
+        region_pixels.append(_region_pixels(regions))
         measured = (
             psnr(fakes, photos, outside),
             psnr(reconstructions, photos, torch.ones_like(regions)),
@@ -160,7 +190,13 @@ def translate_and_reconstruct(
         for column, batch in zip(values, measured, strict=True):
             column += batch.tolist()
     all_photos, all_fakes, all_reconstructions = (np.concatenate(batches) for batches in zip(*images, strict=True))
-    return DirectionResult(all_photos, all_fakes, all_reconstructions, *values)
+    all_regions = np.concatenate(region_pixels)
+    return DirectionResult(all_photos, all_fakes, all_reconstructions, all_regions, *values)
+
+
+def _region_pixels(regions: torch.Tensor) -> NDArray[np.uint8]:
+    """(B, 1, H, W) of 0 and 1 -> (B, H, W)."""
+    return np.asarray(regions[:, 0].byte().cpu().numpy())
 
 
 def _metrics(direction: Direction, result: DirectionResult, reals: Images) -> DirectionMetrics:

@@ -17,7 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.evaluation import kid
+from models.evaluation.features import feature_network, features
+from models.evaluation.kid import FEATURES
 from models.params import Direction
 
 INCEPTION = "inception-v3-compat"
@@ -44,7 +45,7 @@ def fidelity(fakes: NDArray[np.uint8], reals: NDArray[np.uint8]) -> Fidelity | N
 
     None for fewer than MIN_IMAGES, or if the packages of the extra `evaluation` are not installed.
     """
-    if min(len(fakes), len(reals)) < MIN_IMAGES or kid.feature_network() is None:
+    if min(len(fakes), len(reals)) < MIN_IMAGES or feature_network(FEATURES) is None:
         return None
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
     from torch_fidelity.metric_prc import prc_features_to_metric
@@ -54,7 +55,7 @@ def fidelity(fakes: NDArray[np.uint8], reals: NDArray[np.uint8]) -> Fidelity | N
     statistics = [fid_features_to_statistics(features.double()) for features in (of_fakes, of_reals)]
     fid = fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
     prc = prc_features_to_metric(of_fakes, of_reals, prc_neighborhood=3, prc_batch_size=1000, verbose=False)
-    return Fidelity(fid, prc["precision"], prc["recall"], kid.FEATURES if network is None else INCEPTION)
+    return Fidelity(fid, prc["precision"], prc["recall"], FEATURES if network is None else INCEPTION)
 
 
 @lru_cache(maxsize=1)
@@ -66,7 +67,7 @@ def inception() -> nn.Module | None:
         with _socket_timeout(_DOWNLOAD_TIMEOUT_S):
             network: nn.Module = FeatureExtractorInceptionV3(INCEPTION, ["2048"], verbose=False)
     except OSError as error:
-        print(f"FID uses {kid.FEATURES}: the weights of Inception cannot be downloaded ({error})", flush=True)
+        print(f"FID uses {FEATURES}: the weights of Inception cannot be downloaded ({error})", flush=True)
         return None
     return network.eval()
 
@@ -85,6 +86,6 @@ def _socket_timeout(seconds: float) -> Iterator[None]:
 @torch.inference_mode()
 def _features(network: nn.Module | None, images: NDArray[np.uint8]) -> Tensor:
     if network is None:
-        return kid.features(images)
+        return features(images, FEATURES)
     batches = np.array_split(images, -(-len(images) // _BATCH))
     return torch.cat([network(torch.from_numpy(batch).permute(0, 3, 1, 2).contiguous())[0] for batch in batches])

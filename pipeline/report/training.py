@@ -56,6 +56,8 @@ def _evaluation_rows(directions: list[dict[str, Any]]) -> Iterator[tuple[str, li
 
 
 def _text(value: Any) -> str:
+    if isinstance(value, list):  # an interval
+        return " to ".join(map(_text, value))
     return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 

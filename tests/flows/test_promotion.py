@@ -169,6 +169,19 @@ def test_worse_means_by_more_than_the_tolerance(new, worse):
     assert worse_metrics(parse(figures(**new)), parse(figures(kid=0.03)), 0.02) == worse
 
 
+@pytest.mark.parametrize(("auc", "is_worse"), [(0.81, False), (0.83, True), (0.4, False)])
+def test_fakes_that_are_told_from_real_faces_better_than_by_chance_are_worse(auc, is_worse):
+    old = parse(figures(real_fake_auc=0.7, real_fake_auc_interval=[0.58, 0.82]))
+    worse = [f"mask.real_fake_auc {auc} against 0.7"] if is_worse else []
+    assert worse_metrics(parse(figures(real_fake_auc=auc)), old, 0.02) == worse
+
+
+def test_within_the_tolerance_a_model_beyond_the_interval_is_not_worse():
+    old = parse(figures(real_fake_auc=0.7, real_fake_auc_interval=[0.69, 0.71]))
+    assert worse_metrics(parse(figures(real_fake_auc=0.715)), old, 0.02) == []
+    assert worse_metrics(parse(figures(real_fake_auc=0.725)), old, 0.02) != []
+
+
 def test_a_metric_that_one_of_them_lacks_is_left_out():
     assert worse_metrics(parse(figures(kid=0.9)), parse(figures()), 0.02) == []
 

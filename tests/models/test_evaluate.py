@@ -187,3 +187,49 @@ def test_identity_distance_is_the_median_over_photos_and_their_translations(pack
 def test_without_a_face_recogniser_there_is_no_identity_distance(pack, trained, monkeypatch):
     monkeypatch.setattr(evaluate_module, "identity_distances", lambda _before, _after: None)
     assert "identity_distance" not in evaluated()["mask"]
+
+
+def test_masked_faces_are_compared_with_their_unmasked_photos_among_all_test_faces(pack, trained, monkeypatch):
+    """Two masked test faces, of which the second is the third unmasked one but for its lower face."""
+    (to_unmasked, _, unmasked), (to_masked, _, masked) = (
+        packed.array_paths(pack, f"{domain}_test") for domain in ("unmasked", "masked")
+    )
+    true, photos = np.load(to_unmasked), np.load(to_masked)
+    lower_face = photos[1, 18:32, 8:28].copy()
+    photos[1] = true[2]
+    photos[1, 18:32, 8:28] = lower_face
+    np.save(to_masked, photos)
+    packed.write_faces(unmasked, ["a", "b", "c"], [4, 5, 6], [0.0] * 3)
+    packed.write_faces(masked, ["d", "e"], [None, 6], [0.0] * 2)
+    passed = []
+
+    def with_truth(metrics, fakes, photos, truths):
+        passed.extend((fakes, photos, truths))
+        return metrics
+
+    report = evaluated()
+    assert report["unmask"]["true_pairs"] == 1
+    assert "true_pairs" not in report["mask"]
+    monkeypatch.setattr(evaluate_module, "with_truth", with_truth)
+    evaluate(
+        EvaluateParams(images=2, batch_size=2, grid_faces=2), LIMITS, SETTINGS, PATHS
+    )  # not the third unmasked one
+    fakes, photos, truths = passed
+    assert [faces.ffhq_ids for faces in passed] == [[6]] * 3
+    outside = np.ones((32, 32), bool)
+    outside[14:31, 5:27] = False
+    assert np.abs(photos.images[0].astype(int) - truths.images[0])[outside].max() <= 1
+    assert (fakes.images[0] != photos.images[0]).any()
+
+
+def test_fakes_of_a_direction_are_held_beside_real_faces_of_the_other_domain(pack, trained, monkeypatch):
+    passed = []
+
+    def with_realism(metrics, fakes, reals):
+        passed.append((len(fakes), len(reals)))
+        assert len(fakes.ffhq_ids) == len(fakes.regions) == len(fakes)
+        return metrics
+
+    monkeypatch.setattr(evaluate_module, "with_realism", with_realism)
+    evaluated()
+    assert passed == [(3, 2), (2, 3)]

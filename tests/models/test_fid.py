@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from models.evaluation import fid as module
-from models.evaluation import kid
+from models.evaluation.features import feature_network
 from models.evaluation.fid import MIN_IMAGES, fidelity
+from models.evaluation.kid import FEATURES
 
-pytestmark = pytest.mark.skipif(kid.feature_network() is None, reason="the extra `evaluation` is not installed")
+pytestmark = pytest.mark.skipif(feature_network(FEATURES) is None, reason="the extra `evaluation` is not installed")
 
 
 def images(count, seed, shade=0):
@@ -25,7 +26,7 @@ def offline(monkeypatch):
 def test_images_of_another_distribution_have_a_higher_fid_and_no_precision_or_recall(offline):
     near = fidelity(images(20, 0), images(20, 1))
     far = fidelity(images(20, 0), images(20, 1, shade=120))
-    assert near.features == kid.FEATURES
+    assert near.features == FEATURES
     assert far.fid > 2 * near.fid
     assert far.precision == far.recall == 0
     assert min(near.precision, near.recall) > 0.5

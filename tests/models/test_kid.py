@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from models.evaluation import kid as module
-from models.evaluation.kid import kid, squared_mmd
+from models.evaluation.features import feature_network
+from models.evaluation.kid import FEATURES, kid, squared_mmd
 
-needs_features = pytest.mark.skipif(module.feature_network() is None, reason="the extra `evaluation` is not installed")
+needs_features = pytest.mark.skipif(feature_network(FEATURES) is None, reason="the extra `evaluation` is not installed")
 
 
 def images(count, seed, shade=0):
@@ -52,5 +53,5 @@ def test_kid_does_not_depend_on_the_order_of_images():
 
 
 def test_without_the_extra_evaluation_kid_is_none(monkeypatch):
-    monkeypatch.setattr(module, "feature_network", lambda: None)
+    monkeypatch.setattr(module, "feature_network", lambda _name: None)
     assert kid(images(2, 0), images(2, 1)) is None

@@ -98,6 +98,13 @@ def test_without_fid_there_is_no_row_of_the_study(tmp_path):
     assert [name for name, _ in read_training(Paths(tmp_path))["evaluation"]] == ["accepted", "still masked"]
 
 
+def test_an_interval_is_shown_by_its_two_ends(tmp_path):
+    metrics = {"real_fake_auc": 0.7, "real_fake_auc_interval": [0.6, 0.8125]}
+    write_json(Paths(tmp_path).evaluation, {"mask": metrics, "unmask": {}})
+    rows = dict(read_training(Paths(tmp_path))["evaluation"])
+    assert rows["real fake auc interval"] == ["0.600 to 0.812", ""]
+
+
 def test_the_page_contains_the_data_licence(page):
     assert "CC BY-NC-SA 4.0" in page
 
