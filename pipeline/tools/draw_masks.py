@@ -117,9 +117,13 @@ def bare_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[NDAr
 
 
 def masked_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """The faces, landmarks (478, 2) in px, that wear a mask."""
-    shares = _covered_and_bare(pixels, faces)
-    return [points for points, (covered, _) in zip(faces, shares, strict=True) if covered > MASKED]
+    """The faces, landmarks (478, 2) in px, that wear a mask, and surely are faces."""
+    found = []
+    for points, (covered, _) in zip(faces, _covered_and_bare(pixels, faces), strict=True):
+        large = np.ptp(points[:, 1]) >= _LARGE * min(pixels.shape[:2])
+        if covered > MASKED and (large or _is_found_again(pixels, points)):
+            found.append(points)
+    return found
 
 
 def _covered_and_bare(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[tuple[float, float]]:
