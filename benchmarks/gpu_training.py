@@ -65,7 +65,7 @@ def _fed(step: Step, context: TrainingContext, bench: Bench) -> dict[str, object
     }
     # Before the loader alone is timed, its workers start, and what they made ahead is used up.
     rate = partial(_rate, bench)
-    result["loader_images_per_s"] = rate(batches(sets, context, 0), None, 80)
+    result["loader_images_per_s"] = rate(batches(sets, context, 0), None, 20)
     result["step_images_per_s"] = rate(itertools.repeat((range(0), *ready)), step, 3)
     result["step_with_loader_images_per_s"] = rate(batches(sets, context, 0), step, 10)
     return result
@@ -97,7 +97,7 @@ def _rate(bench: Bench, source: Iterable[tuple[range, Batch, Batch]], step: Step
             torch.cuda.synchronize()
 
     take(1 if bench.smoke else ahead)
-    count = 2 if bench.smoke else 60 if step is None else 15
+    count = 2 if bench.smoke else 20 if step is None else 10
     started = time.perf_counter()
     take(count)
     return round(count * bench.params.batch_size / (time.perf_counter() - started), 1)

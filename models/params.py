@@ -76,7 +76,7 @@ class EvaluateParams:
 class RetrainParams:
     """The block `retrain`."""
 
-    warm_start: bool
+    warm_start: Literal["pretrained"] | bool
     tolerance: Annotated[float, Field(ge=0, le=1)]
 
 

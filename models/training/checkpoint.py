@@ -164,16 +164,22 @@ def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: s
 
 
 def load_networks(folder: Path, state: TrainingState) -> None:
-    """Load only the weights of all networks into `state`, to start a new training from them."""
+    """Load only the weights of the networks into `state`, to start a new training from them.
+
+    The model in the box has no discriminators: theirs stay as they are.
+    """
     info = read_info(folder)
     for name, network in state.networks.items():
-        _load_weights(folder, info, name, network)
+        if name in info.weights_sha256:
+            _load_weights(folder, info, name, network)
 
 
 def other_networks(info: CheckpointInfo, params: TrainParams) -> str:
     """How the checkpoint's networks differ from those of `params`, for people; empty if they do not."""
     wanted = values_used(params)
-    differ = [key for key in ARCHITECTURE if info.params.get(key) != wanted[key]]
+    generators_only = info.weights_sha256.keys() == set(GENERATORS)
+    keys = [key for key in ARCHITECTURE if not (generators_only and key == "discriminator_width")]
+    differ = [key for key in keys if info.params.get(key) != wanted[key]]
     return ", ".join(f"{key} {info.params.get(key)} instead of {wanted[key]}" for key in differ)
 
 

@@ -109,13 +109,12 @@ def train(params: TrainParams, paths: Paths) -> None:
 def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
     """Step until all images are seen, with curves, progress and checkpoints between the steps."""
     state, params, group = run.state, run.context.params, run.context.group
-    total = params.images_per_domain
     epoch = max(len(data.packed) for data in run.inputs.sets.values())  # of the larger domain, as in the authors' code
     line = ProgressLine(state.images_seen, run.context.device)
     started, seconds_before = time.monotonic(), state.seconds
     for positions, unmasked, masked in batches(run.inputs.sets, run.context, state.images_seen):
         # Step.
-        before = positions.start
+        before, done_before = positions.start, progress(params, state.images_seen, state.seconds)
         losses = train_step(state, run.objectives, unmasked, masked, run.context)
         _require_finite(losses, before, run.work)
         set_learning_rates(state, params)
@@ -129,25 +128,26 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
                 plateau.step(state.losses["cycle"])
 
         # Curves.
-        if _passes(before, state.images_seen, max(1, total // _CURVE_POINTS)):
+        done = progress(params, state.images_seen, state.seconds)
+        if int(_CURVE_POINTS * done) > int(_CURVE_POINTS * done_before):
             learning_rate = state.optimisers["generators"].param_groups[0]["lr"]
             state.history.append({"images": state.images_seen, **state.losses, "learning_rate": learning_rate})
             run.curves.add(state.history[-1])
 
         # Progress.
         if group.is_main:
-            line.update(state, progress(params, state.images_seen, state.seconds))
+            line.update(state, done)
 
         # Checkpoint, and a row of samples; no row on a stop, which has no place in a training that was never stopped.
-        stopping, done = group.any(stop()), progress(params, state.images_seen, state.seconds) == 1
-        due = done or _passes(before, state.images_seen, params.save_every_images)
+        stopping = group.any(stop())
+        due = done == 1 or _passes(before, state.images_seen, params.save_every_images)
         if due or stopping:
             _save(run, samples=due)
-        if stopping and not done:
+        if stopping and done < 1:
             if group.is_main:
                 messages.stopped(f"stopped, state saved at {state.images_seen} images; run again to go on")
             sys.exit(STOPPED)
-        if done:
+        if done == 1:
             break
 
 
