@@ -36,8 +36,8 @@ chin, so its edge is faded only a little.
 _HANGING = 1.06
 """By how much the frame in which a mask is taken off is larger than FFHQ's.
 
-Under a mask the landmarks show the chin too high: on six of seven portraits the mask hung out of FFHQ's frame. With 1.06,
-at the scale of training's crops, two in six kept a tip of cloth, and noses and lips were as sharp as in training.
+Under a mask the landmarks show the chin too high: on six of seven portraits the mask hung out of FFHQ's frame. With
+1.06, at the scale of training's crops, two in six kept a tip of cloth, and noses and lips were as sharp as in training.
 """
 
 
