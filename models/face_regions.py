@@ -50,5 +50,6 @@ def overhang_region(region: Tensor) -> Tensor:
 
 
 def dilate(region: Tensor, by: int) -> Tensor:
-    """(B, 1, H, W) of 0 and 1, dilated by `by` px in all directions."""
-    return functional.max_pool2d(region, 2 * by + 1, stride=1, padding=by)
+    """(B, 1, H, W), dilated by `by` px in all directions: down, then across, which takes a fraction of the time."""
+    down = functional.max_pool2d(region, (2 * by + 1, 1), stride=1, padding=(by, 0))
+    return functional.max_pool2d(down, (1, 2 * by + 1), stride=1, padding=(0, by))

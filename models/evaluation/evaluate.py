@@ -106,6 +106,8 @@ def evaluate_checkpoint(
     The caller ensures that the checkpoint was not trained on these test faces.
     """
     generators, info = checkpoint.load_generators(folder)
+    for generator in generators.values():
+        generator.to("cuda" if torch.cuda.is_available() else "cpu")
     unmasked, masked = (_face_set(pack, domain, params, info.params["image_px"]) for domain in ("unmasked", "masked"))
     print(f"evaluating {folder} on up to {params.images} test faces a domain", flush=True)
     masking = translate_and_reconstruct("mask", generators, unmasked)
@@ -174,7 +176,9 @@ def translate_and_reconstruct(
     images: list[tuple[Images, Images, Images]] = []
     region_pixels: list[NDArray[np.uint8]] = []
     values: list[list[float]] = [[], [], [], []]
-    for photos, conditioning, drawing, _ in faces.batches():
+    device = next(forward.parameters()).device
+    for batch in faces.batches():
+        photos, conditioning, drawing, _ = batch.on(device)
         regions = lower_face_region(conditioning)
         fakes, mattes = forward(photos, conditioning, drawing)
         reconstructions, _ = backward(fakes, conditioning, drawing)
@@ -187,8 +191,8 @@ def translate_and_reconstruct(
             mean_over_mask(mattes, eroded_region(regions)),
             mean_over_mask(mattes, outside),
         )
-        for column, batch in zip(values, measured, strict=True):
-            column += batch.tolist()
+        for column, figures in zip(values, measured, strict=True):
+            column += figures.tolist()
     all_photos, all_fakes, all_reconstructions = (np.concatenate(batches) for batches in zip(*images, strict=True))
     all_regions = np.concatenate(region_pixels)
     return DirectionResult(all_photos, all_fakes, all_reconstructions, all_regions, *values)

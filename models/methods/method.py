@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -24,6 +25,11 @@ class Faces(NamedTuple):
     conditioning: Tensor  # (B, 2, H, W) in [0, 1]: conditioning maps, the lower-face region and the landmark sketch
     drawing: Tensor | None = None  # (B, 5, H, W) in [0, 1] (models.drawings): a mask for the face, where a method draws
     pair: Tensor | None = None  # (B, 3, H, W) in [-1, 1]: the same unmasked faces with masks, where a method draws
+
+    def on(self, device: torch.device) -> "Faces":
+        """The same faces on a device."""
+        drawing, pair = (None if part is None else part.to(device) for part in (self.drawing, self.pair))
+        return Faces(self.images.to(device), self.conditioning.to(device), drawing, pair)
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,9 @@ def write_row(folder: Path, state: TrainingState, pack: Path, context: TrainingC
         faces = whole_batch(packed, domain, chosen, context.params.image_px, colours)
         images = faces.images
         if state.images_seen:
-            device = context.device.device
-            drawing = None if faces.drawing is None else faces.drawing.to(device)
+            images, conditioning, drawing, _ = faces.on(context.device.device)
             with torch.inference_mode(), context.device.autocast():
-                images, _ = state.networks[name](images.to(device), faces.conditioning.to(device), drawing)
+                images, _ = state.networks[name](images, conditioning, drawing)
         row += list(to_pixels(images))
     with replacing(folder / f"{state.images_seen:012d}.png") as beside:
         Image.fromarray(image_grid([row])).save(beside, format="PNG")
