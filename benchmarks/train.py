@@ -26,10 +26,10 @@ import torch
 from torch.nn import functional
 
 from models.methods import cyclegan
-from models.methods.method import Batch, Faces
+from models.methods.method import Batch
 from models.params import CycleganParams, GuidedParams, TrainParams
 from models.training.checkpoint import DISCRIMINATORS, GENERATORS
-from models.training.data import TrainingSet, load_px, training_batch
+from models.training.data import TrainingSet, load_px, to_faces, training_batch
 from models.training.device import TrainingDevice, training_device
 from models.training.distributed import ProcessGroup
 from models.training.optimisers import fresh_state
@@ -53,7 +53,8 @@ def paper_params(
         batch_size=batch, width=64, blocks=9 if image_px >= 256 else 6, discriminator_width=64,
         learning_rate=2e-4, schedule="linear",
         lambda_cycle=10, lambda_identity=0.5, pool_size=50, save_every_images=1_000_000, seed=1,
-        precision=precision, compile=compiled, guided=GuidedParams(lambda_matte=0), cyclegan=CycleganParams(),
+        precision=precision, compile=compiled, guided=GuidedParams(lambda_matte=0, lambda_drawing=0),
+        cyclegan=CycleganParams(),
     )  # fmt: skip
 
 
@@ -154,10 +155,10 @@ def some_faces(folder: Path, count: int, px: int) -> Path:
     counts = {}
     for domain, split in itertools.product(packed.DOMAINS, packed.SPLITS):
         name = packed.set_name(domain, split)
-        images, conditioning, faces_path = packed.array_paths(folder, name)
+        images, landmarks, faces_path = packed.array_paths(folder, name)
         counts[name] = kept = count if split == "train" else 0
         np.save(images, np.stack(small)[:kept])
-        np.save(conditioning, np.zeros((kept, px, px, 2), np.uint8))
+        np.save(landmarks, np.full((kept, 478, 2), np.nan, np.float32))
         packed.write_faces(faces_path, [f"{name}/{place}" for place in range(kept)], [None] * kept, [0.0] * kept)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, px, "0" * 64, counts, "generated"))
     return folder
@@ -167,8 +168,8 @@ def batch_of(
     faces: packed.PackedSet, domain: str, seed: int, positions: range, image_px: int, device: torch.device
 ) -> Batch:
     """A batch of one domain, on the device."""
-    images, conditioning = training_batch(TrainingSet(domain, faces, np.arange(len(faces))), seed, positions, image_px)
-    return Batch(Faces(images.to(device), conditioning.to(device)), positions)
+    arrays = training_batch(TrainingSet(domain, faces, np.arange(len(faces))), seed, positions, image_px)
+    return Batch(to_faces(arrays.to(device)), positions)
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

@@ -8,13 +8,16 @@ import torch
 from models.inference.painter import paint_photo
 from models.params import Direction
 from models.training import checkpoint
+from pipeline.masks.worn import use_one_thread
 from pipeline.storage.files import sha256
 from pipeline.tools.draw_masks import MaskChoice
 from pipeline.tools.paint_photos import Task, paint_photos
 
+_ANY_MASK = MaskChoice()
+
 
 def make_task(
-    folder: Path, direction: Direction, choice: MaskChoice = MaskChoice(), *, side_by_side: bool = False
+    folder: Path, direction: Direction, choice: MaskChoice = _ANY_MASK, *, side_by_side: bool = False
 ) -> Task:
     """The task for the checkpoint in `folder`. Raises FacemaskError if there is none."""
     checkpoint.read_info(folder)
@@ -37,3 +40,4 @@ def apply(folder: Path, images: list[Path], out: Path, *, unmask: bool, side_by_
 
 def _use_one_thread() -> None:
     torch.set_num_threads(1)
+    use_one_thread()

@@ -9,8 +9,10 @@
 G refines a rendering, as in Shrivastava et al. 2017 (SimGAN, arXiv 1612.07828): it gets a mask drawn on the face, and
 its correction is bounded (models.drawings), so that it cannot smear. F gets pairs without end: an unmasked face and the
 same one with a mask, which is drawn, or corrected by G (so that F closes the cycle F(G(x))), or moved there from a real
-masked face; or both photos of one FFHQ id, as MaskedFace-Net is made from FFHQ. D_X judges each output beside its input (pix2pix, arXiv 1611.07004). In the other cycle, G gets a drawing
-in the colour of the mask that was there, and G(F(y)) must have its light. docs/models.md gives the reasons.
+masked face; or both photos of one FFHQ id, as MaskedFace-Net is made from FFHQ. D_X judges each output beside its input
+(pix2pix, arXiv 1611.07004). In the other cycle, G gets a drawing in the colour of the mask that was there, and G(F(y))
+must have its light. docs/models.md gives the reasons.
+
 Instance norm treats each image alone, so passes through the same network are joined into one batch.
 """
 
@@ -154,9 +156,9 @@ def _changed_area(pair: Tensor, x: Tensor) -> Tensor:
 
 
 def _distance_within(one: Tensor, other: Tensor, area: Tensor) -> Tensor:
-    """The mean absolute difference of (B, C, H, W) within an area (B, 1, H, W)."""
-    total = (area.sum() * one.shape[1]).clamp(min=1)
-    return ((one - other).abs() * area).sum() / total
+    """The mean absolute difference of (B, C, H, W) within each image's area (B, 1, H, W), as a mean over the batch."""
+    total = (area.sum(dim=(1, 2, 3)) * one.shape[1]).clamp(min=1)
+    return (((one - other).abs() * area).sum(dim=(1, 2, 3)) / total).mean()
 
 
 def _coarse_distance(one: Tensor, other: Tensor, alpha: Tensor) -> Tensor:
@@ -206,7 +208,7 @@ class DiscriminatorObjective(nn.Module):
 
 def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor]) -> tuple[Tensor, ...]:
     """Real masked faces and fakes with their regions; true faces beside the inputs of the fakes, with their areas."""
-    y, x = masked.faces, unmasked.faces.images
+    y = masked.faces
     real = torch.cat([y.images, lower_face_region(y.conditioning)], dim=1)
     answers = fakes["unmasked"]
     return real, fakes["masked"], torch.cat([answers[:, 7:], answers[:, 3:7]], dim=1), answers[:, :7]
