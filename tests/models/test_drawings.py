@@ -86,7 +86,7 @@ def test_sharpened_and_softened_edges_of_a_grey_mask_on_a_grey_face_show_no_rim(
     grey = 0.5
     drawing = torch.cat([grey * alpha.expand(1, 3, 64, 64), alpha, torch.zeros_like(alpha)], dim=1)
     correction = torch.zeros(1, CORRECTION_CHANNELS, 64, 64)
-    correction[:, 5] = softness * COARSE_BOUNDS[5]
+    correction[:, 6] = softness * COARSE_BOUNDS[6]
     image = torch.full((1, 3, 64, 64), 2 * grey - 1)
     assert (put_on_corrected(image, drawing, correction) - image).abs().max() < 1e-5
 

@@ -88,11 +88,8 @@ def test_unmask_depends_on_the_landmark_sketch():
 
 def test_mask_depends_on_the_drawing_and_not_on_the_guide():
     torch.manual_seed(0)
-    generator, image, drawing = (
-        make_generator("guided", "mask", 4, 1),
-        torch.rand(1, 3, 32, 32),
-        torch.rand(1, 5, 32, 32),
-    )
+    generator = make_generator("guided", "mask", 4, 1)
+    image, drawing = torch.rand(1, 3, 32, 32), torch.rand(1, 5, 32, 32)
     guides = torch.zeros(1, 2, 32, 32), torch.ones(1, 2, 32, 32)
     first, second = (generator(image, guide, drawing)[0] for guide in guides)
     assert torch.equal(first, second)
