@@ -31,16 +31,22 @@ def put_on(image: Tensor, drawing: Tensor) -> Tensor:
     return (image + 1) * (1 - shadow) * (1 - alpha) + 2 * colour - 1
 
 
-def put_on_corrected(image: Tensor, drawing: Tensor, correction: Tensor) -> Tensor:
-    """Images (B, 3, H, W) in [-1, 1] with drawn masks, corrected by (B, 11, H, W)."""
+def put_on_corrected(image: Tensor, drawing: Tensor, correction: Tensor, side: float | None = None) -> Tensor:
+    """Images (B, 3, H, W) in [-1, 1] with drawn masks, corrected by (B, 11, H, W); nothing else changes.
+
+    `side` is that of FFHQ's frame, px, of which blurs are shares; None: the images are the frame.
+    """
+    side = image.shape[-1] if side is None else side
     channels = torch.split(correction, 1, dim=1)
     gain, offset, chroma_gain, blue_offset, red_offset, shadow_gain, softness, relief = channels[: len(COARSE_BOUNDS)]
     residual = channels[len(COARSE_BOUNDS) :]
     layer, shadow = drawing[:, :4], drawing[:, 4:]
-    layer = layer + softness * (_blurred(layer, _SOFT) - layer)
+    layer = layer + softness * (_blurred(layer, side / _SOFT) - layer)
     alpha = layer[:, 3:].clamp(0, 1)
-    luma, blue, red = _to_luma_chroma(layer[:, :3])
-    smooth = _blurred(torch.cat([luma, alpha], dim=1), _BROAD)
+    # Where the alpha is clamped, so is the colour that it is multiplied with: else sharpened edges had rims.
+    kept = (alpha / layer[:, 3:].clamp(min=1e-6)).detach()
+    luma, blue, red = _to_luma_chroma(layer[:, :3] * kept)
+    smooth = _blurred(torch.cat([luma, alpha], dim=1), side / _BROAD)
     folds = luma - smooth[:, :1] / smooth[:, 1:].clamp(min=0.1) * alpha
     luma = luma + relief * folds
     colour = _to_rgb(
@@ -48,7 +54,9 @@ def put_on_corrected(image: Tensor, drawing: Tensor, correction: Tensor) -> Tens
         blue * (1 + chroma_gain) + alpha * (blue_offset + residual[1]),
         red * (1 + chroma_gain) + alpha * (red_offset + residual[2]),
     )
-    return put_on(image, torch.cat([colour, alpha, (shadow * (1 + shadow_gain)).clamp(0, 1)], dim=1)).clamp(-1, 1)
+    corrected = torch.cat([colour, alpha, (shadow * (1 + shadow_gain)).clamp(0, 1)], dim=1)
+    # A blurred edge stays within the drawing, where the matte says so.
+    return torch.where(changed_share(drawing) > 0, put_on(image, corrected).clamp(-1, 1), image)
 
 
 def changed_share(drawing: Tensor) -> Tensor:
@@ -57,9 +65,9 @@ def changed_share(drawing: Tensor) -> Tensor:
     return alpha + (1 - alpha) * shadow
 
 
-def _blurred(layer: Tensor, share: int) -> Tensor:
-    """The layer, blurred over 1/`share` of the picture's side."""
-    reach = max(1, layer.shape[-1] // (2 * share))
+def _blurred(layer: Tensor, width: float) -> Tensor:
+    """The layer, blurred over about `width` px."""
+    reach = max(1, int(width / 2))
     for _ in range(2):
         layer = functional.avg_pool2d(layer, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
     return layer

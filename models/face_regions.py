@@ -1,10 +1,9 @@
-"""Regions around the lower-face region, which `pack` draws from the landmarks: where a mask must, may and must not be.
+"""Regions around the lower-face region, which is drawn from the landmarks: where a mask must, may and must not be.
 
 The landmarks show where the face is, not where a mask ends: real masks end below the region's upper edge and hang over
 its lower edge. So most losses leave a band at the region's edge free.
 """
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -19,17 +18,6 @@ def eroded_region(region: Tensor) -> Tensor:
     return 1 - dilate(1 - region, max(1, region.shape[-1] // 16))
 
 
-def required_region(region: Tensor) -> Tensor:
-    """The region that a painted mask must cover: without 1/16 of the side at its upper edge, and 1/32 elsewhere.
-
-    Masks differ in where they end above. The eroded region is too small here: it excludes the far cheek of a turned
-    head and a small chin, and a mask that leaves them bare is worn wrongly.
-    """
-    above, beside = max(1, region.shape[-1] // 16), max(1, region.shape[-1] // 32)
-    outside = functional.pad(1 - region, (beside, beside, above, beside))
-    return 1 - functional.max_pool2d(outside, (above + beside + 1, 2 * beside + 1), stride=1)
-
-
 def dilated_region(region: Tensor) -> Tensor:
     """The region dilated by 1/16 of the image's side: it includes a mask's edges and the start of its ear loops."""
     return dilate(region, max(1, region.shape[-1] // 16))
@@ -40,13 +28,6 @@ def matte_prior(region: Tensor) -> Tensor:
     reach = max(1, region.shape[-1] // 32)  # px
     steps = (eroded_region(region) + dilated_region(region)) / 2
     return functional.avg_pool2d(steps, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
-
-
-def overhang_region(region: Tensor) -> Tensor:
-    """The region, and below its middle the dilated one: where a mask may hang, without the eyes; (B, 1, H, W)."""
-    rows = region.sum(dim=3, keepdim=True)
-    lower = (rows.cumsum(dim=2) > rows.sum(dim=2, keepdim=True) / 2).float()  # (B, 1, H, 1)
-    return torch.maximum(region, dilated_region(region) * lower)
 
 
 def dilate(region: Tensor, by: int) -> Tensor:

@@ -76,7 +76,8 @@ def gradient_distance(fake: Tensor, drawn: Tensor, area: Tensor) -> Tensor:
     difference = fake - drawn
     down = (difference[:, :, 1:] - difference[:, :, :-1]).square() * area[:, :, 1:]
     across = (difference[..., 1:] - difference[..., :-1]).square() * area[..., 1:]
-    return (down.sum() + across.sum()) / (area.sum() * fake.shape[1]).clamp(min=1)
+    total = down.sum(dim=(1, 2, 3)) + across.sum(dim=(1, 2, 3))
+    return (total / (area.sum(dim=(1, 2, 3)) * fake.shape[1]).clamp(min=1)).mean()  # as in `_distance`
 
 
 def preservation_loss(image: Tensor, fake: Tensor, visible: Tensor) -> Tensor:

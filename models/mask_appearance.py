@@ -1,11 +1,10 @@
-"""Estimates of the mask in a photo: its area, its area with edges, and its appearance code."""
+"""Estimates of the mask in a photo: its area, and its area with edges."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from models.face_regions import dilate, dilated_region, eroded_region
-from models.params import Direction
 
 _SIMILAR = 0.6  # Euclidean distance of two colours in [-1, 1]^3: folds and shades of one fabric are closer
 
@@ -26,25 +25,3 @@ def estimate_mask(image: Tensor, region: Tensor) -> Tensor:
 def covered_area(estimated_mask: Tensor, region: Tensor) -> Tensor:
     """The estimated mask dilated by 1/32 of the image's side, for seams and edges of other colours: (B, 1, H, W)."""
     return dilate(estimated_mask, max(1, estimated_mask.shape[-1] // 32)) * dilated_region(region)
-
-
-def appearance_code(image: Tensor, estimated_mask: Tensor) -> Tensor:
-    """The mask's colours and outline, blurred over an eighth of the side: (B, 4, H, W) in [0, 1].
-
-    Three channels are the colours times the mask's area, the fourth is the area; `estimated_mask` is (B, 1, H, W).
-    The blur keeps colour, light and outline, and removes folds: what a generator needs to paint a mask like it.
-    """
-    reach = max(1, image.shape[-1] // 32)
-    blurred = torch.cat([(image + 1) / 2 * estimated_mask, estimated_mask], dim=1)
-    for _ in range(2):
-        blurred = functional.avg_pool2d(blurred, 2 * reach + 1, stride=1, padding=reach)
-    return blurred
-
-
-def cycle_condition(second: Direction, image: Tensor, region: Tensor) -> Tensor:
-    """The condition of the guided generator `second` that closes a cycle begun with `image` (B, 3, H, W).
-
-    mask: the appearance code (B, 4, H, W) of the mask in `image`. unmask: `region` (B, 1, H, W), which says only that
-    the mask was painted there, and is not real.
-    """
-    return region if second == "unmask" else appearance_code(image, estimate_mask(image, region))

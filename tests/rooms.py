@@ -20,6 +20,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         (
             "params",
             "losses",
+            "drawings",
             "face_regions",
             "mask_appearance",
             "networks",

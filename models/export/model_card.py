@@ -21,6 +21,9 @@ _HEADER = {
     "tags": ["facemask", "cyclegan", "image-to-image", "face-mask", "onnx"],
 }
 _PURPOSE = {"mask": "puts a face mask on a face", "unmask": "takes the face mask off a face"}
+_DRAWING = """ `drawing`, float32 (B, 5, {side}, {side}) in [0, 1], a mask
+drawn on the face: RGB times alpha, alpha, and the shadow beside the mask. The model corrects its light, folds, edges
+and shadow, by a bounded amount; it does not paint, and it does not use `guide`."""
 _MEANINGS = {
     "images": "test faces, none of which was used in training",
     "accepted": "share of the outputs that curation accepts as correctly masked faces",
@@ -69,6 +72,7 @@ def known_metrics(digest: str, direction: Direction, paths: Paths) -> DirectionM
 def model_card(name: str, digest: str, info: CheckpointInfo, direction: Direction, metrics: DirectionMetrics) -> str:
     """The text of the card for the exported file `name`; `digest` is that of the checkpoint's JSON."""
     side, train = info.params["image_px"], info.params
+    drawing = _DRAWING.format(side=side) if (info.generator, direction) == ("guided", "mask") else ""
     kind = "guided by the face's landmarks" if info.generator == "guided" else "the paper's, without guidance"
     return f"""---
 {yaml.safe_dump(_HEADER, sort_keys=False).strip()}
@@ -84,9 +88,9 @@ A CycleGAN generator ({kind}; {train["blocks"]} residual blocks, width {train["w
 ## Use
 Inputs: `image`, float32 (B, 3, {side}, {side}), RGB in [-1, 1], a face aligned as in FFHQ; `guide`, float32
 (B, 2, {side}, {side}), the conditioning maps, made from MediaPipe's landmarks: 1 in the lower-face region and 0
-elsewhere, and a sketch of nose, mouth and jaw in [0, 1]. Outputs: `painted`, like `image`; `matte`
-(B, 1, {side}, {side}), the opacity of the paint, 0-1. `facemask apply` aligns faces, makes the conditioning maps, and
-pastes the result back into photos of any size.
+elsewhere, and a sketch of nose, mouth and jaw in [0, 1].{drawing} Outputs: `painted`, like `image`; `matte`
+(B, 1, {side}, {side}), the opacity of the paint, 0-1. `facemask apply` aligns faces, makes the inputs, and pastes the
+result back into photos of any size.
 
 Intended for research on image translation, and for training detectors of face masks, within the licence of the data.
 Its outputs are synthetic: mark them as such (`facemask apply` does).

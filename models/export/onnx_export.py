@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from models.export.model_card import refuse_other_card, write_card
+from models.networks import DrawingCorrector
 from models.params import Direction
 from models.training import checkpoint
 from pipeline.errors import FacemaskError
@@ -16,15 +17,16 @@ from pipeline.storage.files import replacing, sha256
 
 OPSET = 23  # the newest that torch writes
 TOLERANCE = 1e-3  # of values in [-1, 1]: an eighth of one of 255 levels
-INPUTS, OUTPUTS = ("image", "guide"), ("painted", "matte")
+OUTPUTS = ("painted", "matte")
 
 
 def export(folder: Path, out: Path, direction: Direction) -> None:
     """Write one generator of the checkpoint in `folder` to `out`, and its model card to README.md beside it.
 
-    Inputs: image (B, 3, S, S) in [-1, 1] and guide (B, 2, S, S) in [0, 1]. Outputs: painted (B, 3, S, S) and matte
-    (B, 1, S, S). B is free; S is the side that the generator was trained at. Raises FacemaskError, and leaves existing
-    files as they were, if ONNX Runtime's outputs differ from PyTorch's, or if another README.md exists there.
+    Inputs: image (B, 3, S, S) in [-1, 1] and guide (B, 2, S, S) in [0, 1]; where a drawn mask is corrected, also
+    drawing (B, 5, S, S) in [0, 1]. Outputs: painted (B, 3, S, S) and matte (B, 1, S, S). B is free; S is the side that
+    the generator was trained at. Raises FacemaskError, and leaves existing files as they were, if ONNX Runtime's
+    outputs differ from PyTorch's, or if another README.md exists there.
     """
     if out.suffix != ".onnx":
         raise FacemaskError(
@@ -50,18 +52,22 @@ def export(folder: Path, out: Path, direction: Direction) -> None:
     )
 
 
+def input_names(generator: nn.Module) -> tuple[str, ...]:
+    """The inputs of a generator; only one that corrects drawn masks has a drawing."""
+    return ("image", "guide", "drawing") if isinstance(generator, DrawingCorrector) else ("image", "guide")
+
+
 def _write(generator: nn.Module, side: int, path: Path) -> None:
-    images, conditioning = _example(2, side)
-    faces = torch.export.Dim("faces", min=1)
+    names, faces = input_names(generator), torch.export.Dim("faces", min=1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the exporter's internals
             program = torch.onnx.export(
                 generator,
-                (images, conditioning),
-                input_names=INPUTS,
+                _example(2, side)[: len(names)],
+                input_names=names,
                 output_names=OUTPUTS,
-                dynamic_shapes=({0: faces}, {0: faces}),
+                dynamic_shapes=tuple({0: faces} for _ in names),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
@@ -85,22 +91,25 @@ def _add_metadata(path: Path, metadata: dict[str, str]) -> None:
 
 def _difference(generator: nn.Module, side: int, path: Path) -> float:
     """The largest absolute difference between the outputs of PyTorch and ONNX Runtime, for one face and for three."""
-    session = open_session(path)
+    session, names = open_session(path), input_names(generator)
     differences = []
     for faces in (1, 3):
-        images, conditioning = _example(faces, side)
+        inputs = dict(zip(names, _example(faces, side), strict=False))
         with torch.inference_mode():
-            expected = generator(images, conditioning)
-        outputs = session.run(list(OUTPUTS), {"image": images.numpy(), "guide": conditioning.numpy()})
+            expected = generator(**inputs)
+        outputs = session.run(list(OUTPUTS), {name: value.numpy() for name, value in inputs.items()})
         differences += [float(np.abs(a.numpy() - b).max()) for a, b in zip(expected, outputs, strict=True)]
     return max(differences)
 
 
-def _example(faces: int, side: int) -> tuple[Tensor, Tensor]:
-    """Smooth random images (faces, 3, side, side) and conditioning maps with a region and a mouth."""
+def _example(faces: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Smooth random images (faces, 3, side, side), conditioning maps with a region and a mouth, and a drawing."""
     rng = torch.Generator().manual_seed(faces)
     coarse = torch.rand((faces, 3, 8, 8), generator=rng) * 2 - 1
     conditioning = torch.zeros(faces, 2, side, side)
     conditioning[:, 0, side // 2 : 7 * side // 8, side // 4 : 3 * side // 4] = 1
     conditioning[:, 1, 5 * side // 8 : 3 * side // 4, 3 * side // 8 : 5 * side // 8] = 0.7
-    return nn.functional.interpolate(coarse, (side, side), mode="bilinear"), conditioning
+    alpha = nn.functional.avg_pool2d(conditioning[:, :1], 3, stride=1, padding=1)
+    images = nn.functional.interpolate(coarse, (side, side), mode="bilinear")
+    drawing = torch.cat([alpha * (images.flip(3) + 1) / 2, alpha, 0.3 * (1 - alpha) * alpha.flip(2)], dim=1)
+    return images, conditioning, drawing

@@ -34,6 +34,10 @@ SETTINGS = PageSettings(
 )
 _MAX_AGE_S = 3600  # of photos and results, after which Gradio removes them
 _DIRECTIONS: dict[str, Direction] = {"Put a mask on": "mask", "Take the mask off": "unmask"}
+_NOTHING_TO_DO: dict[Direction, str] = {
+    "mask": "Each face in this photo is masked or covered already.",
+    "unmask": "No face in this photo wears a mask.",
+}
 _FONTS = ["system-ui", "sans-serif"]  # Gradio's default fonts come from another server
 
 
@@ -133,7 +137,7 @@ def _paint_uploaded(photo: dict[str, Any] | None, task: Task, scratch: Path) -> 
             faces = "1 face" if outcome.faces == 1 else f"{outcome.faces} faces"
             return str(outcome.photo.painted), f"{faces} painted. The picture is marked as synthetic."
         case "copied":
-            return None, "No face was found in this photo."
+            return None, _NOTHING_TO_DO[task.direction] if outcome.left else "No face was found in this photo."
         case _:
             raise FacemaskError(f"{source.name} cannot be read as an image: drop a JPEG, PNG or WebP")
 

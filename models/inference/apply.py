@@ -8,6 +8,7 @@ import torch
 from models.inference.painter import paint_photo
 from models.params import Direction
 from models.training import checkpoint
+from pipeline.masks.worn import use_one_thread
 from pipeline.storage.files import sha256
 from pipeline.tools.draw_masks import ANY_MASK, MaskChoice
 from pipeline.tools.paint_photos import Task, paint_photos
@@ -35,3 +36,4 @@ def apply(folder: Path, images: list[Path], out: Path, *, unmask: bool, side_by_
 
 def _use_one_thread() -> None:
     torch.set_num_threads(1)
+    use_one_thread()

@@ -17,7 +17,7 @@ from models.params import Direction, GeneratorKind
 from models.training import checkpoint
 from models.training.data import load_px, to_faces, to_pixels
 from models.training.device import has_bf16_units
-from pipeline.faces.alignment import face_frame
+from pipeline.faces.alignment import face_frame, frame_side
 from pipeline.faces.face_crops import align_face, crop_frame, framed_points, paste_back, unframed
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.worn import draw_worn, flatten
@@ -59,11 +59,13 @@ def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction, c
     faces = drawable_faces(pixels)
     wanted = (bare_faces if direction == "mask" else masked_faces)(pixels, faces)
     generator, painted = _generator(folder, direction), pixels.copy()
+    # The largest face last: it is nearest to the camera.
     if isinstance(generator.network, DrawingCorrector):
         seed = content_seed(pixels) if choice.seed is None else choice.seed
-        for number in reversed(range(len(wanted))):  # the largest face last: it is nearest to the camera
+        for number in reversed(range(len(wanted))):
             _draw_corrected(painted, wanted[number], generator, choice, (seed, number))
     else:
+        wanted = wanted[::-1]
         for start in range(0, len(wanted), _BATCH):
             _paint(pixels, painted, wanted[start : start + _BATCH], generator)
     return PaintedPhoto(painted, len(wanted), len(faces) - len(wanted))
@@ -89,14 +91,15 @@ def _draw_corrected(
 
     small = crop_frame(Image.fromarray(painted), frame, side)
     with torch.inference_mode(), _autocast(generator):
-        maps = generator.network.correction(  # type: ignore[operator]
+        found = generator.network.correction(  # type: ignore[operator]
             _to_planes(small).to(generator.device) * 2 - 1,
             _to_planes(drawing(small, framed_points(points, frame))).to(generator.device),
         )
-    correction = unframed(maps[0].permute(1, 2, 0).float().cpu().numpy(), frame, (left, top, right, bottom))
+    correction = unframed(found[0].permute(1, 2, 0).float().cpu().numpy(), frame, (left, top, right, bottom))
     shares = ((points - (left, top)) / (right - left, bottom - top)).astype(np.float32)
     layers = _to_planes(drawing(np.ascontiguousarray(photo), shares))
-    faces = put_on_corrected(_to_planes(photo) * 2 - 1, layers, torch.from_numpy(correction).permute(2, 0, 1)[None])
+    maps = torch.from_numpy(correction).permute(2, 0, 1)[None]
+    faces = put_on_corrected(_to_planes(photo) * 2 - 1, layers, maps, frame_side(frame))
     changed = changed_share(layers)[0, 0].numpy() > 0
     np.copyto(photo, to_pixels(faces)[0], where=changed[..., None])
 
@@ -109,7 +112,7 @@ def _with_hanging_mask(frame: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _to_planes(image: NDArray[np.uint8]) -> torch.Tensor:
     """(H, W, C) uint8 -> (1, C, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255  # a copy: a crop is read-only
 
 
 def _autocast(generator: _Generator) -> AbstractContextManager[None]:

@@ -156,9 +156,9 @@ def _changed_area(pair: Tensor, x: Tensor) -> Tensor:
 
 
 def _distance_within(one: Tensor, other: Tensor, area: Tensor) -> Tensor:
-    """The mean absolute difference of (B, C, H, W) within an area (B, 1, H, W)."""
-    total = (area.sum() * one.shape[1]).clamp(min=1)
-    return ((one - other).abs() * area).sum() / total
+    """The mean absolute difference of (B, C, H, W) within each image's area (B, 1, H, W), as a mean over the batch."""
+    total = (area.sum(dim=(1, 2, 3)) * one.shape[1]).clamp(min=1)
+    return (((one - other).abs() * area).sum(dim=(1, 2, 3)) / total).mean()
 
 
 def _coarse_distance(one: Tensor, other: Tensor, alpha: Tensor) -> Tensor:

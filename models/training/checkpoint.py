@@ -34,7 +34,7 @@ from models.training.tracking import Row
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import flush_to_disk, sha256
 
-SCHEMA = 4
+SCHEMA = 5
 DIRECTION: dict[str, Direction] = {"generator_mask": "mask", "generator_unmask": "unmask"}
 ARCHITECTURE = ("method", "width", "blocks", "discriminator_width")
 """The keys of `train` that determine the networks' shapes."""

@@ -7,13 +7,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from models.methods.method import Batch
 from models.training.data import TrainingSet, to_faces, training_batch
 from models.training.step import TrainingContext
+from pipeline.masks.worn import use_one_thread
 from pipeline.storage.packed_arrays import DOMAINS
 
 _AHEAD = 4  # batches that each worker makes ahead
@@ -42,21 +42,27 @@ class _Steps(Dataset[list[Tensor]]):
 
 
 def batches(
-    sets: dict[str, TrainingSet], context: TrainingContext, images_seen: int
+    sets: dict[str, TrainingSet], context: TrainingContext, images_seen: int, workers: int | None = None
 ) -> Iterator[tuple[range, Batch, Batch]]:
-    """Yield, from the image `images_seen` to the last, the positions of each step and its batches, on the device."""
+    """Yield, from the image `images_seen` to the last, the positions of each step and its batches, on the device.
+
+    `workers` processes make them; 0: this one; None: as many as the device needs.
+    """
     steps, device = _Steps(sets, context), context.device.device
     gpu = device.type == "cuda"
-    todo = range(images_seen // context.params.batch_size, len(steps))
+    if workers is None:
+        workers = _workers() if gpu else 0
+    # Rounded up: after the last step, whose batch may be smaller, none is left.
+    todo = range(-(-images_seen // context.params.batch_size), len(steps))
     loader = DataLoader(
         steps,
         batch_size=None,
         sampler=todo,
-        num_workers=_workers(context) if gpu else 0,
-        prefetch_factor=_AHEAD if gpu else None,
+        num_workers=workers,
+        prefetch_factor=_AHEAD if workers else None,
         pin_memory=gpu,
-        worker_init_fn=_use_one_thread if gpu else None,
-        multiprocessing_context="fork" if gpu else None,
+        worker_init_fn=_use_one_thread if workers else None,
+        multiprocessing_context="fork" if workers else None,
     )
     for step, arrays in zip(todo, loader, strict=True):
         positions = steps.positions(step)
@@ -65,11 +71,11 @@ def batches(
         yield positions, unmasked, masked
 
 
-def _workers(context: TrainingContext) -> int:
+def _workers() -> int:
     """Worker processes of this process; several training processes on one machine share its cores."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(1, min(_MAX_WORKERS, (len(os.sched_getaffinity(0)) - 1) // here))
 
 
 def _use_one_thread(_: int) -> None:
-    cv2.setNumThreads(1)
+    use_one_thread()

@@ -179,7 +179,7 @@ def _neighbourhood(in_picture: NDArray[np.float64], placement: Placement) -> Flo
 def _jagged(alpha: FloatImage) -> FloatImage:
     """Return hard edges in steps of two pixels."""
     height, width = alpha.shape
-    coarse = cv2.resize(alpha, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST)
+    coarse = cv2.resize(alpha, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_NEAREST)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_NEAREST) > 0.5, np.float32)
 
 

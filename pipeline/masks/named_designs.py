@@ -112,7 +112,8 @@ def _dents(flat: _Flat) -> FloatImage:
 def _weave(flat: _Flat, family: Family) -> FloatImage:
     """The grain of the fabric: of felted fibres, or of woven threads."""
     height, width = flat.across.shape
-    fibres = cv2.GaussianBlur(flat.rng.standard_normal((height, width), np.float32), (0, 0), width / 420)
+    rng = np.random.default_rng(int(flat.rng.integers(1 << 63)))  # a larger drawing takes more numbers
+    fibres = cv2.GaussianBlur(rng.standard_normal((height, width), np.float32), (0, 0), width / 420)
     grain = np.asarray(fibres / max(1e-6, float(fibres.std())), np.float32)
     if family not in ("cloth", "gaiter"):
         return np.asarray(1 + 0.012 * grain, np.float32)

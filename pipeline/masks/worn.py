@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -88,6 +89,11 @@ def mask_colour(image: ByteImage, points: NDArray[np.float32]) -> Colour:
     inside = polygon_mask(points, _COVERED, *image.shape[:2]) > 0
     red, green, blue = (np.median(image[inside], axis=0) if inside.any() else np.full(3, 128)).astype(int).tolist()
     return red, green, blue
+
+
+def use_one_thread() -> None:
+    """Have OpenCV draw in one thread: in worker processes, of which there is one per core."""
+    cv2.setNumThreads(1)
 
 
 def _distance(one: Colour, other: Colour) -> int:

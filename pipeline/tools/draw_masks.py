@@ -24,7 +24,7 @@ from pipeline.masks.catalogue import KINDS, Colour
 from pipeline.masks.compositing import compose
 from pipeline.masks.fit import face_width
 from pipeline.masks.records import ByteImage, UnmaskedFace
-from pipeline.masks.worn import draw_worn
+from pipeline.masks.worn import draw_worn, use_one_thread
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import read_image_file
 from pipeline.storage.images import decode
@@ -73,7 +73,7 @@ def draw_task(choice: MaskChoice, *, side_by_side: bool = False) -> Task:
     """The task of drawing such masks on photos."""
     return Task(
         paint=partial(draw_photo, choice=choice),
-        use_one_thread=_use_one_thread,
+        use_one_thread=use_one_thread,
         direction="mask",
         checkpoint="",
         drawing=_describe(choice),
@@ -92,7 +92,7 @@ def draw_photo(pixels: NDArray[np.uint8], choice: MaskChoice) -> PaintedPhoto:
 
 
 def drawable_faces(pixels: ByteImage) -> list[NDArray[np.float32]]:
-    """The faces of a photo that are far enough within it to be drawn on: landmarks (478, 2) in px."""
+    """The faces of a photo that are far enough within it to draw on: landmarks (478, 2) in px, the largest first."""
     boxes = [(points, crop_box(points, pixels)) for points in find_all_faces(pixels)]
     return [points for points, box in boxes if min(box[2] - box[0], box[3] - box[1]) >= _MIN_CROP_PX]
 
@@ -202,7 +202,3 @@ def _read_texture(path: Path) -> ByteImage:
     image = Image.fromarray(picture.pixels())
     image.thumbnail((_TEXTURE_PX, _TEXTURE_PX))
     return np.asarray(image, np.uint8)
-
-
-def _use_one_thread() -> None:
-    cv2.setNumThreads(1)

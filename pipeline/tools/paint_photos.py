@@ -27,6 +27,8 @@ from pipeline.tools.output_file import write_marked_png
 from pipeline.tools.photos import Photo, list_photos
 from pipeline.tools.provenance import Provenance, read_provenance
 
+_WANTED = {"mask": "bare", "unmask": "masked"}  # the faces that are painted
+_LEFT = {"mask": "masked or covered already", "unmask": "without a mask"}
 _PIECE = 4  # photos that a worker process gets at a time
 
 
@@ -36,7 +38,7 @@ class PaintedPhoto:
 
     pixels: NDArray[np.uint8]  # (H, W, 3) RGB
     faces: int  # that were painted
-    left: int = 0  # faces left as they are: they wear a mask already, or are hardly to be seen
+    left: int = 0  # faces left as they are: masked already or hardly to be seen, or without a mask to take off
 
 
 @dataclass(frozen=True)
@@ -73,15 +75,15 @@ def paint_photos(images: list[Path], out: Path, task: Task) -> None:
     outcomes: list[Outcome] = []
     for batch in _process(photos, task):
         for outcome in batch:
-            _report(outcome)
+            _report(outcome, task)
         outcomes += batch
         progress.add(len(batch))
     count = Counter(outcome.state for outcome in outcomes)
     faces = sum(outcome.faces for outcome in outcomes)
-    kept = "without a face copied" if task.drawing is None else "without a bare face copied"
     print(
         f"apply: {faces:,} faces {'painted' if task.drawing is None else 'drawn on'} in {count['painted']:,} photos, "
-        f"{count['copied']:,} {kept}, {count['present']:,} already present: {out}",
+        f"{count['copied']:,} without a {_WANTED[task.direction]} face copied, "
+        f"{count['present']:,} already present: {out}",
         flush=True,
     )
     if unreadable := [outcome.photo.source for outcome in outcomes if outcome.state == "unreadable"]:
@@ -162,15 +164,15 @@ def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
         return False
 
 
-def _report(outcome: Outcome) -> None:
+def _report(outcome: Outcome, task: Task) -> None:
     """Print a line for a photo that was not painted, and for faces that were left as they are."""
-    source, left = outcome.photo.source, outcome.left
+    source, left = outcome.photo.source, f"{_faces(outcome.left)} {_LEFT[task.direction]}"
     match outcome.state:
         case "copied":
-            why = f"no face in {source}" if not left else f"{source}: {_faces(left)} masked or covered already"
+            why = f"{source}: {left}" if outcome.left else f"no face in {source}"
             print(f"apply: {why}: copied unchanged", flush=True)
-        case "painted" if left:
-            print(f"apply: {source}: {_faces(left)} masked or covered already: left unchanged", flush=True)
+        case "painted" if outcome.left:
+            print(f"apply: {source}: {left}: left unchanged", flush=True)
         case "unreadable":
             print(f"apply: {source} cannot be read as an image", flush=True)
 

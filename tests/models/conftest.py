@@ -18,6 +18,8 @@ from pipeline.paths import Paths
 from pipeline.storage import packed_arrays as packed
 
 LOAD_PX = 36
+FACE = np.loadtxt(Path(__file__).with_name("landmarks.txt"), np.float32)
+"""Landmarks (478, 2) of a face, shares of FFHQ's frame: those of the sample's public-domain portrait `astronaut`."""
 BLUE = (12, 12, 243)
 TINY = TrainParams(
     preset="none",
@@ -38,17 +40,21 @@ TINY = TrainParams(
     seed=5,
     precision="auto",
     compile=False,
-    guided=GuidedParams(lambda_matte=1.0),
+    guided=GuidedParams(lambda_matte=1.0, lambda_drawing=5.0),
     cyclegan=CycleganParams(),
 )
 
 
 def write_checkpoint(folder, params=TINY, colour=BLUE):
-    """Write a checkpoint of generators that paint one colour, with mattes that depend on the region only."""
+    """Write a checkpoint of generators that paint one colour, with mattes that depend on the region only.
+
+    The guided one that puts masks on cannot paint: it gives the drawn mask.
+    """
     method = load_method(params.method)
     state = fresh_state(method.make_networks(params), params, training_device(params))
-    for name in checkpoint.GENERATORS:
-        last = [layer for layer in state.networks[name].modules() if isinstance(layer, torch.nn.Conv2d)][-1]
+    painters = [state.networks[name] for name in checkpoint.GENERATORS if hasattr(state.networks[name], "paint")]
+    for painter in painters:
+        last = [layer for layer in painter.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
         torch.nn.init.zeros_(last.weight)
         with torch.no_grad():
             last.bias[:3] = torch.atanh(torch.tensor(colour) / 127.5 - 1)
@@ -84,7 +90,7 @@ def train_in(root, params):
 
 
 def write_pack(folder, counts, seed=0):
-    """Write packed images. counts: set name -> images; other sets are empty."""
+    """Write packed images of noise, with landmarks near FACE. counts: set name -> images; other sets are empty."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
     images = {}
@@ -92,12 +98,9 @@ def write_pack(folder, counts, seed=0):
         for split in packed.SPLITS:
             name = packed.set_name(domain, split)
             images[name] = count = counts.get(name, 0)
-            to_images, to_conditioning, to_faces = packed.array_paths(folder, name)
-            conditioning = np.zeros((count, LOAD_PX, LOAD_PX, 2), np.uint8)
-            conditioning[:, 18:32, 8:28, 0] = 255
-            conditioning[:, 25:28, 14:22, 1] = 176  # a mouth
+            to_images, to_landmarks, to_faces = packed.array_paths(folder, name)
             np.save(to_images, rng.integers(0, 256, (count, LOAD_PX, LOAD_PX, 3), np.uint8))
-            np.save(to_conditioning, conditioning)
+            np.save(to_landmarks, FACE + rng.normal(0, 0.02, (count, 1, 2)).astype(np.float32))
             image_ids = [f"{name}/{place}" for place in range(count)]
             packed.write_faces(to_faces, image_ids, [None] * count, [0.0] * count)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, LOAD_PX, "m" * 64, images, "CC BY-NC-SA 4.0"))

@@ -24,9 +24,10 @@ from models.inference.apply import make_task
 from models.inference.scratch_folder import scratch_folder
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import listening, serving
+from pipeline.tools.draw_masks import MaskChoice, draw_photo
 from pipeline.tools.paint_photos import Outcome
 from pipeline.tools.provenance import read_provenance
-from tests.models.conftest import BLUE, write_checkpoint
+from tests.models.conftest import write_checkpoint
 from tests.pipeline.test_local_page import OpenPage
 
 pytestmark = pytest.mark.filterwarnings(
@@ -43,8 +44,9 @@ def free_port():
 
 @pytest.fixture
 def opened(browser, portraits, tmp_path):
-    """The page in a browser, and the photos face.png, none.jpg (no face) and broken.png (not an image)."""
+    """The page in a browser; photos: face.png, masked.png, none.jpg (no face) and broken.png (not an image)."""
     portraits[0].save("face.png")
+    Image.fromarray(draw_photo(np.asarray(portraits[0]), MaskChoice("surgical")).pixels).save("masked.png")
     Image.new("RGB", (300, 200), (96, 112, 128)).save("none.jpg")
     Path("broken.png").write_bytes(Path("face.png").read_bytes()[:200])
     scratch = tmp_path / "scratch"
@@ -96,16 +98,22 @@ def test_a_dropped_photo_is_masked_and_the_download_is_marked_as_synthetic(opene
     path = downloaded(opened, "1 face painted")
     picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
     assert picture.shape == (256, 256, 3)
-    assert (np.abs(picture - BLUE).max(axis=2) <= 16).mean() > 0.02
+    assert (picture != np.asarray(Image.open("face.png"))).any(axis=2).mean() > 0.08
     assert read_provenance(path).painted == "mask"
 
 
 def test_the_direction_can_be_changed_on_the_page(opened):
-    drop(opened, "face.png")
-    opened.get_by_text("1 face painted").wait_for()
+    drop(opened, "masked.png")
+    opened.get_by_text("Each face in this photo is masked or covered already").wait_for()
     opened.get_by_label(UNMASK).check()
     opened.locator("img[src*=unmask]").wait_for()
     assert read_provenance(downloaded(opened, "1 face painted")).painted == "unmask"
+
+
+def test_a_bare_face_has_no_mask_to_take_off(opened):
+    opened.get_by_label(UNMASK).check()
+    drop(opened, "face.png")
+    opened.get_by_text("No face in this photo wears a mask").wait_for()
 
 
 def test_a_photo_without_a_face_gets_a_message(opened):

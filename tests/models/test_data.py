@@ -1,4 +1,4 @@
-"""Training batches: order, crops, mirroring and resizing."""
+"""Training batches: order, crops, mirroring, resizing, drawn masks and pairs."""
 
 from dataclasses import replace
 
@@ -7,30 +7,51 @@ import pytest
 import torch
 from PIL import Image
 
+from models.training import data as data_module
 from models.training.data import (
     TrainingSet,
     _resized,
+    drawn_masks,
     evenly_spaced,
     image_index,
+    mask_colours,
+    to_faces,
     to_pixels,
     training_batch,
     whole_batch,
 )
+from pipeline.faces.conditioning import conditioning_maps
+from pipeline.masks.worn import mask_colour
 from pipeline.storage.packed_arrays import read_set
+from tests.models.conftest import LOAD_PX
+
+DOMAINS = ("unmasked", "masked")
 
 
 def masked_set(packed):
-    """All masked faces of the pack, each once in an epoch."""
+    """All masked faces of the pack, each once in an epoch, without drawn masks."""
     return TrainingSet("masked", packed, np.arange(7))
 
 
-def test_batches_are_a_pure_function_of_seed_and_position(pack):
-    packed = read_set(pack, "masked", "train")
-    straight = training_batch(masked_set(packed), 3, range(20), 32)
-    for start in (0, 7, 13):
-        again = training_batch(masked_set(packed), 3, range(start, start + 3), 32)
-        for one, other in zip(straight, again, strict=True):
-            assert torch.equal(one[start : start + 3], other)
+def drawing_set(pack, domain, ffhq_ids=None):
+    """The faces of a domain with drawn masks; `ffhq_ids` of the unmasked and the masked ones."""
+    packed = {name: read_set(pack, name, "train") for name in DOMAINS}
+    for name, ids in zip(DOMAINS, ffhq_ids or [], strict=False):
+        packed[name] = replace(packed[name], ffhq_ids=ids)
+    masks = drawn_masks(packed["unmasked"], packed["masked"])
+    return TrainingSet(domain, packed[domain], np.arange(len(packed[domain])), masks)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize("drawings", [False, True])
+def test_batches_are_a_pure_function_of_seed_and_position(pack, domain, drawings):
+    data = drawing_set(pack, domain, ([1, 2, 3, 4, 5], [5, 4, 3, 2, 1, None, None]))
+    data = data if drawings else replace(data, masks=None)
+    straight = training_batch(data, 3, range(12), 32)
+    assert straight.shape == (12, 32, 32, 5 + 5 * drawings + 3 * (drawings and domain == "unmasked"))
+    for start in (0, 7):
+        assert torch.equal(straight[start : start + 3], training_batch(data, 3, range(start, start + 3), 32))
+    assert not torch.equal(straight, training_batch(data, 4, range(12), 32))
 
 
 def test_each_epoch_shows_each_image_once_in_a_new_order():
@@ -48,11 +69,89 @@ def test_another_seed_and_another_domain_give_another_order():
     assert len(orders) == 4
 
 
-def test_the_guide_is_cropped_and_mirrored_with_its_image(tmp_path, pack):
+def test_the_guide_is_cropped_and_mirrored_with_its_image(pack):
     packed = read_set(pack, "masked", "train")
-    marked = replace(packed, images=np.concatenate([packed.conditioning, packed.conditioning[..., :1]], axis=3))
-    images, conditioning = training_batch(masked_set(marked), 0, range(30), 32)
+    maps = np.stack([conditioning_maps(points, LOAD_PX, LOAD_PX) for points in packed.landmarks])
+    marked = replace(packed, images=np.concatenate([maps, maps[..., :1]], axis=3))
+    images, conditioning, *_ = to_faces(training_batch(masked_set(marked), 0, range(30), 32))
     assert torch.allclose((images[:, :2] + 1) / 2, conditioning, atol=1e-6)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_drawing_is_cropped_and_mirrored_with_its_image(pack, domain, monkeypatch):
+    monkeypatch.setattr(data_module, "_drawing", lambda _domain, image, *_: np.dstack([image, image[..., :2]]))
+    faces = to_faces(training_batch(drawing_set(pack, domain), 0, range(20), 32))
+    assert torch.allclose(faces.drawing[:, :3], (faces.images + 1) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_the_drawn_mask_is_on_the_lower_face(pack, domain):
+    faces = to_faces(training_batch(drawing_set(pack, domain), 0, range(20), 32))
+    covered, region = faces.drawing[:, 3] > 0.5, faces.conditioning[:, 0] > 0
+    assert ((covered & region).sum(dim=(1, 2)) / covered.sum(dim=(1, 2))).min() > 0.9
+    assert ((covered & region).sum(dim=(1, 2)) / region.sum(dim=(1, 2))).min() > 0.5
+
+
+def test_a_pair_differs_from_its_face_under_the_mask_only(pack):
+    faces = to_faces(training_batch(drawing_set(pack, "unmasked"), 0, range(20), 32))
+    changed, region = (faces.pair - faces.images).abs().amax(dim=1) > 0.04, faces.conditioning[:, 0] > 0
+    assert ((changed & region).sum(dim=(1, 2)) / region.sum(dim=(1, 2))).min() > 0.5
+    assert not changed[:, :8].any()
+
+
+def test_half_of_the_pairs_of_a_face_with_a_twin_are_its_twin(pack):
+    """Unmasked face 2 and masked face 1 have one FFHQ id: the pair then is the masked face, cropped as the other."""
+    data = drawing_set(pack, "unmasked", ([None, None, 9, None, None], [None, 9, None, None, None, None, None]))
+    assert data.masks.twins.tolist() == [-1, -1, 1, -1, -1]
+    data = replace(data, epoch=np.array([2]))
+    swapped = replace(data, packed=replace(data.packed, images=data.masks.masked.images[[0, 0, 1]]))
+    pairs = training_batch(data, 0, range(60), 32)[..., 10:]
+    twins = training_batch(swapped, 0, range(60), 32)[..., :3]
+    same = (pairs == twins).all(dim=3).all(dim=2).all(dim=1)
+    assert 20 <= same.sum() <= 40
+
+
+def test_a_set_without_ffhq_ids_has_no_twins(pack):
+    assert (drawing_set(pack, "unmasked").masks.twins == -1).all()
+
+
+def test_a_face_without_landmarks_gets_no_mask_and_is_its_own_pair(pack):
+    data = drawing_set(pack, "unmasked")
+    data = replace(data, packed=replace(data.packed, landmarks=np.full_like(data.packed.landmarks, np.nan)))
+    faces = to_faces(training_batch(data, 0, range(5), 32))
+    assert not faces.drawing.any() and not faces.conditioning.any()
+    assert torch.equal(faces.pair, faces.images)
+
+
+def test_masks_are_drawn_in_the_colours_of_the_masked_faces(pack):
+    packed = read_set(pack, "masked", "train")
+    red = replace(packed, images=np.full_like(packed.images, 0) + np.array([200, 40, 40], np.uint8))
+    assert (mask_colours(red) == (200, 40, 40)).all()
+    data = drawing_set(pack, "unmasked")
+    data = replace(data, masks=replace(data.masks, colours=mask_colours(red)))
+    drawing = to_faces(training_batch(data, 0, range(10), 32)).drawing
+    solid = (drawing[:, 3:4] > 0.95).expand(-1, 3, -1, -1)
+    for colour, inside in zip(drawing[:, :3], solid, strict=True):
+        median = 255 * colour[inside].view(3, -1).median(dim=1).values
+        assert (median - torch.tensor([200.0, 40, 40])).abs().max() <= 25
+
+
+def test_faces_without_landmarks_have_no_mask_colour(pack):
+    packed = read_set(pack, "masked", "train")
+    landmarks = packed.landmarks.copy()
+    landmarks[1:] = np.nan
+    found = mask_colours(replace(packed, landmarks=landmarks))
+    assert found.tolist() == [list(mask_colour(packed.images[0], packed.landmarks[0]))]
+    assert mask_colours(replace(packed, landmarks=np.full_like(landmarks, np.nan))).shape == (0, 3)
+
+
+def test_the_mask_of_a_test_face_depends_on_its_id_and_the_colours_only(pack):
+    packed, colours = read_set(pack, "unmasked", "train"), np.array([[90, 120, 150], [20, 20, 20]], np.uint8)
+    together = whole_batch(packed, "unmasked", [0, 1, 2], 32, colours).drawing
+    assert torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, colours).drawing)
+    renamed = replace(packed, image_ids=["other"] * 5)
+    assert not torch.equal(together[2:], whole_batch(renamed, "unmasked", [2], 32, colours).drawing)
+    assert not torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, 255 - colours).drawing)
 
 
 @pytest.mark.parametrize("channels", [2, 3])
@@ -66,7 +165,7 @@ def test_resizing_is_pillow_s_bilinear_filter_within_a_grey_level(channels):
 
 
 def test_a_resized_region_is_0_or_1_and_a_resized_sketch_is_not(pack):
-    _, conditioning = whole_batch(read_set(pack, "masked", "train"), [0, 1], 16)
+    conditioning = whole_batch(read_set(pack, "masked", "train"), "masked", [0, 1], 16, None).conditioning
     assert set(conditioning[:, 0].unique().tolist()) == {0, 1}
     assert len(conditioning[:, 1].unique()) > 2
 
@@ -76,7 +175,7 @@ def test_crops_move_and_about_half_are_mirrored(pack):
     ramp = packed.images.copy()
     ramp[:] = torch.arange(36, dtype=torch.uint8).numpy()[None, None, :, None]
     ramps = replace(packed, images=ramp)
-    images, _ = training_batch(masked_set(ramps), 0, range(400), 32)
+    images = to_faces(training_batch(masked_set(ramps), 0, range(400), 32)).images
     mirrored = images[:, 0, 0, 0] > images[:, 0, 0, -1]
     assert 0.4 < mirrored.float().mean() < 0.6
     left_edges = to_pixels(images[~mirrored])[:, 0, 0, 0]
@@ -85,8 +184,9 @@ def test_crops_move_and_about_half_are_mirrored(pack):
 
 def test_pixels_to_tensors_and_back_are_unchanged(pack):
     packed = read_set(pack, "masked", "test")
-    images, _ = whole_batch(packed, [0, 1], 36)
-    assert (to_pixels(images) == packed.images).all()
+    faces = whole_batch(packed, "masked", [0, 1], 36, None)
+    assert faces.drawing is None and faces.pair is None
+    assert (to_pixels(faces.images) == packed.images).all()
 
 
 def test_evenly_spaced_indices_are_distinct():

@@ -13,6 +13,7 @@ from flows.cli import main
 from models import registry
 from models.evaluation_report import DirectionMetrics, Evaluation
 from models.export import onnx_export as export
+from models.networks import make_generator
 from models.training.checkpoint import load_generators
 from models.training.loop import train
 from pipeline.faces.onnx_session import open_session
@@ -43,12 +44,31 @@ def test_onnx_runtime_equals_pytorch_for_any_number_of_faces(trained, direction,
     generator = load_generators(trained)[0][f"generator_{direction}"]
     session = open_session(OUT)
     for faces in (1, 5):
-        images, conditioning = torch.rand(faces, 3, 32, 32) * 2 - 1, (torch.rand(faces, 2, 32, 32) > 0.5).float()
+        inputs = {"image": torch.rand(faces, 3, 32, 32) * 2 - 1, "guide": (torch.rand(faces, 2, 32, 32) > 0.5).float()}
+        if len(session.get_inputs()) == 3:
+            inputs["drawing"] = torch.rand(faces, 5, 32, 32)
         with torch.inference_mode():
-            expected = generator(images, conditioning)
-        outputs = session.run(["painted", "matte"], {"image": images.numpy(), "guide": conditioning.numpy()})
+            expected = generator(**inputs)
+        outputs = session.run(["painted", "matte"], {name: value.numpy() for name, value in inputs.items()})
         for a, b in zip(expected, outputs, strict=True):
             np.testing.assert_allclose(a.numpy(), b, atol=1e-3)
+
+
+@pytest.mark.parametrize("tiny", ["guided"], indirect=True)
+@pytest.mark.parametrize(("options", "drawing"), [([], True), (["--unmask"], False)])
+def test_only_the_guided_generator_of_masks_takes_a_drawing_and_its_card_says_so(trained, options, drawing):
+    run(trained, OUT, *options)
+    names = [entry.name for entry in open_session(OUT).get_inputs()]
+    assert names == ["image", "guide", *(["drawing"] if drawing else [])]
+    assert ("`drawing`, float32 (B, 5, 32, 32)" in OUT.with_name("README.md").read_text()) == drawing
+
+
+@pytest.mark.parametrize("side", [36, 96])
+def test_a_generator_of_any_image_size_is_exported(side, tmp_path):
+    """Its grid of 8 x 8 cells need not divide the size."""
+    generator = make_generator("guided", "mask", 8, 1).eval()
+    export._write(generator, side, tmp_path / "mask.onnx")
+    assert export._difference(generator, side, tmp_path / "mask.onnx") <= export.TOLERANCE
 
 
 def test_the_file_is_valid_and_names_its_checkpoint_and_licence(trained):

@@ -30,12 +30,6 @@ def test_a_perfect_discriminator_has_loss_0_and_its_generator_loss_1():
     assert losses.adversarial_loss(fake).item() == 1
 
 
-def test_matte_loss_counts_the_open_matte_outside_and_the_closed_matte_inside():
-    inside, around = torch.tensor([[[[1.0, 0.0, 0.0, 0.0]]]]), torch.tensor([[[[1.0, 1.0, 0.0, 0.0]]]])
-    matte = torch.tensor([[[[0.75, 0.3, 0.5, 0.0]]]])
-    assert losses.matte_loss(matte, inside, around).item() == pytest.approx((0.25 + 0.5) / 4)
-
-
 def test_patches_of_weight_0_do_not_change_weighted_losses():
     scores, weights = torch.tensor([[[[0.0, 5.0]]]]), torch.tensor([[[[1.0, 0.0]]]])
     assert losses.adversarial_loss(scores, "lsgan", weights).item() == pytest.approx(1)
@@ -54,21 +48,25 @@ def test_cycle_and_identity_are_mean_absolute_differences():
     assert losses.identity_loss(one, other).item() == pytest.approx(2.5 / 4)
 
 
-def test_coverage_loss_counts_unchanged_pixels_inside_only():
-    image = torch.zeros(1, 3, 1, 4)
-    inside = torch.tensor([1.0, 1.0, 0.0, 0.0]).view(1, 1, 1, 4)
-    fake = torch.tensor([0.0, 0.5, 0.0, 0.5]).expand(1, 3, 1, 4)  # bare, covered; outside both
-    assert losses.coverage_loss(image, fake, inside).item() == pytest.approx(1 / 4, abs=1e-2)
-
-
-def test_coverage_loss_pushes_unchanged_pixels_to_another_colour():
-    image, inside = torch.zeros(1, 3, 1, 1), torch.ones(1, 1, 1, 1)
-    fake = torch.full((1, 3, 1, 1), 0.01, requires_grad=True)
-    losses.coverage_loss(image, fake, inside).backward()
-    assert fake.grad is not None and (fake.grad < 0).all()
-
-
 def test_preservation_loss_counts_visible_pixels_only():
     image, visible = torch.zeros(1, 3, 1, 4), torch.tensor([1.0, 1.0, 0.0, 0.0]).view(1, 1, 1, 4)
     fake = torch.tensor([0.5, 0.0, 0.5, 0.0]).expand(1, 3, 1, 4)
     assert losses.preservation_loss(image, fake, visible).item() == pytest.approx(0.5 / 4)
+
+
+def test_gradient_distance_ignores_a_change_of_light_and_counts_edges_within_the_area():
+    drawn, area = torch.zeros(1, 3, 2, 4), torch.ones(1, 1, 2, 4)
+    assert losses.gradient_distance(drawn + 0.5, drawn, area).item() == 0
+    edge = drawn.clone()
+    edge[..., 3] = 0.5
+    assert losses.gradient_distance(edge, drawn, area).item() == pytest.approx(0.5**2 * 2 / 8)
+    assert losses.gradient_distance(edge, drawn, area * torch.tensor([1.0, 1, 1, 0])).item() == 0
+
+
+def test_gradient_distance_of_a_batch_is_the_mean_over_its_images():
+    """Whatever the size of each one's mask: else two processes would train otherwise than one."""
+    drawn, fake = torch.zeros(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    area = torch.ones(2, 1, 8, 8)
+    area[1, ..., 2:] = 0
+    alone = [losses.gradient_distance(fake[[i]], drawn[[i]], area[[i]]) for i in range(2)]
+    assert losses.gradient_distance(fake, drawn, area).item() == pytest.approx(sum(alone).item() / 2)

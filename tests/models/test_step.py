@@ -4,40 +4,94 @@ import pytest
 import torch
 
 from models.methods import cyclegan, guided
-from models.methods.method import Faces
+from models.methods.method import Batch, Faces
 from tests.models.conftest import TINY
 
-IMAGE, CONDITIONING = torch.rand(2, 3, 32, 32), torch.ones(2, 2, 32, 32)
+IMAGE = torch.rand(2, 3, 32, 32) * 2 - 1
+REGION = torch.zeros(2, 2, 32, 32)
+REGION[:, 0, 16:28, 8:24] = 1
+ALPHA = torch.nn.functional.avg_pool2d(REGION[:, :1], 3, stride=1, padding=1)
+DRAWING = torch.cat([0.4 * ALPHA.expand(2, 3, 32, 32), ALPHA, torch.zeros_like(ALPHA)], dim=1)
+NOT_CORRECTED = torch.zeros(2, 1, 1, 1)
 
 
-class Recorder(torch.nn.Module):
-    """A generator, and the conditions that it was called with."""
-
-    def __init__(self, generator):
-        super().__init__()
-        self.generator, self.conditions = generator, []
-
-    def forward(self, image, guide, condition=None):
-        self.conditions.append(condition)
-        return self.generator(image, guide, condition)
+def faces(images, pair=None):
+    return Faces(images, REGION, DRAWING, pair)
 
 
-@pytest.mark.parametrize(("network", "channels"), [("generator_mask", 4), ("generator_unmask", 1)])
-def test_only_the_second_half_of_a_guided_cycle_is_conditioned(network, channels):
+def objective_inputs(method, unmasked, masked, corrected=NOT_CORRECTED):
+    """The arguments of a method's generator objective; pairs are the faces with a grey mask."""
+    grey = REGION[:, :1] * 0.3 + (1 - REGION[:, :1]) * unmasked
+    return faces(unmasked), faces(masked), *([grey, corrected] if method is guided else [])
+
+
+def result_of(method, networks, unmasked, masked, corrected=NOT_CORRECTED):
+    return method.GeneratorObjective(networks, TINY)(*objective_inputs(method, unmasked, masked, corrected))
+
+
+def gradients(loss, network):
+    """The gradients of a loss for a network's weights that it depends on."""
+    found = torch.autograd.grad(loss, list(network.parameters()), retain_graph=True, allow_unused=True)
+    return [gradient for gradient in found if gradient is not None and gradient.any()]
+
+
+G_LEARNS_FROM = {"adversarial", "drawing", "light"}
+F_LEARNS_FROM = {"cycle", "texture", "features", "preservation", "matte"}
+
+
+def trained_a_little(networks):
+    """The guided networks with random weights in G's last layers: at zero weights the rest of G has no gradient."""
+    for head in (networks["generator_mask"].coarse[-1], networks["generator_mask"].fine[-1]):
+        torch.nn.init.normal_(head.weight, 0, 0.1)
+    return networks
+
+
+@pytest.mark.parametrize("corrected", [0.0, 1.0])
+def test_no_guided_generator_learns_from_the_losses_of_the_other(corrected):
+    networks = trained_a_little(guided.make_networks(TINY))
+    result = result_of(guided, networks, IMAGE, IMAGE.flip(0), torch.full((2, 1, 1, 1), corrected))
+    assert result.terms.keys() == G_LEARNS_FROM | F_LEARNS_FROM
+    for name, learns_from in (("generator_mask", G_LEARNS_FROM), ("generator_unmask", F_LEARNS_FROM)):
+        assert {term for term, loss in result.terms.items() if gradients(loss, networks[name])} == learns_from
+
+
+@pytest.mark.parametrize("corrected", [0.0, 1.0])
+def test_a_corrected_drawing_takes_the_place_of_the_pair_where_it_should(corrected):
     networks = guided.make_networks(TINY)
-    networks[network] = Recorder(networks[network])
-    guided.GeneratorObjective(networks, TINY)(Faces(IMAGE, CONDITIONING), Faces(IMAGE, CONDITIONING), IMAGE)
-    first, second = networks[network].conditions
-    assert first is None
-    assert second.shape == (2, channels, 32, 32) and second.any()
+    inputs = objective_inputs(guided, IMAGE, IMAGE.flip(0), torch.full((2, 1, 1, 1), corrected))
+    fakes = guided.GeneratorObjective(networks, TINY)(*inputs).fakes
+    expected = fakes["masked"][:, :3] if corrected else inputs[2]
+    assert torch.equal(fakes["unmasked"][:, 3:6], expected)
+
+
+def test_the_true_and_the_painted_face_stand_beside_the_same_input_for_the_discriminator():
+    networks = guided.make_networks(TINY)
+    inputs = objective_inputs(guided, IMAGE, IMAGE.flip(0))
+    fakes = guided.GeneratorObjective(networks, TINY)(*inputs).fakes
+    batches = Batch(inputs[0], range(2)), Batch(inputs[1], range(2))
+    old = {domain: fake.flip(0) for domain, fake in fakes.items()}  # as the pool returns fakes of other steps
+    _, _, real, fake = guided.discriminator_inputs(*batches, old)
+    assert torch.equal(real[:, 3:], fake[:, 3:])  # the input, and the area that counts
+    assert torch.equal(real[:, :3], IMAGE.flip(0)) and torch.equal(fake[:, 3:6], inputs[2].flip(0))
+    changed = (inputs[2] - IMAGE).abs().amax(dim=1, keepdim=True) > 0.1
+    assert fake[:, 6:].flip(0)[changed].all() and not fake[:, 6:, :12].any()
+
+
+def test_every_fourth_pair_is_corrected_and_every_fourth_has_a_transferred_mask():
+    pair = torch.full_like(IMAGE, 0.25)
+    unmasked = Batch(Faces(*(torch.cat([part] * 4) for part in faces(IMAGE, pair))), range(8))
+    masked = Batch(Faces(*(torch.cat([part] * 4) for part in faces(IMAGE.flip(0))[:3])), range(8))
+    _, _, pairs, corrected = guided.generator_inputs(unmasked, masked, TINY)
+    assert corrected.flatten().tolist() == [0, 1, 0, 0, 0, 1, 0, 0]
+    of_the_batch = [torch.equal(found, pair[0]) for found in pairs]
+    assert of_the_batch == [True, True, True, False] * 2
 
 
 def gradient(method, network, masked, term):
     """The gradient of one loss for one generator's first weights, with these masked faces and fixed unmasked ones."""
     networks = method.make_networks(TINY)
     unmasked = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    inputs = Faces(unmasked, CONDITIONING), Faces(masked, CONDITIONING), *([unmasked] if method is guided else [])
-    result = method.GeneratorObjective(networks, TINY)(*inputs)
+    result = result_of(method, networks, unmasked, masked)
     return torch.autograd.grad(result.terms[term], next(networks[network].parameters()))[0]
 
 
@@ -45,9 +99,10 @@ def depends_on_masked_faces(method, network, term):
     return not torch.equal(*(gradient(method, network, masked, term) for masked in (torch.zeros_like(IMAGE), IMAGE)))
 
 
-def test_guided_unmask_does_not_learn_from_the_cycle_of_masked_faces():
-    assert not depends_on_masked_faces(guided, "generator_unmask", "cycle")
-    assert depends_on_masked_faces(guided, "generator_mask", "cycle")
+@pytest.mark.parametrize("term", ["cycle", "texture", "features"])
+def test_guided_unmask_learns_from_faces_with_known_ground_truth_only(term):
+    assert not depends_on_masked_faces(guided, "generator_unmask", term)
+    assert gradient(guided, "generator_unmask", IMAGE, term).any()
 
 
 @pytest.mark.parametrize("network", ["generator_mask", "generator_unmask"])
@@ -55,17 +110,9 @@ def test_both_generators_of_the_paper_learn_from_both_cycles(network):
     assert depends_on_masked_faces(cyclegan, network, "cycle")
 
 
-def test_guided_unmask_learns_adversarially_from_faces_with_known_ground_truth_only():
-    assert not depends_on_masked_faces(guided, "generator_unmask", "adversarial")
-    assert gradient(guided, "generator_unmask", IMAGE, "adversarial").any()
-    assert depends_on_masked_faces(cyclegan, "generator_unmask", "adversarial")
-
-
-@pytest.mark.parametrize(("method", "channels"), [(guided, 4), (cyclegan, 3)])
-def test_fakes_for_the_pools_have_no_gradients_and_guided_ones_their_region(method, channels):
-    faces = Faces(IMAGE, CONDITIONING)
-    inputs = faces, faces, *([IMAGE] if method is guided else [])
-    result = method.GeneratorObjective(method.make_networks(TINY), TINY)(*inputs)
+@pytest.mark.parametrize(("method", "channels"), [(guided, (4, 10)), (cyclegan, (3, 3))])
+def test_fakes_for_the_pools_have_no_gradients_and_guided_ones_their_areas(method, channels):
+    result = result_of(method, method.make_networks(TINY), IMAGE, IMAGE)
     assert result.total.requires_grad
-    for fakes in result.fakes.values():
-        assert fakes.shape == (2, channels, 32, 32) and not fakes.requires_grad
+    for (name, fakes), count in zip(result.fakes.items(), channels, strict=True):
+        assert fakes.shape == (2, count, 32, 32) and not fakes.requires_grad, name

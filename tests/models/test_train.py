@@ -83,6 +83,18 @@ def test_training_writes_weights_state_json_curves_and_samples(pack, tiny):
     assert [int(line.split("\t")[0]) for line in curve[1:]] == [2, 4, 6, 8, 10, 12]
 
 
+@pytest.mark.parametrize("batch_size", [2, 5])
+def test_a_training_whose_last_state_is_saved_is_published_without_another_step(pack, tiny, monkeypatch, batch_size):
+    params = replace(tiny, batch_size=batch_size)
+    with monkeypatch.context() as patch:
+        patch.setattr(train_module, "publish", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            train(params, Paths())
+    die_at(monkeypatch, 1)
+    train(params, Paths())
+    assert checkpoint.read_info(Path("checkpoints")).images_seen == 12
+
+
 def test_a_finished_training_is_published_again_without_training(pack, tiny, monkeypatch):
     # As after a kill before DVC has recorded the result: DVC removes nothing, and runs the same command.
     paths = Paths()
@@ -172,9 +184,9 @@ def test_weights_that_are_not_finite_are_not_saved(pack, tiny, monkeypatch):
 
 
 def test_an_empty_domain_is_refused_in_one_line(pack, tiny):
-    images, conditioning, faces = packed.array_paths(PACK, "masked_train")
+    images, landmarks, faces = packed.array_paths(PACK, "masked_train")
     np.save(images, np.load(images)[:0])
-    np.save(conditioning, np.load(conditioning)[:0])
+    np.save(landmarks, np.load(landmarks)[:0])
     packed.write_faces(faces, [], [], [])
     with pytest.raises(FacemaskError, match="no masked faces to train on") as caught:
         run(tiny, "out")
@@ -197,7 +209,9 @@ def test_a_second_process_in_the_same_work_folder_is_refused(pack, tiny, monkeyp
         run(tiny, "first")
 
 
-@pytest.mark.parametrize("changes", [{"schedule": "plateau"}, {"loss": "vanilla"}, {"lambda_identity": 0.0}])
+@pytest.mark.parametrize(
+    "changes", [{"schedule": "plateau"}, {"loss": "vanilla"}, {"method": "cyclegan", "lambda_identity": 0.0}]
+)
 def test_resumed_training_equals_uninterrupted_with_other_losses_and_schedules(pack, changes, monkeypatch):
     params = replace(TINY, images_per_domain=40, **changes)  # eight epochs of the five faces: enough for a plateau
     whole = run(params, "whole")

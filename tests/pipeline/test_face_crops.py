@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.faces.alignment import face_frame
-from pipeline.faces.face_crops import align_face, crop_frame, paste_back
+from pipeline.faces.face_crops import align_face, crop_frame, framed_points, paste_back, unframed
 from tests.pipeline.test_alignment import face, moved
 
 SIDE = 64
@@ -100,3 +100,28 @@ def test_the_conditioning_maps_do_not_depend_on_where_the_face_is():
     _, expected = align_face(photo(), face(), face_frame(face()), SIDE)
     assert set(np.unique(maps[..., 0])) == {0, 255}
     assert (maps[..., 0] != expected[..., 0]).mean() < 0.01
+
+
+def ramps(side):
+    """Maps (side, side, 2) of the places of their pixels: shares of the frame, right and down."""
+    centres = (np.arange(side, dtype=np.float32) + 0.5) / side
+    return np.dstack(np.meshgrid(centres, centres))
+
+
+@pytest.mark.parametrize("name", ["upright", "turned", "over the edge", "huge"])
+@pytest.mark.parametrize("box", [(0, 0, 640, 480), (300, 150, 420, 333)])
+def test_maps_of_a_frame_are_found_again_at_each_pixel_of_the_photo(name, box):
+    frame, (left, top, right, bottom) = FRAMES[name], box
+    found = unframed(ramps(SIDE), frame, box)
+    columns, rows = np.meshgrid(np.arange(left, right), np.arange(top, bottom))
+    places = np.dstack([columns + 0.5, rows + 0.5])
+    expected = framed_points(places.reshape(-1, 2), frame).reshape(places.shape)
+    assert found.shape == (bottom - top, right - left, 2)
+    half = 0.5 / SIDE  # beyond the outermost centres, their values are repeated
+    assert np.abs(found - expected.clip(half, 1 - half)).max() < 0.002
+
+
+def test_maps_of_a_photo_that_is_its_frame_are_the_maps_themselves():
+    maps = np.random.default_rng(0).random((SIDE, SIDE, 3)).astype(np.float32)
+    whole = np.array([[1 / SIDE, 0, 0], [0, 1 / SIDE, 0]])
+    np.testing.assert_allclose(unframed(maps, whole, (0, 0, SIDE, SIDE)), maps, atol=1e-6)

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import FacemaskError
+from pipeline.faces.conditioning import conditioning_maps
 from pipeline.faces.landmarks import decode_landmarks, encode_landmarks
 from pipeline.faces.training_crop import MeasuredFace, training_crop
 from pipeline.stages.pack import _create_set
@@ -50,25 +51,32 @@ def test_an_unknown_ffhq_id_is_packed_as_none(tmp_path):
     assert read_set(tmp_path, "masked", "test").ffhq_ids == [None, 7]
 
 
-def test_images_and_conditioning_maps_have_the_load_size(sample_workspace):
+def test_images_have_the_load_size_and_landmarks_are_shares_of_it(sample_workspace):
     px = read_info(sample_workspace / "data/train").load_px
     faces = read_set(sample_workspace / "data/train", "masked", "train")
-    assert faces.images.shape == (len(faces), px, px, 3) and faces.conditioning.shape == (len(faces), px, px, 2)
+    assert faces.images.shape == (len(faces), px, px, 3) and faces.landmarks.shape == (len(faces), 478, 2)
+    assert 0.4 < np.median(faces.landmarks) < 0.7
+
+
+def conditioning(workspace, domain):
+    """The conditioning maps (N, 96, 96, 2) that training draws from the packed landmarks."""
+    faces = read_set(workspace / "data/train", domain, "train")
+    return np.stack([conditioning_maps(points, 96, 96) for points in faces.landmarks])
 
 
 def test_the_region_covers_the_lower_face(sample_workspace):
-    regions = read_set(sample_workspace / "data/train", "unmasked", "train").conditioning[..., 0]
-    upper, lower = np.split(regions[:, : regions.shape[1] // 2 * 2], 2, axis=1)
+    regions = conditioning(sample_workspace, "unmasked")[..., 0]
+    upper, lower = np.split(regions, 2, axis=1)
     assert (lower > 0).mean() > 3 * (upper > 0).mean()
     assert (regions > 0).mean(axis=(1, 2)).min() > 0.05
 
 
 def test_the_sketch_has_lips_within_the_region(sample_workspace):
     for domain in ("unmasked", "masked"):
-        conditioning = read_set(sample_workspace / "data/train", domain, "train").conditioning
-        lips = conditioning[..., 1] > 130
+        maps = conditioning(sample_workspace, domain)
+        lips = maps[..., 1] > 130
         assert lips.any(axis=(1, 2)).all()
-        assert (conditioning[..., 0][lips] == 255).mean() > 0.95
+        assert (maps[..., 0][lips] == 255).mean() > 0.95
 
 
 def test_packing_again_gives_the_same_bytes(sample_workspace, tmp_path):
@@ -109,8 +117,8 @@ def test_an_image_is_packed_as_its_landmarks_frame_it(sample_workspace, tmp_path
         pack_here()
     after = read_set(tmp_path / "w/data/train", "masked", "train")
     content = raw_file(tmp_path / "w", before.image_ids[0])
-    image, maps = training_crop(content, face, before.images.shape[1])
-    assert np.array_equal(after.images[0], image) and np.array_equal(after.conditioning[0], maps)
+    image, points = training_crop(content, face, before.images.shape[1])
+    assert np.array_equal(after.images[0], image) and np.array_equal(after.landmarks[0], points)
     assert not np.array_equal(after.images[0], before.images[0])
     assert np.array_equal(after.images[1:], before.images[1:])
 
@@ -137,7 +145,7 @@ def test_a_pack_of_another_schema_is_refused(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
     info = json.loads((tmp_path / "train/pack.json").read_text())
     (tmp_path / "train/pack.json").write_text(json.dumps(info | {"schema": 0}))
-    with pytest.raises(FacemaskError, match="schema 0, not 4"):
+    with pytest.raises(FacemaskError, match="schema 0, not 5"):
         read_info(tmp_path / "train")
 
 

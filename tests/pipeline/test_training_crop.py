@@ -88,28 +88,33 @@ def test_a_face_anywhere_in_a_photo_fills_the_training_image(size, scale, degree
     assert np.abs(displacement(crop, expected)).max() < 0.06
 
 
-def test_the_conditioning_maps_follow_the_crop():
+def test_the_landmarks_follow_the_crop():
     photo = smooth(1000, 750)
-    _, maps = training_crop(png(photo), measured(photo, moved(framed_face(), 200, 15, (600, 200))), PX)
-    expected = conditioning_maps(framed_face(), PX, PX)
-    assert (maps != expected).mean() < 0.02  # landmarks are stored to 1/16 px of this photo
-    assert expected[..., 0].any() and expected[..., 1].any()
+    _, points = training_crop(png(photo), measured(photo, moved(framed_face(), 200, 15, (600, 200))), PX)
+    assert points.dtype == np.float32 and np.abs(points - framed_face()).max() < 1e-3  # stored to 1/16 px of this photo
+
+
+def test_the_landmarks_of_an_image_in_ffhq_s_frame_are_shares_of_the_whole_image():
+    image = detailed(PX, PX)
+    _, points = training_crop(png(image), measured(image, PX * framed_face()), PX)
+    assert np.abs(points - framed_face()).max() < 2e-3
 
 
 def test_training_and_apply_crop_a_photo_alike():
     photo = detailed(400, 300)
     face = measured(photo, moved(framed_face(), 180, 8, (120, 40)))
-    image, maps = training_crop(png(photo), face, 2 * PX)
+    image, points = training_crop(png(photo), face, 2 * PX)
     applied = align_face(np.asarray(photo), face.points(), face_frame(face.points()), 2 * PX)
-    assert np.array_equal(image, applied[0]) and np.array_equal(maps, applied[1])
+    assert np.array_equal(image, applied[0])
+    assert np.array_equal(conditioning_maps(points, 2 * PX, 2 * PX), applied[1])
 
 
-def test_without_landmarks_it_is_the_central_square_with_empty_maps():
+def test_without_landmarks_it_is_the_central_square_and_they_are_nan():
     photo = np.zeros((64, 128, 3), np.uint8)
     photo[:, 32:96] = 200
-    image, maps = training_crop(png(Image.fromarray(photo)), MeasuredFace(128, 64, None), 32)
+    image, points = training_crop(png(Image.fromarray(photo)), MeasuredFace(128, 64, None), 32)
     assert image.min() > 150  # none of the black sides but what Lanczos resampling spreads
-    assert not maps.any()
+    assert points.shape == (478, 2) and np.isnan(points).all()
 
 
 def test_a_file_that_can_no_longer_be_read_is_refused():
