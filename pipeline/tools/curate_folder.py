@@ -24,7 +24,7 @@ from pipeline.report.sprite_sheets import SpriteSheets
 from pipeline.sources.config import Domain
 from pipeline.sources.folders import files_under, printable, require_utf8
 from pipeline.sources.left_alone import describe_others, unread_archives
-from pipeline.storage.files import locked
+from pipeline.storage.files import locked, real_path, require_no_file
 from pipeline.storage.images import is_image_name
 from pipeline.storage.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
 from pipeline.tools.folder_layout import ImageFolder, find_sources
@@ -44,15 +44,14 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     """
     if not folder.is_dir():
         raise FacemaskError(f"{printable(str(folder))} is not a folder: name a folder of images")
-    require_utf8(folder.resolve())
+    require_utf8(real_path(folder))
     require_utf8(out)
     file = params_file or Path(__file__).parents[2] / "params.yaml"
     measuring = params.load("measure", MeasureParams, file)
     limits = params.load("curate", CurateParams, file)
     page = out / "index.html"
     sources = find_sources(folder, _list_images(folder, page), domain)
-    if out.exists() and not out.is_dir():
-        raise FacemaskError(f"{out} is not a folder: choose another --out")
+    require_no_file(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, f"another 'facemask curate' is writing to {out}: wait until it ends, or choose another --out"):
         _refuse_files_of_others(page)
@@ -73,10 +72,10 @@ def _list_images(folder: Path, page: Path) -> list[str]:
 
     What facemask wrote there is left out: the folder of `page`, and the sprite sheets of all pages.
     """
-    out, page_data = page.parent.resolve(), data_folder(page).resolve()
-    own = [out if out != folder.resolve() and out.is_relative_to(folder.resolve()) else page_data]
+    out, page_data = real_path(page.parent), real_path(data_folder(page))
+    own = [out if out != real_path(folder) and out.is_relative_to(real_path(folder)) else page_data]
     listed = list(files_under(folder))
-    parents = {parent: parent.resolve() for parent in {on_disk.parent for _, on_disk in listed}}
+    parents = {parent: real_path(parent) for parent in {on_disk.parent for _, on_disk in listed}}
     own += [resolved for resolved in parents.values() if _is_page_data(resolved)]
     skipped = {parent for parent, resolved in parents.items() if any(map(resolved.is_relative_to, own))}
     paths = [path for path, on_disk in listed if on_disk.parent not in skipped]

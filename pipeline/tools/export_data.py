@@ -30,7 +30,7 @@ from PIL import Image
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.progress import Progress
-from pipeline.storage.files import digest_of, replacing_folder
+from pipeline.storage.files import digest_of, replacing_folder, require_no_file
 from pipeline.storage.manifest import DATA_LICENCE, read_manifest
 from pipeline.storage.packed_arrays import DOMAINS, SPLITS
 from pipeline.storage.shards import read_members
@@ -51,6 +51,7 @@ def export_data(out: Path, form: str) -> None:
 
     Raises FacemaskError if `out` exists or there is no manifest.
     """
+    require_no_file(out.parent)
     if out.exists():
         raise FacemaskError(f"{out} already exists: choose another --out, or move it away")
     rows = read_manifest(Paths().manifest, _COLUMNS).to_pandas()

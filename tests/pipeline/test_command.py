@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline import command
+from pipeline import command, messages
 
 
 def run(code):
@@ -32,10 +32,33 @@ def test_a_full_disk_is_one_line_and_a_status():
 
 def test_other_exceptions_are_raised():
     def main():
-        raise PermissionError(13, "no")
+        raise OSError("a library's own")
 
-    with pytest.raises(PermissionError):
+    with pytest.raises(OSError, match="a library's own"):
         command.run(main)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("open('no')", "No such file or directory for no"),
+        ("import os; os.mkdir('/')", "File exists for /"),
+        ("open('a' * 300)", f"File name too long for {'a' * 300}"),
+        ("open('a\\nb')", "No such file or directory for a b"),
+        ("raise TimeoutError(110, 'Connection timed out')", "Connection timed out"),
+    ],
+)
+def test_what_the_operating_system_refuses_is_one_line_and_a_status(code, message):
+    ended = run(f"from pipeline.command import *\ndef main(): {code}\nrun(main)")
+    line = f"facemask: error: {message}: check that path and its access rights, then run the same command again\n"
+    assert (ended.returncode, ended.stderr) == (1, line)
+
+
+@pytest.mark.parametrize(("number", "is_structured"), [(13, True), (28, True), (110, False), (5, False)])
+def test_only_errors_that_last_are_said_to_need_the_user(monkeypatch, number, is_structured):
+    monkeypatch.setenv("FACEMASK_MESSAGES", "json")
+    ended = run(f"from pipeline.command import *\ndef main(): raise OSError({number}, 'no')\nrun(main)")
+    assert (messages.parse(ended.stderr) is not None) is is_structured
 
 
 def test_sigterm_ends_a_command_after_its_clean_up():

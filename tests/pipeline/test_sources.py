@@ -23,3 +23,18 @@ def test_links_to_files_and_broken_links_are_listed(tmp_path):
     (tmp_path / "b.png").symlink_to("a.png")
     (tmp_path / "c.png").symlink_to("nowhere.png")
     assert [path for path, _ in files_under(tmp_path)] == ["a.png", "b.png", "c.png"]
+
+
+def test_a_folder_that_cannot_be_listed_is_counted_and_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.png").touch()
+    listed = os.scandir
+
+    def scandir(path):  # the tests' user may read every folder
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [path for path, _ in files_under(tmp_path)] == ["a.png"]
+    assert "1 folders left out (they cannot be listed): " in capsys.readouterr().out
