@@ -25,7 +25,7 @@ from pipeline.sources.config import Domain
 from pipeline.sources.folders import files_under, printable, require_utf8
 from pipeline.sources.left_alone import describe_others, unread_archives
 from pipeline.storage.files import locked, real_path, require_no_file
-from pipeline.storage.images import is_image_name
+from pipeline.storage.images import SUFFIXES, is_image_name
 from pipeline.storage.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
 from pipeline.tools.folder_layout import ImageFolder, find_sources
 
@@ -85,7 +85,7 @@ def _list_images(folder: Path, page: Path) -> list[str]:
     if archives := unread_archives(others):
         print(f"curate: {archives}", flush=True)
     if not images:
-        raise FacemaskError(f"{folder} has no images (png, jpg, webp, bmp, tiff): name a folder that has")
+        raise FacemaskError(f"{folder} has no images ({', '.join(sorted(SUFFIXES))}): name a folder that has")
     return images
 
 
