@@ -11,6 +11,7 @@ from types import FrameType
 
 from pipeline import messages
 from pipeline.errors import FacemaskError
+from pipeline.proxies import correct_environment
 
 _STOPPED = "facemask: stopped: the same command goes on from here"
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -35,6 +36,7 @@ def run(main: Callable[[], None]) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _terminate)
         messages.print_any_text()
+        correct_environment()
         main()
         sys.stdout.flush()
     except FacemaskError as error:

@@ -14,6 +14,7 @@ import httpx
 
 from pipeline.errors import FacemaskError, one_line
 from pipeline.paths import INDEX, Paths
+from pipeline.proxies import proxy_of, unusable_proxy
 from pipeline.sources import network_sources as network
 from pipeline.sources.config import FolderSource, Source
 from pipeline.sources.download.settings import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
@@ -114,4 +115,6 @@ def _version(url: str) -> str:
 
 
 def _no_answer(url: str, why: str) -> FacemaskError:
-    return FacemaskError(f"{url} does not answer ({why}): check the URL and its access rights")
+    proxy = unusable_proxy() or proxy_of(url)
+    through = f"the proxy {proxy} or " if proxy else ""
+    return FacemaskError(f"{through}{url} does not answer ({why}): check the URL and its access rights")

@@ -114,3 +114,9 @@ def test_another_broken_pipe_is_raised():
 
     with pytest.raises(BrokenPipeError):
         command.run(main)
+
+
+def test_a_command_starts_with_a_proxy_that_httpx_refuses(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1")
+    ended = run("import httpx\nfrom pipeline.command import *\ndef main(): print(httpx.Client())\nrun(main)")
+    assert (ended.returncode, ended.stderr) == (0, "")
