@@ -42,8 +42,8 @@ def source_fingerprint(name: str, source: Source, mirror: str | None, paths: Pat
     index = paths.raw / name / INDEX
     fetched_s = index.stat().st_mtime if index.exists() else 0.0
     found = {"inbox": _of_files(paths.inbox / name, fetched_s)}
-    if isinstance(source, FolderSource) and source.path and "://" not in source.path:
-        found["source"] = _of_files(Path(source.path).expanduser(), fetched_s)
+    if (local := _local_path(source)) is not None:
+        found["source"] = _of_files(local, fetched_s)
     elif batches := _remote_batches(source, mirror):
         now = time.time()
         versions = [version for batch in batches for version in _versions(batch)]
@@ -61,10 +61,36 @@ def record_change(name: str, place: str, digest: str, paths: Paths) -> None:
         beside.write_text(digest + "\n", encoding="utf-8")
 
 
+def record_unseen_change(name: str, source: Source, paths: Paths) -> bool:
+    """Record the present state of the source's local files that DVC does not see; return whether it is a new one.
+
+    These are the files at a local `path`, and those of an inbox that is a link, which DVC does not follow.
+    """
+    places = {}
+    if (local := _local_path(source)) is not None:
+        places["source"] = local
+    elif (paths.inbox / name).is_symlink():
+        places["inbox"] = paths.inbox / name
+    changed = False
+    for place, folder in places.items():
+        digest = _of_files(folder, 0.0).digest
+        if digest != recorded_change(name, place, paths):
+            record_change(name, place, digest, paths)
+            changed = True
+    return changed
+
+
 def recorded_change(name: str, place: str, paths: Paths) -> str:
     """Return the digest that record_change wrote last; empty if none."""
     record = paths.arrivals / f"{name}.{place}"
     return record.read_text(encoding="utf-8").strip() if record.exists() else ""
+
+
+def _local_path(source: Source) -> Path | None:
+    """The local folder or archive that a source has as its `path`, if any."""
+    if isinstance(source, FolderSource) and source.path and "://" not in source.path:
+        return Path(source.path).expanduser()
+    return None
 
 
 def _of_files(place: Path, fetched_s: float) -> SourceFingerprint:

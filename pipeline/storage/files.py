@@ -95,6 +95,12 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, beside)
 
 
+def replace_by_link(path: Path, source: Path) -> None:
+    """Make `path` another name of `source`. Raises OSError where the disk cannot share it; `path` then stays."""
+    with replacing(path) as beside:
+        os.link(source, beside)
+
+
 @contextmanager
 def locked(path: Path, refusal: str | None = None) -> Iterator[None]:
     """Hold an exclusive lock on `path`, a folder or a file (which is created), until the block or the process ends.
