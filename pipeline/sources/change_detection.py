@@ -16,7 +16,7 @@ from pipeline.errors import FacemaskError, one_line
 from pipeline.paths import INDEX, Paths
 from pipeline.proxies import proxy_of, unusable_proxy
 from pipeline.sources import network_sources as network
-from pipeline.sources.config import FolderSource, Source
+from pipeline.sources.config import Source, local_path
 from pipeline.sources.download.settings import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from pipeline.sources.folders import file_states
 from pipeline.sources.source_files import FileBatch
@@ -42,7 +42,7 @@ def source_fingerprint(name: str, source: Source, mirror: str | None, paths: Pat
     index = paths.raw / name / INDEX
     fetched_s = index.stat().st_mtime if index.exists() else 0.0
     found = {"inbox": _of_files(paths.inbox / name, fetched_s)}
-    if (local := _local_path(source)) is not None:
+    if (local := local_path(source)) is not None:
         found["source"] = _of_files(local, fetched_s)
     elif batches := _remote_batches(source, mirror):
         now = time.time()
@@ -67,7 +67,7 @@ def record_unseen_change(name: str, source: Source, paths: Paths) -> bool:
     These are the files at a local `path`, and those of an inbox that is a link, which DVC does not follow.
     """
     places = {}
-    if (local := _local_path(source)) is not None:
+    if (local := local_path(source)) is not None:
         places["source"] = local
     elif (paths.inbox / name).is_symlink():
         places["inbox"] = paths.inbox / name
@@ -84,13 +84,6 @@ def recorded_change(name: str, place: str, paths: Paths) -> str:
     """Return the digest that record_change wrote last; empty if none."""
     record = paths.arrivals / f"{name}.{place}"
     return record.read_text(encoding="utf-8").strip() if record.exists() else ""
-
-
-def _local_path(source: Source) -> Path | None:
-    """The local folder or archive that a source has as its `path`, if any."""
-    if isinstance(source, FolderSource) and source.path and "://" not in source.path:
-        return Path(source.path).expanduser()
-    return None
 
 
 def _of_files(place: Path, fetched_s: float) -> SourceFingerprint:

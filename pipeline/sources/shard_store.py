@@ -111,15 +111,17 @@ def publish(store: ShardStore, target: Path) -> bool:
 def share_shards(work: Path, target: Path) -> int:
     """Make the shards in `work` links to the equal ones in `target`, where DVC has put copies; return how many.
 
-    DVC copies a file that has another link into its cache, and links its copy to data/raw: the shards here would take
-    the disk a second time. Nothing writes into a shard, here or there. Bytes are compared, not names.
+    With `cache.type` reflink first, DVC copies a file that has another name into its cache, and links its copy to
+    data/raw: the shards here would take the disk a second time. Nothing writes into a shard, here or there.
     """
     shared = 0
     for shard in sorted(work.glob("*.zip")):
         copy = target / shard.name
-        if not copy.is_file() or copy.samefile(shard) or not filecmp.cmp(shard, copy, shallow=False):
+        if not copy.is_file() or copy.samefile(shard) or copy.stat().st_dev != shard.stat().st_dev:
             continue
-        with suppress(OSError):  # another disk, or one without hard links: the copies stay
+        if not filecmp.cmp(shard, copy, shallow=False):
+            continue
+        with suppress(OSError):  # a disk without hard links: the copies stay
             replace_by_link(shard, copy.resolve())
             shared += 1
     return shared

@@ -44,8 +44,10 @@ def workspace(tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     write_params(folder, values)
     (folder / "dvc.yaml").write_text(yaml.safe_dump(STAGES))
-    for command in (["-m", "dvc", "init", "--no-scm", "-q"], ["-m", "dvc", "config", "cache.type", "hardlink,copy"]):
-        assert python(*command, cwd=folder, env=program_env()).returncode == 0
+    assert python("-m", "dvc", "init", "--no-scm", "-q", cwd=folder, env=program_env()).returncode == 0
+    (folder / ".dvc/config").write_text(
+        "[core]\n    no_scm = true\n" + (ROOT / ".dvc/config").read_text().split("[core]")[1]
+    )
     (folder / "data/inbox/own/a.png").write_bytes(b"a")
     (tmp_path / "elsewhere/a.png").write_bytes(b"a")
     return folder
@@ -118,12 +120,22 @@ def test_a_source_with_a_path_is_seen_to_grow(workspace, tmp_path):
     assert fetch(workspace, "far")[0] is False
 
 
-def test_a_shard_is_on_disk_once(workspace):
-    fetch(workspace)
+def names_of_the_shard(workspace):
+    """How many names the stored shard has: in data/raw, in work and in DVC's cache."""
     shard = workspace / "data/raw/own/00000.zip"
     assert shard.samefile(workspace / "work/fetch/own/00000.zip")
-    # The third name is that in DVC's cache.
-    assert shard.stat().st_nlink == 3
+    return shard.stat().st_nlink
+
+
+def test_dvc_makes_no_copy_of_a_shard(workspace):
+    assert python("-m", "dvc", "repro", "fetch@own", cwd=workspace, env=program_env()).returncode == 0
+    assert names_of_the_shard(workspace) == 3
+
+
+def test_where_dvc_made_a_copy_of_a_shard_only_the_copy_stays(workspace):
+    (workspace / ".dvc/config.local").write_text("[cache]\n    type = reflink,hardlink,copy\n")
+    fetch(workspace)
+    assert names_of_the_shard(workspace) == 3
 
 
 def test_shards_that_are_on_disk_once_survive_growth_and_removal(workspace):
