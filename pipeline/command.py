@@ -13,7 +13,7 @@ from pipeline import messages
 from pipeline.errors import FacemaskError
 from pipeline.proxies import correct_environment
 
-_STOPPED = "facemask: stopped: the same command goes on from here"
+_STOPPED = "facemask: stopped: to finish, run the same command again"
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LASTING = (  # the user has to act
     *_DISK_IS_FULL,

@@ -1,5 +1,8 @@
 """`facemask curate`: curate any folder of images, without DVC: a manifest and a page."""
 
+import os
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +31,9 @@ from pipeline.storage.files import locked, real_path, require_no_file
 from pipeline.storage.images import SUFFIXES, is_image_name
 from pipeline.storage.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
 from pipeline.tools.folder_layout import ImageFolder, find_sources
+from pipeline.tools.measured_pieces import FOLDER, measured_or_kept, piece_key
 
-_PIECE = 1000  # images measured at a time: landmarks and thumbnails in memory take five kilobytes each
+_PIECE_OF_CORE = 100  # images measured at a time for each core: a stop costs at most these
 _PAGE_TITLE = b"<title>facemask: "  # in a page that facemask wrote
 
 
@@ -56,13 +60,14 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     with locked(out, f"another 'facemask curate' is writing to {out}: wait until it ends, or choose another --out"):
         _refuse_files_of_others(page)
         sheets = new_sprite_sheets(page)
-        measured = _measure(sources, measuring, sheets)
+        measured = _measure(sources, measuring, sheets, out / FOLDER)
         reviews = read_reviews(out / "review.csv")
         rows = manifest_rows(measured, limits, reviews)
         write_manifest(rows, out / "manifest.parquet")
         write_summary(rows, out)
         folders = {source.name: source.folder for source in sources}
         write_page(page, sheets, PageContent(rows, limits, reviews, folders))
+        shutil.rmtree(out / FOLDER, ignore_errors=True)
     refuse_empty_domain(rows)  # last: the page shows why
     return page
 
@@ -89,18 +94,30 @@ def _list_images(folder: Path, page: Path) -> list[str]:
     return images
 
 
-def _measure(sources: list[ImageFolder], measuring: MeasureParams, sheets: SpriteSheets) -> MeasuredImages:
-    """Measure all images and add their thumbnails to `sheets`; one row for each image."""
+def _measure(sources: list[ImageFolder], measuring: MeasureParams, sheets: SpriteSheets, kept: Path) -> MeasuredImages:
+    """Measure all images, but those that a stopped run measured into `kept`; one row for each image.
+
+    Their thumbnails are added to `sheets`.
+    """
     patches: list[NDArray[np.uint8]] = []
     progress, tables = Progress("measure", sum(len(source.images) for source in sources)), []
+    piece, known = _PIECE_OF_CORE * (os.cpu_count() or 1), 0
     with open_workers(measuring) as workers:
         for source in sources:
-            for start in range(0, len(source.images), _PIECE):
-                table = measure_files(workers, source.folder, source.images[start : start + _PIECE], progress)
+            for start in range(0, len(source.images), piece):
+                images = source.images[start : start + piece]
+                key = piece_key(source.folder, images, measuring)
+                work = partial(measure_files, workers, source.folder, images, progress)
+                table, was_kept = measured_or_kept(kept, key, work)
+                if was_kept:
+                    known += len(images)
+                    progress.add(len(images))
                 sheets.add(source.name, table)
                 patches.append(patch_array(table.column("face_patch")))
                 numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
                 tables.append(numbers.assign(source=source.name, domain=source.domain, of_ffhq=False))
+    if known:
+        print(f"curate: {known:,} images were measured before the last run was stopped", flush=True)
     numbers = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
     return MeasuredImages(numbers, np.concatenate(patches))
 

@@ -70,7 +70,7 @@ def test_sigterm_ends_a_command_after_its_clean_up():
         "run(main)"
     )
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "cleaned up\n")
-    assert ended.stderr == "facemask: stopped: the same command goes on from here\n"
+    assert ended.stderr == "facemask: stopped: to finish, run the same command again\n"
 
 
 def test_too_little_memory_is_one_line_and_a_status():
