@@ -83,6 +83,18 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def why_no_file(path: Path) -> str:
+    """Return what is wrong with a path that is not a regular file, as `PATH does not exist` or `PATH is a folder`."""
+    named = printable(str(path))
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return f"{named} is a link to nothing" if path.is_symlink() else f"{named} does not exist"
+    except OSError as error:
+        return f"{named} cannot be read ({error.strerror})"
+    return f"{named} is a folder" if stat.S_ISDIR(found.st_mode) else f"{named} is no regular file"
+
+
 def require_utf8(path: Path) -> None:
     """Raise FacemaskError for a path that is not UTF-8."""
     if not is_utf8(str(path)):

@@ -25,7 +25,7 @@ from pipeline.report.facts import PageContent
 from pipeline.report.page import data_folder, new_sprite_sheets, write_page
 from pipeline.report.sprite_sheets import SpriteSheets
 from pipeline.sources.config import Domain
-from pipeline.sources.folders import files_under, printable, require_utf8
+from pipeline.sources.folders import files_under, printable, require_utf8, why_no_file
 from pipeline.sources.left_alone import describe_others, unread_archives
 from pipeline.storage.files import locked, real_path, require_no_file
 from pipeline.storage.images import SUFFIXES, is_image_name
@@ -47,7 +47,8 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     writes to, and, after everything is written, for a domain without accepted images.
     """
     if not folder.is_dir():
-        raise FacemaskError(f"{printable(str(folder))} is not a folder: name a folder of images")
+        wrong = f"{printable(str(folder))} is a file" if folder.is_file() else why_no_file(folder)
+        raise FacemaskError(f"{wrong}: name a folder of images")
     require_utf8(real_path(folder))
     require_utf8(out)
     file = params_file or Path(__file__).parents[2] / "params.yaml"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import FacemaskError
-from pipeline.sources.folders import files_under, holds_file, require_utf8
+from pipeline.sources.folders import files_under, holds_file, require_utf8, why_no_file
 from pipeline.sources.left_alone import describe_others
 from pipeline.storage.files import digest_of, real_path, require_no_file
 from pipeline.storage.images import SUFFIXES, is_image_name
@@ -63,7 +63,7 @@ def _under(path: Path, out: Path) -> list[tuple[Path, Path]]:
             print(f"{path}: {describe_others(others)}", flush=True)
         return [(file, inside) for file, inside in found if is_image_name(inside.name)]
     if not path.is_file():
-        raise FacemaskError(f"{path} does not exist: name photos, or folders of photos")
+        raise FacemaskError(f"{why_no_file(path)}: name photos, or folders of photos")
     if not is_image_name(path.name):
         raise FacemaskError(f"{path} is not an image: name {', '.join(sorted(SUFFIXES))} files, or folders")
     return [(path, Path(path.name))]
