@@ -20,7 +20,7 @@ STAGES = {
         "fetch": {
             "foreach": "${sources}",
             "do": {
-                "cmd": "python -m pipeline fetch ${key}",
+                "cmd": 'python -m pipeline fetch "${key}"',
                 "deps": ["data/inbox"],
                 "params": ["sources.${key}"],
                 "outs": ["data/raw/${key}"],
