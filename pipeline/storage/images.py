@@ -119,7 +119,7 @@ def decode(content: bytes, min_side: int | None) -> Picture | None:
                     upright = upright.transpose(_UPRIGHT[orientation])
         if min_side is not None and (factor := min(upright.size) // min_side) > 1:
             upright, reduction = upright.reduce(factor), reduction * factor
-        if layered is not None and min_side is None and layered.getchannel("A").getextrema()[0] < OPAQUE:
+        if layered is not None and min_side is None and np.asarray(layered.getchannel("A")).min() < OPAQUE:
             layered = layered.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else layered
         else:
             layered = None
