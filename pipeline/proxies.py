@@ -1,4 +1,5 @@
-"""The environment's proxies: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY, in upper or lower case.
+"""The environment's proxies and certificates: HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY (or in lower case),
+SSL_CERT_FILE and SSL_CERT_DIR.
 
 httpx, which Prefect uses too, refuses to start at all with some values of these, even where nothing needs a network.
 """
@@ -7,12 +8,13 @@ import os
 import urllib.request
 from urllib.parse import urlsplit
 
-_REMOVED = "FACEMASK_UNUSABLE_PROXY"  # in the environment of this process and its children: VARIABLE=VALUE (WHY)
+_REMOVED = "FACEMASK_UNUSABLE"  # in the environment of this process and its children: VARIABLE=VALUE (WHY)
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+_CERTIFICATES = {"SSL_CERT_FILE": "cafile", "SSL_CERT_DIR": "capath"}  # arguments of ssl.create_default_context
 
 
 def correct_environment() -> None:
-    """Take out of the environment what httpx refuses: proxies that it cannot use, and hosts that it cannot parse.
+    """Take out of the environment what httpx refuses: proxies and certificates that it cannot use, odd hosts.
 
     `socks://` becomes `socks5://`, as curl reads it, and `[::1]` becomes `::1`.
     """
@@ -25,14 +27,18 @@ def correct_environment() -> None:
             del environ[name]
         else:
             environ[name] = usable
+    for name, argument in _CERTIFICATES.items():
+        if environ.get(name) and (why := _refusal_of_certificates(environ[name], argument)):
+            environ[_REMOVED] = f"{name}={environ[name]} ({why})"
+            del environ[name]
     for name in [name for name in environ if name.lower() == "no_proxy" and environ[name]]:
         hosts = [host.strip() for host in environ[name].split(",")]
         plain = [host[1:-1] if host.startswith("[") and host.endswith("]") else host for host in hosts]
         environ[name] = ",".join(filter(_is_pattern, plain))
 
 
-def unusable_proxy() -> str | None:
-    """Return the proxy that correct_environment took out, with the reason, as `ALL_PROXY=URL (WHY)`."""
+def unusable_variable() -> str | None:
+    """Return a proxy or certificate that correct_environment took out, with the reason: `ALL_PROXY=URL (WHY)`."""
     return os.environ.get(_REMOVED)
 
 
@@ -58,6 +64,16 @@ def _refusal_of_proxy(url: str) -> str | None:
         return "for SOCKS proxies install the package socksio"
     except (ValueError, httpx.InvalidURL) as error:
         return " ".join(str(error).split())
+    return None
+
+
+def _refusal_of_certificates(path: str, argument: str) -> str | None:
+    import ssl
+
+    try:
+        ssl.create_default_context(**{argument: path})  # type: ignore[arg-type]
+    except OSError as error:  # SSLError too
+        return error.strerror or str(error)
     return None
 
 

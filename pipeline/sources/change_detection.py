@@ -14,7 +14,7 @@ import httpx
 
 from pipeline.errors import FacemaskError, one_line
 from pipeline.paths import INDEX, Paths
-from pipeline.proxies import proxy_of, unusable_proxy
+from pipeline.proxies import proxy_of, unusable_variable
 from pipeline.sources import network_sources as network
 from pipeline.sources.config import Source, local_path
 from pipeline.sources.download.settings import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
@@ -134,6 +134,8 @@ def _version(url: str) -> str:
 
 
 def _no_answer(url: str, why: str) -> FacemaskError:
-    proxy = unusable_proxy() or proxy_of(url)
+    if variable := unusable_variable():
+        return FacemaskError(f"{variable} cannot be used, and {url} does not answer ({why}): set another, or unset it")
+    proxy = proxy_of(url)
     through = f"the proxy {proxy} or " if proxy else ""
     return FacemaskError(f"{through}{url} does not answer ({why}): check the URL and its access rights")

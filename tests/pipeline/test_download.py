@@ -165,10 +165,10 @@ def test_a_proxy_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
 
 
 def test_without_the_proxy_that_the_user_set_nothing_is_requested(server, tmp_path, monkeypatch):
-    monkeypatch.setenv("FACEMASK_UNUSABLE_PROXY", "ALL_PROXY=socks5://proxy.de (why)")
+    monkeypatch.setenv("FACEMASK_UNUSABLE", "ALL_PROXY=socks5://proxy.de (why)")
     failures = get([Remote(str(n), server.url(str(n))) for n in range(20)], tmp_path)
     assert {failure.reason for failure in failures} == {
-        "the proxy of ALL_PROXY=socks5://proxy.de (why) cannot be used: set another, or unset it"
+        "ALL_PROXY=socks5://proxy.de (why) cannot be used: set another, or unset it"
     }
     assert server.requests == []
 

@@ -42,7 +42,7 @@ FORMS = {
     "still.jp2": lambda face: saved(face, "JPEG2000"),
     "still.ppm": lambda face: saved(face, "PPM"),
     "pages.tif": lambda face: saved(face, "TIFF", save_all=True, append_images=[face.rotate(9)]),
-    "turned alpha.png": lambda face: saved(face.rotate(90).convert("RGBA"), "PNG", exif=exif(6)),
+    "turned-alpha.png": lambda face: saved(face.rotate(90).convert("RGBA"), "PNG", exif=exif(6)),
     "turned.jpg": lambda face: saved(face, "JPEG", exif=exif(6)),
     "png in name.png": lambda face: saved(face, "JPEG"),
     "gif in name.jpg": lambda face: saved(face, "GIF"),
@@ -111,7 +111,7 @@ def test_each_row_is_either_measured_or_unreadable(rows):
     "form",
     [
         *("cmyk.jpg", "grey.jpg", "grey16.png", "alpha.png", "palette.png", "png in name.png"),
-        *("still.gif", "animated.gif", "still.avif", "still.jp2", "still.ppm", "pages.tif", "turned alpha.png"),
+        *("still.gif", "animated.gif", "still.avif", "still.jp2", "still.ppm", "pages.tif", "turned-alpha.png"),
     ],
 )
 def test_a_face_is_found_in_every_colour_mode_and_format(rows, form):

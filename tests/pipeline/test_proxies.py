@@ -5,9 +5,9 @@ import os
 import httpx
 import pytest
 
-from pipeline.proxies import correct_environment, proxy_of, unusable_proxy
+from pipeline.proxies import correct_environment, proxy_of, unusable_variable
 
-NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "facemask_unusable_proxy")
+NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "facemask_unusable", "ssl_cert_file", "ssl_cert_dir")
 
 
 @pytest.fixture(autouse=True)
@@ -23,6 +23,8 @@ REFUSED = [
     ("https_proxy", "ftp://127.0.0.1"),
     ("HTTPS_PROXY", "http://[::1"),
     ("HTTP_PROXY", "http://host:port"),
+    ("SSL_CERT_FILE", "/nowhere/certificates.pem"),
+    ("SSL_CERT_FILE", __file__),
     ("NO_PROXY", "[::1]"),
     ("no_proxy", "localhost, [::1]:80,fe80::/10,a.de"),
 ]
@@ -31,7 +33,7 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "value"), REFUSED)
 def test_a_client_starts_with_any_proxy_in_the_environment(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    with pytest.raises((ImportError, ValueError, httpx.InvalidURL)):
+    with pytest.raises((ImportError, ValueError, OSError, httpx.InvalidURL)):
         httpx.Client()
     correct_environment()
     httpx.Client().close()
@@ -41,7 +43,7 @@ def test_a_client_starts_with_any_proxy_in_the_environment(monkeypatch, name, va
 def test_a_proxy_that_cannot_be_used_is_named_without_its_password(monkeypatch, name, value):
     monkeypatch.setenv(name, value.replace("://", "://anna:secret@"))
     correct_environment()
-    named = unusable_proxy() or ""
+    named = unusable_variable() or ""
     assert named.startswith(f"{name}={value} (")
     assert "secret" not in named
 
@@ -60,11 +62,18 @@ def test_hosts_without_a_proxy_stay_in_the_environment(monkeypatch, value, kept)
     assert os.environ["NO_PROXY"] == kept
 
 
+@pytest.mark.parametrize("path", ["/nowhere/certificates.pem", __file__])
+def test_certificates_that_cannot_be_used_are_named(monkeypatch, path):
+    monkeypatch.setenv("SSL_CERT_FILE", path)
+    correct_environment()
+    assert (unusable_variable() or "").startswith(f"SSL_CERT_FILE={path} (")
+
+
 def test_a_usable_proxy_stays_as_it_is(monkeypatch):
     monkeypatch.setenv("https_proxy", "http://anna:word@proxy.de:3128")
     correct_environment()
     assert os.environ["https_proxy"] == "http://anna:word@proxy.de:3128"
-    assert unusable_proxy() is None
+    assert unusable_variable() is None
 
 
 def test_the_proxy_of_an_address_is_that_of_its_scheme(monkeypatch):

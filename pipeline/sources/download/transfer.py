@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 
-from pipeline.proxies import unusable_proxy
+from pipeline.proxies import unusable_variable
 from pipeline.sources.download.drive_source import discard_partial, fetch_drive_file
 from pipeline.sources.download.fsspec_source import open_fsspec
 from pipeline.sources.download.http_source import open_http
@@ -133,8 +133,8 @@ def _fetch_rest(part: PartialFile, session: Session) -> None:
     if part.size and not part.can_resume:
         part.restart()
     on_web = part.remote.on_drive or url.lower().startswith(("http://", "https://"))
-    if on_web and (proxy := unusable_proxy()):
-        raise PermanentError(f"the proxy of {proxy} cannot be used: set another, or unset it", whole_host=True)
+    if on_web and (variable := unusable_variable()):
+        raise PermanentError(f"{variable} cannot be used: set another, or unset it", whole_host=True)
     if part.remote.on_drive:
         _fetch_from_drive(part, session)
     elif on_web:
