@@ -7,6 +7,7 @@ from pathlib import Path
 from flows.processes.dvc_runner import Log, OnMessage, dvc_reason, read_stages, run_dvc
 from pipeline.errors import FacemaskError
 from pipeline.messages import Message
+from pipeline.paths import Paths
 
 # DVC has no other interface for these than its English: how a stage's command ended, whether it was run at all, and
 # advice for a person at a terminal.
@@ -66,8 +67,17 @@ def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage | Non
             lines.append(line)
             log(line)
 
+    kind, _, source = stage.partition("@")
+    if kind == "fetch":
+        from flows.inbox import show_to_dvc  # more than a second
+
+        show_to_dvc(source, workspace, log)
     if status := run_dvc(["repro", "--single-item", stage], workspace, on_line, receive):
         raise _failure(stage, lines, last, status)
+    if kind == "fetch" and (fetched := Paths(workspace).raw / source).is_dir():
+        from pipeline.sources.shard_store import share_shards
+
+        share_shards(Paths(workspace).work("fetch", source), fetched)
     return ran
 
 

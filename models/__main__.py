@@ -2,9 +2,11 @@
 
 import argparse
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.command import run
+from pipeline.experiments import refuse_incomplete_copy
 from pipeline.params import load
 from pipeline.paths import Paths
 
@@ -22,7 +24,9 @@ def main() -> None:
     # this variable when it is loaded, hence before the imports below.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Imported where needed, so that a stage loads its own modules only.
-    match parser.parse_args().stage:
+    stage = parser.parse_args().stage
+    refuse_incomplete_copy(stage, Path.cwd())
+    match stage:
         case "start":
             from models.params import RetrainParams
             from models.training.warm_start import start

@@ -1,8 +1,10 @@
 """One stage, as dvc.yaml calls it: `python -m pipeline fetch SOURCE`, `python -m pipeline curate`, ..."""
 
 import argparse
+from pathlib import Path
 
 from pipeline import command, params
+from pipeline.experiments import refuse_incomplete_copy
 from pipeline.paths import Paths
 
 
@@ -14,6 +16,7 @@ def main() -> None:
     for name in ("curate", "pack", "report"):
         stages.add_parser(name)
     args = parser.parse_args()
+    refuse_incomplete_copy(args.stage, Path.cwd())
 
     # Imported one by one: a stage that draws no landmark need not load MediaPipe.
     match args.stage:

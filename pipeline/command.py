@@ -11,9 +11,15 @@ from types import FrameType
 
 from pipeline import messages
 from pipeline.errors import FacemaskError
+from pipeline.proxies import correct_environment
 
-_STOPPED = "facemask: stopped: the same command goes on from here"
+_STOPPED = "facemask: stopped: to finish, run the same command again"
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LASTING = (  # the user has to act
+    *_DISK_IS_FULL,
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENOTEMPTY),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS),
+)
 
 
 class _Terminated(KeyboardInterrupt):
@@ -21,7 +27,7 @@ class _Terminated(KeyboardInterrupt):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a command's `main`; a FacemaskError or a full disk ends it with one line on stderr and status 1.
+    """Run a command's `main`; a FacemaskError or an OSError ends it with one line on stderr and status 1.
 
     SIGTERM ends it as Ctrl-C does, in order, and with the status that a shell gives for SIGTERM. Where the reader of
     stdout has gone, as `head` does, it ends without a word, with the status that a shell gives for SIGPIPE.
@@ -30,6 +36,7 @@ def run(main: Callable[[], None]) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, _terminate)
         messages.print_any_text()
+        correct_environment()
         main()
         sys.stdout.flush()
     except FacemaskError as error:
@@ -44,10 +51,19 @@ def run(main: Callable[[], None]) -> None:
             raise
         sys.exit(128 + signal.SIGPIPE)
     except OSError as error:
-        if error.errno not in _DISK_IS_FULL:
+        if not error.strerror:  # not of the operating system, but of a library: a bug
             raise
-        where = f" for {error.filename}" if error.filename else ""
-        sys.exit(messages.error_line(f"no space left on disk{where}: free some, then run the same command again"))
+        text = _describe(error)
+        # What may pass is no structured error: a flow then tries the stage again.
+        sys.exit(messages.error_line(text) if error.errno in _LASTING else f"facemask: error: {text}")
+
+
+def _describe(error: OSError) -> str:
+    """What the operating system refused, in one line."""
+    place = f" for {' '.join(os.fsdecode(error.filename).split())}" if isinstance(error.filename, str | bytes) else ""
+    if error.errno in _DISK_IS_FULL:
+        return f"no space left on disk{place}: free some, then run the same command again"
+    return f"{error.strerror}{place}: check that path and its access rights, then run the same command again"
 
 
 def _is_stdout_closed() -> bool:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from pipeline.errors import FacemaskError
+from pipeline.errors import FacemaskError, one_line
 
 STRICT = ConfigDict(extra="forbid")
 """The config of every params dataclass: `@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)`."""
@@ -39,8 +39,12 @@ def parse(path: Path) -> Any:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise FacemaskError(f"{path} cannot be read ({error.strerror}): run from the project's folder") from error
+    except UnicodeDecodeError as error:
+        raise FacemaskError(f"{path} is not UTF-8 text (byte {error.start + 1}): save it as UTF-8") from error
     try:
         return yaml.safe_load(text)
+    except (ValueError, RecursionError) as error:  # of a value that looks like a date, say; of deep nesting
+        raise FacemaskError(f"{path} is not valid YAML ({one_line(error)}): correct it, then run again") from error
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         raise FacemaskError(f"{path} is not valid YAML near line {line}: correct it, then run again") from error

@@ -5,7 +5,7 @@ from pathlib import Path
 # package -> layers; a layer holds rooms (folders of the package) and single modules. Those not named are the top layer.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "pipeline": (
-        ("command", "errors", "messages", "params", "paths", "progress"),
+        ("command", "errors", "experiments", "messages", "params", "paths", "progress", "proxies"),
         ("storage",),
         ("faces",),
         ("masks",),
@@ -30,6 +30,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "evaluation_report",
             "random_streams",
             "mask_transfer",
+            "pretrained",
         ),
         ("methods",),
         ("training",),

@@ -49,7 +49,7 @@ def add_commands(commands: Commands) -> None:
 def _fetch(options: argparse.Namespace) -> None:
     from flows.stages import run_stage
     from pipeline.sources.config import load_sources
-    from pipeline.sources.verify import verify
+    from pipeline.sources.verify import verify, verify_local_files
 
     known = load_sources()
     for name in options.sources:
@@ -58,6 +58,7 @@ def _fetch(options: argparse.Namespace) -> None:
     for name in options.sources or known:
         if options.verify:
             verify(Paths().raw / name)
+            verify_local_files(name, known[name], Paths())
         else:
             run_stage(f"fetch@{name}", Path.cwd(), print)
     print(f"facemask: {'whole' if options.verify else 'there'}: {', '.join(options.sources or known)}")

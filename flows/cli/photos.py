@@ -85,8 +85,10 @@ def _split_checkpoint(paths: list[Path]) -> tuple[Path | None, list[Path]]:
     first = paths[0]
     if (first / JSON_NAME).is_file():
         return first, paths[1:]
-    if not first.exists():
-        raise FacemaskError(f"{first} does not exist: name a checkpoint's folder, photos, or folders of photos")
+    if not first.is_dir() and not first.is_file():
+        from pipeline.sources.folders import why_no_file
+
+        raise FacemaskError(f"{why_no_file(first)}: name a checkpoint's folder, photos, or folders of photos")
     return None, paths
 
 

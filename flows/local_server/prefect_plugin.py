@@ -2,7 +2,8 @@
 
 Prefect loads it where `plugins.enabled` is set, as in pyproject.toml. `curate-and-train` then means
 `curate-and-train/curate-and-train` (Prefect requires FLOW/DEPLOYMENT), and address and password of the `facemask up`
-that runs in this folder need not be typed. If Prefect changes inside, its command works as without this plugin.
+that runs in this folder need not be typed. Proxies that httpx refuses stop nothing. If Prefect changes inside, its
+command works as without this plugin.
 """
 
 import os
@@ -14,12 +15,15 @@ from typing import Any
 from prefect.plugins import register_hook
 
 from flows.processes.workspace_lock import holder
+from pipeline.proxies import correct_environment
 
 
 @register_hook
 def setup_environment(*, ctx: Any) -> None:
     """Prefect's hook, called when Prefect is imported."""
     # Any exception: Prefect would print its traceback, and the command works without this.
+    with suppress(Exception):
+        correct_environment()
     with suppress(Exception):
         find_server()
     with suppress(Exception):

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 
@@ -38,9 +39,11 @@ def server_env(port: int, environ: Mapping[str, str] = os.environ) -> dict[str, 
     """
     word = password(environ)
     no_proxy = ",".join(filter(None, [environ.get("no_proxy") or environ.get("NO_PROXY"), HOST, "localhost"]))
+    client = client_env(environ)
     return {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        **client_env(environ),
+        **_database_env(client["PREFECT_HOME"]),
+        **client,
         "PREFECT_API_URL": api_url(port),
         # Every user of this machine can reach 127.0.0.1, and a run executes a command of the caller's choice.
         "PREFECT_SERVER_API_AUTH_STRING": word,
@@ -68,12 +71,20 @@ def client_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
 
 
+def _database_env(home: str) -> dict[str, str]:
+    """The database's address, where Prefect's own, made of the folder `home`, would lead outside of it."""
+    if "?" not in home:  # in Prefect's address, all that follows would be options
+        return {}
+    url = f"sqlite+aiosqlite:///file:{quote(home)}/prefect.db?uri=true"
+    return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
+
+
 def password(environ: Mapping[str, str] = os.environ) -> str:
     """The server's password, USER:WORD. Raises FacemaskError where the file does not have one."""
     if word := environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         return word
     file = password_file()
-    word = file.read_text(encoding="utf-8").strip()
+    word = file.read_text(encoding="utf-8", errors="replace").strip()
     if not all(word.partition(":")):
         raise FacemaskError(f"{file} has no password USER:WORD: delete it, the next start makes a new one")
     return word

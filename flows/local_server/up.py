@@ -36,7 +36,7 @@ from flows.local_server.server import (
 )
 from flows.processes.guard import guarded, interrupt_on_sigterm
 from flows.processes.workspace_lock import Lock, held, up_refusal
-from pipeline.errors import FacemaskError
+from pipeline.errors import FacemaskError, one_line
 from pipeline.paths import Paths
 from pipeline.storage.files import digest_of
 
@@ -91,9 +91,10 @@ def deployments(path: Path) -> dict[str, str]:
     try:
         listed = yaml.safe_load(path.read_text(encoding="utf-8"))["deployments"]
         return {deployment["name"]: deployment["work_pool"]["name"] for deployment in listed}
-    except (yaml.YAMLError, KeyError, TypeError) as error:
+    except (yaml.YAMLError, ValueError, KeyError, TypeError) as error:  # ValueError: of another encoding
         raise FacemaskError(
-            f"{path.resolve()} is no list of deployments that each have a name and a work_pool ({error}): correct it"
+            f"{path.resolve()} is no list of deployments that each have a name and a work_pool ({one_line(error)}): "
+            "correct it"
         ) from error
 
 

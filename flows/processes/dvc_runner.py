@@ -54,6 +54,8 @@ def read_stages(workspace: Path) -> dict[str, StageFiles]:
             }
     except DvcException as error:
         reason = " ".join(str(error).split())
+        if DVC_LOCK.name in reason:
+            raise _unreadable_lock(workspace / DVC_LOCK, f"no lock file of DVC ({reason})") from error
         raise FacemaskError(f"DVC cannot read {workspace / 'dvc.yaml'}: {reason}: see 'dvc stage list'") from error
 
 
@@ -130,17 +132,14 @@ def repair(workspace: Path, log: Log) -> None:
         with _flock(workspace / _TMP / "lock"):  # DVC holds it while it writes dvc.lock
             if not _is_whole_lock(lock):
                 if not copy.is_file():
-                    raise FacemaskError(
-                        f"{lock} is damaged, as by a kill while DVC wrote it: restore it by 'git restore {lock.name}', "
-                        "or delete it and run again (DVC then takes finished stages from its cache)"
-                    )
+                    raise _unreadable_lock(lock, "damaged, as by a kill while DVC wrote it")
                 _copy(copy, lock)
                 log(f"{lock} was damaged, as by a kill while DVC wrote it: restored from the last whole one")
     _keep_whole(workspace)
     rwlock = workspace / _TMP / "rwlock"
-    if not _is_json(rwlock):
+    if not _is_rwlock(rwlock):
         with _flock(workspace / _TMP / "rwlock.lock"):
-            if not _is_json(rwlock):
+            if not _is_rwlock(rwlock):
                 rwlock.unlink()
                 log(f"{rwlock} was damaged, as by a kill while DVC wrote it: removed, DVC makes it again")
 
@@ -168,18 +167,40 @@ def _is_whole_lock(path: Path) -> bool:
         return True
     except (ValueError, yaml.YAMLError):
         return False
-    return text.endswith("\n") and isinstance(data, dict) and "schema" in data
+    return (
+        text.endswith("\n")
+        and isinstance(data, dict)
+        and "schema" in data
+        and _is_table_of_tables(data.get("stages", {}))
+    )
 
 
-def _is_json(path: Path) -> bool:
-    """Whether a JSON file is missing, or parses."""
+def _is_table_of_tables(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values())
+
+
+def _is_rwlock(path: Path) -> bool:
+    """Whether DVC's table of who reads and writes which path is missing, or of DVC's form (dvc/rwlock.py)."""
     try:
-        json.loads(path.read_bytes())
+        table = json.loads(path.read_bytes())
     except FileNotFoundError:
         return True
     except ValueError:
         return False
-    return True
+    return (
+        isinstance(table, dict)
+        and table.keys() <= {"read", "write"}
+        and _is_table_of_tables(table.get("write", {}))
+        and isinstance(readers := table.get("read", {}), dict)
+        and all(isinstance(processes, list) for processes in readers.values())
+    )
+
+
+def _unreadable_lock(lock: Path, why: str) -> FacemaskError:
+    return FacemaskError(
+        f"{lock} is {why}: restore it by 'git restore {lock.name}', "
+        "or delete it and run again (DVC then takes finished stages from its cache)"
+    )
 
 
 @contextmanager

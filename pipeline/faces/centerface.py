@@ -62,19 +62,22 @@ def weights() -> bytes:
     return content
 
 
-def detect(pixels: NDArray[np.uint8], min_score: float) -> list[Detection]:
+def detect(pixels: NDArray[np.uint8], min_score: float, *, with_mirror: bool = True) -> list[Detection]:
     """Detect faces in an image (H, W, 3) RGB, the best first.
 
     The score is averaged with that of the mirrored image: a face looks like one in both, and what only resembles one
-    rarely does (docs/curation.md). The mirror image is left out where the image itself has no score of note.
+    rarely does (docs/curation.md). The mirror image is left out where the image itself has no score of note, and
+    without `with_mirror`, which takes half of the time.
     """
     height, width = pixels.shape[:2]
     resized = _resize(pixels)
     score, size, offset, places = _maps(resized)
     if score.max() < _LOW_SCORE:
         return []
-    mirrored = _maps(np.ascontiguousarray(resized[:, ::-1]))[0][:, :, ::-1]
-    mean = (score[0] + mirrored[0]) / 2
+    mean = score[0]
+    if with_mirror:
+        mirrored = _maps(np.ascontiguousarray(resized[:, ::-1]))[0][:, :, ::-1]
+        mean = (mean + mirrored[0]) / 2
     rows, columns = np.nonzero(mean >= min_score)
     scores = mean[rows, columns]
     scale = np.array([width / resized.shape[1], height / resized.shape[0]])

@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces import centerface
 from pipeline.faces.detection import find_hidden_faces
 from pipeline.faces.landmarker import get_landmarker
 
 _MAX_FACES = 32  # in one tile
-_PORTRAIT = 1 / 3  # height of a face, as a share of the photo's shorter side, from which no smaller face is looked for
+_PORTRAIT = 1 / 3  # height of a face, as a share of the photo's shorter side: beside it, smaller ones are seldom
+_SIGHT_SCORE = 0.2  # of the second detector: a false sight costs the search of the tiles and nothing else
 _TILE_DIVISORS = (2, 4)  # of the photo's shorter side; each tile overlaps the next by a half
 _MIN_TILE_PX = 128
 _MIN_FACE_PX = 24  # height: of a smaller face nothing but a blur could be painted
@@ -29,13 +31,25 @@ def find_all_faces(pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     size = np.array([width, height], np.float32)
     photo = _reduced(pixels)
     faces = [face.points * size for face in detect(photo)]
-    if max((_height(points) for points in faces), default=0.0) < _PORTRAIT * min(height, width):
+    near = max((_height(points) for points in faces), default=0.0) >= _PORTRAIT * min(height, width)
+    if not near or _is_another_in_sight(photo, [points / size for points in faces]):
         for left, top, side in _tiles(width, height):
             for face in detect(_reduced(pixels[top : top + side, left : left + side])):
                 if _is_whole(face.points, left == 0, top == 0, left + side == width, top + side == height):
                     faces.append(face.points * np.float32(side) + np.array([left, top], np.float32))
     faces = faces or [face.points * size for face in find_hidden_faces(photo, _MAX_FACES)]
     return _distinct([points for points in faces if _height(points) >= _MIN_FACE_PX])
+
+
+def _is_another_in_sight(photo: NDArray[np.uint8], faces: list[NDArray[np.float32]]) -> bool:
+    """Whether the second detector sees a face in a photo (H, W, 3) beside those with landmarks (478, 2), as shares.
+
+    One pass of it takes a sixth of the time of all tiles, and most portraits have no second face.
+    """
+    size = np.array(photo.shape[1::-1], np.float32)
+    found = centerface.detect(photo, _SIGHT_SCORE, with_mirror=False)
+    sights = [detection.points.astype(np.float32) / size for detection in found]
+    return not all(any(_belongs_to(points, face) for face in faces) for points in sights)
 
 
 def _tiles(width: int, height: int) -> Iterator[tuple[int, int, int]]:

@@ -14,8 +14,9 @@ import httpx
 
 from pipeline.errors import FacemaskError, one_line
 from pipeline.paths import INDEX, Paths
+from pipeline.proxies import proxy_of, unusable_variable
 from pipeline.sources import network_sources as network
-from pipeline.sources.config import FolderSource, Source
+from pipeline.sources.config import Source, local_path
 from pipeline.sources.download.settings import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from pipeline.sources.folders import file_states
 from pipeline.sources.source_files import FileBatch
@@ -41,8 +42,8 @@ def source_fingerprint(name: str, source: Source, mirror: str | None, paths: Pat
     index = paths.raw / name / INDEX
     fetched_s = index.stat().st_mtime if index.exists() else 0.0
     found = {"inbox": _of_files(paths.inbox / name, fetched_s)}
-    if isinstance(source, FolderSource) and source.path and "://" not in source.path:
-        found["source"] = _of_files(Path(source.path).expanduser(), fetched_s)
+    if (local := local_path(source)) is not None:
+        found["source"] = _of_files(local, fetched_s)
     elif batches := _remote_batches(source, mirror):
         now = time.time()
         versions = [version for batch in batches for version in _versions(batch)]
@@ -58,6 +59,25 @@ def record_change(name: str, place: str, digest: str, paths: Paths) -> None:
     """
     with replacing(paths.arrivals / f"{name}.{place}") as beside:
         beside.write_text(digest + "\n", encoding="utf-8")
+
+
+def record_unseen_change(name: str, source: Source, paths: Paths) -> bool:
+    """Record the present state of the source's local files that DVC does not see; return whether it is a new one.
+
+    These are the files at a local `path`, and those of an inbox that is a link, which DVC does not follow.
+    """
+    places = {}
+    if (local := local_path(source)) is not None:
+        places["source"] = local
+    elif (paths.inbox / name).is_symlink():
+        places["inbox"] = paths.inbox / name
+    changed = False
+    for place, folder in places.items():
+        digest = _of_files(folder, 0.0).digest
+        if digest != recorded_change(name, place, paths):
+            record_change(name, place, digest, paths)
+            changed = True
+    return changed
 
 
 def recorded_change(name: str, place: str, paths: Paths) -> str:
@@ -114,4 +134,8 @@ def _version(url: str) -> str:
 
 
 def _no_answer(url: str, why: str) -> FacemaskError:
-    return FacemaskError(f"{url} does not answer ({why}): check the URL and its access rights")
+    if variable := unusable_variable():
+        return FacemaskError(f"{variable} cannot be used, and {url} does not answer ({why}): set another, or unset it")
+    proxy = proxy_of(url)
+    through = f"the proxy {proxy} or " if proxy else ""
+    return FacemaskError(f"{through}{url} does not answer ({why}): check the URL and its access rights")

@@ -64,6 +64,13 @@ Source = Annotated[FfhqSource | FolderSource | NamedSource, Field(discriminator=
 """One entry of the block `sources` of params.yaml."""
 
 
+def local_path(source: Source) -> Path | None:
+    """Return the local folder or archive that a source has as its `path`, if any."""
+    if isinstance(source, FolderSource) and source.path and "://" not in source.path:
+        return Path(source.path).expanduser()
+    return None
+
+
 @dataclass(frozen=True, config=STRICT)
 class FetchParams:
     """The block `fetch` of params.yaml."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from pipeline.sources.source_files import SourceFile
 
-_LOOSE = "inbox"  # in place of an archive's name, for a loose file
+LOOSE = "inbox"  # in place of an archive's name, for a loose file
 
 
 @dataclass(frozen=True)
@@ -50,5 +50,5 @@ def _free_path(file: SourceFile, batch: str, taken: Mapping[str, str], own: Coll
     while path in taken or (path in own and path != file.path):
         if digest is None or taken.get(path) == digest:
             return None
-        path = f"{batch or _LOOSE}/{path}"
+        path = f"{batch or LOOSE}/{path}"
     return path

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,9 @@ _SYSTEM_FOLDERS = frozenset(  # of macOS, Synology, QNAP and Windows: thumbnails
     {"__macosx", "@eadir", "#recycle", "@recycle", "@recently-snapshot", "$recycle.bin", "recycler"}
     | {"system volume information", "lost+found"}
 )
+_NOT_UTF8 = "files left out (names that are not UTF-8): rename them"
+_LINKS = "links to folders are not followed: name the folders that they lead to, or copy these"
+_UNLISTED = "folders left out (they cannot be listed): change their access rights"
 
 
 @dataclass(frozen=True)
@@ -27,27 +30,32 @@ class FileState:
 def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
     """Yield all files under a folder, in order, as (path within it, with /; path on disk).
 
-    Hidden files and folders (is_hidden), FIFOs, sockets and devices are left out; a broken link is listed. Files with
-    names that are not UTF-8 are left out with a printed line: no table can store such a name.
+    Hidden files and folders (is_hidden), FIFOs, sockets and devices are left out; a broken link is listed. With a
+    printed line for each reason are left out: files with names that are not UTF-8, which no table can store, links to
+    folders, which may lead in circles or out of `folder`, and folders that cannot be listed.
     """
-    not_utf8: list[str] = []
-    for path, on_disk in _walk(folder):
+    left_out: dict[str, list[str]] = {}
+    for path, on_disk in _walk(folder, left_out):
         if is_utf8(path):
             yield path, on_disk
         else:
-            not_utf8.append(path)
-    if not_utf8:
+            left_out.setdefault(_NOT_UTF8, []).append(path)
+    for reason, paths in left_out.items():
         print(
-            f"{printable(str(folder))}: {len(not_utf8):,} files left out (names that are not UTF-8): rename them; "
-            f"the first is {printable(not_utf8[0])}",
+            f"{printable(str(folder))}: {len(paths):,} {reason}; the first is {printable(paths[0])}",
             flush=True,
         )
+
+
+def holds_file(folder: Path, is_wanted: Callable[[str], bool]) -> bool:
+    """Return whether files_under would list a file whose name is wanted, without printing anything."""
+    return any(is_wanted(path) and is_utf8(path) for path, _ in _walk(folder, {}))
 
 
 def file_states(place: Path) -> list[FileState]:
     """Return the state of each file under a folder, or of a single file; none if there is nothing at `place`."""
     states = []
-    for path, on_disk in [(place.name, place)] if place.is_file() else _walk(place):
+    for path, on_disk in [(place.name, place)] if place.is_file() else _walk(place, {}):
         try:
             found = on_disk.stat()
         except OSError:  # just removed, or a broken link
@@ -75,15 +83,38 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
+def why_no_file(path: Path) -> str:
+    """Return what is wrong with a path that is not a regular file, as `PATH does not exist` or `PATH is a folder`."""
+    named = printable(str(path))
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return f"{named} is a link to nothing" if path.is_symlink() else f"{named} does not exist"
+    except OSError as error:
+        return f"{named} cannot be read ({error.strerror})"
+    return f"{named} is a folder" if stat.S_ISDIR(found.st_mode) else f"{named} is no regular file"
+
+
 def require_utf8(path: Path) -> None:
     """Raise FacemaskError for a path that is not UTF-8."""
     if not is_utf8(str(path)):
         raise FacemaskError(f"the name of {printable(str(path))} is not UTF-8: rename it, then run again")
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, Path]]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not is_hidden(name))
+def _walk(folder: Path, left_out: dict[str, list[str]]) -> Iterator[tuple[str, Path]]:
+    """Yield what files_under does, and names that are not UTF-8; add the folders that are left out, by reason."""
+
+    def add(reason: str, path: str) -> None:
+        left_out.setdefault(reason, []).append(os.path.relpath(path, folder))
+
+    def add_unlisted(error: OSError) -> None:
+        add(_UNLISTED, error.filename)
+
+    for parent, folders, names in os.walk(folder, onerror=add_unlisted):
+        shown = sorted(name for name in folders if not is_hidden(name))
+        folders[:] = [name for name in shown if not Path(parent, name).is_symlink()]
+        for name in set(shown).difference(folders):
+            add(_LINKS, str(Path(parent, name)))
         for name in sorted(names):
             if not name.startswith("."):
                 on_disk = Path(parent, name)

@@ -12,7 +12,7 @@ from pipeline.sources import addresses
 from pipeline.sources import ffhq_index as ffhq
 from pipeline.sources.config import Domain, FfhqSource
 from pipeline.sources.download import Remote, download
-from pipeline.sources.source_files import FileBatch, SourceFile, archive_batch, folder_batches
+from pipeline.sources.source_files import FileBatch, SourceFile, archive_batch, local_batches
 from pipeline.sources.untrusted_archives import is_archive
 
 IMAGES, ARCHIVES = "images", "archives"
@@ -72,10 +72,7 @@ def located_batches(location: str, state: Path) -> list[FileBatch]:
     Raises FacemaskError if a remote folder cannot be listed.
     """
     if "://" not in location:
-        path = Path(location).expanduser()
-        if path.is_file() and is_archive(path.name):
-            return [archive_batch(path.name, path)]
-        return folder_batches(path)
+        return local_batches(Path(location).expanduser())
     if is_archive(location):
         name = PurePosixPath(location).name
         return [archive_batch(name, state / ARCHIVES / name, Remote(name, location))]

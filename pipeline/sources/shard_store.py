@@ -7,8 +7,10 @@
 A shard stays as it is while its files are unchanged, so that measuring a grown source costs only the new shards.
 """
 
+import filecmp
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -24,7 +26,7 @@ from pipeline.sources.equal_names import UniqueFiles, unique_files
 from pipeline.sources.left_alone import describe_others, unread_archives
 from pipeline.sources.network_sources import ARCHIVES, IMAGES
 from pipeline.sources.source_files import FileBatch, SourceFile
-from pipeline.storage.files import link_or_copy, replacing, replacing_folder
+from pipeline.storage.files import link_or_copy, replace_by_link, replacing, replacing_folder
 from pipeline.storage.images import is_image_name
 from pipeline.storage.manifest import INDEX_SCHEMA
 from pipeline.storage.shards import read_members, write_shard
@@ -104,6 +106,25 @@ def publish(store: ShardStore, target: Path) -> bool:
         index = pa.concat_tables(tables).cast(INDEX_SCHEMA).sort_by("path")
         pq.write_table(index, made / INDEX, compression="zstd")
     return True
+
+
+def share_shards(work: Path, target: Path) -> int:
+    """Make the shards in `work` links to the equal ones in `target`, where DVC has put copies; return how many.
+
+    With `cache.type` reflink first, DVC copies a file that has another name into its cache, and links its copy to
+    data/raw: the shards here would take the disk a second time. Nothing writes into a shard, here or there.
+    """
+    shared = 0
+    for shard in sorted(work.glob("*.zip")):
+        copy = target / shard.name
+        if not copy.is_file() or copy.samefile(shard) or copy.stat().st_dev != shard.stat().st_dev:
+            continue
+        if not filecmp.cmp(shard, copy, shallow=False):
+            continue
+        with suppress(OSError):  # a disk without hard links: the copies stay
+            replace_by_link(shard, copy.resolve())
+            shared += 1
+    return shared
 
 
 def _tables(store: ShardStore) -> list[Path]:

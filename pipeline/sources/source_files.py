@@ -59,6 +59,13 @@ def folder_batches(folder: Path) -> list[FileBatch]:
     return batches
 
 
+def local_batches(place: Path) -> list[FileBatch]:
+    """Return the batches of a local folder (folder_batches), or the one of a zip or tar."""
+    if place.is_file() and is_archive(place.name):
+        return [archive_batch(place.name, place)]
+    return folder_batches(place)
+
+
 def archive_batch(name: str, path: Path, download: Remote | None = None) -> FileBatch:
     """Return the members of a zip or tar at `path`, to which `download` is downloaded first."""
     return FileBatch(name, partial(_members, path), download)

@@ -19,6 +19,8 @@ MAX_IMAGE_BYTES = 500_000_000
 """The largest image file that is read: 100 megapixels (pipeline/storage/images.py), uncompressed, take 400 MB."""
 
 _CHUNK = 1 << 20
+_MAX_NAME_BYTES = 255  # of a file name in nearly all file systems
+_CUT_NAME_BYTES = 180  # of a longer name, before its digest, a process and a thread
 
 
 def work_folder(*parts: str) -> Path:
@@ -35,7 +37,11 @@ def replacing(path: Path) -> Iterator[Path]:
     Write and close the file within the block. After the block the new file survives a power loss.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.part")
+    end = f".{os.getpid()}-{threading.get_native_id()}.part"
+    name = path.name
+    if len(name.encode()) + len(end) >= _MAX_NAME_BYTES:  # two such names may begin alike
+        name = f"{name.encode()[:_CUT_NAME_BYTES].decode(errors='ignore')}{digest_of(name)}"
+    beside = path.with_name(f".{name}{end}")
     beside.unlink(missing_ok=True)  # left by a killed process with the same number
     try:
         yield beside
@@ -89,6 +95,12 @@ def link_or_copy(source: Path, target: Path) -> None:
             shutil.copyfile(source, beside)
 
 
+def replace_by_link(path: Path, source: Path) -> None:
+    """Make `path` another name of `source`. Raises OSError where the disk cannot share it; `path` then stays."""
+    with replacing(path) as beside:
+        os.link(source, beside)
+
+
 @contextmanager
 def locked(path: Path, refusal: str | None = None) -> Iterator[None]:
     """Hold an exclusive lock on `path`, a folder or a file (which is created), until the block or the process ends.
@@ -114,12 +126,12 @@ def read_or_empty(folder: Path, path: str) -> bytes:
     """Return a file's content; b"", and a printed line, for an unreadable file or a link that leaves `folder`."""
     file = folder / path
     try:
-        if file.is_symlink() and not file.resolve().is_relative_to(folder.resolve()):
+        if file.is_symlink() and not real_path(file).is_relative_to(real_path(folder)):
             print(f"{file} is not read: it is a link that leaves {folder}", flush=True)
             return b""
         return read_image_file(file)
-    except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links
-        print(f"{file} cannot be read: {error.strerror if isinstance(error, OSError) else error}", flush=True)
+    except OSError as error:
+        print(f"{file} cannot be read: {error.strerror}", flush=True)
         return b""
 
 
@@ -143,6 +155,20 @@ def open_regular(path: Path) -> IO[bytes]:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def real_path(path: Path) -> Path:
+    """Return the absolute path without links. Path.resolve does the same, but fails for a loop of links."""
+    return Path(os.path.realpath(path))
+
+
+def require_no_file(out: Path) -> None:
+    """Raise FacemaskError if an output folder, or a folder above it, is a file."""
+    for path in (out, *out.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise FacemaskError(f"{path} is not a folder: choose another --out")
+            return
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -15,13 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".webp", ".bmp", ".tif", ".tiff"})
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")  # Pillow's names; an MPO of a phone is opened as JPEG
+SUFFIXES = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".mpo", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
+    | {".gif", ".avif", ".avifs", ".jp2", ".j2k", ".jpf", ".jpx", ".pgm", ".ppm", ".pnm", ".pbm"}
+)
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF", "JPEG2000", "PPM", "DIB")
+"""Pillow's names; an MPO of a phone is opened as JPEG. Left out are EPS, which starts a program, and rare ones."""
 MAX_PIXELS = 100_000_000  # 400 MB of memory a copy; a larger image is a decompression bomb
 MAX_SIDE = 20_000  # px: MediaPipe's OpenCV aborts the process from 32,767 px on, and detection may pad by one half
 MAX_SCANS = 100  # of a JPEG: cameras write 1, encoders about 10; each scan passes over all pixels
 
 _STANDARD_TABLE_SUM = 3688  # of the luminance quantization table in ITU T.81, annex K
+OPAQUE = 255
+_BYTE = 8  # bits
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
 _WITHOUT_LENGTH = (0x01, 0xD8)  # JPEG markers without a segment
@@ -29,7 +35,8 @@ _EXIF, _ADOBE = 0xE1, 0xEE  # JPEG's segments APP1, which XMP uses too, and APP1
 _METADATA_MARKERS = frozenset({*range(0xE0, 0xF0), 0xFE})  # JPEG's segments APP0 to APP15 and COM
 _ADOBE_BYTES = 12  # of the segment that says how a JPEG's colours are coded
 _PNG_START = b"\x89PNG\r\n\x1a\n"
-_ORIENTATION = 0x0112  # the EXIF tag
+_ORIENTATION, _BITS = 0x0112, 0x0102  # the tag of EXIF, and TIFF's
+_SEVERAL_FRAMES = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")  # not MPO, whose further frames are previews of the photo
 _UPRIGHT = {  # EXIF orientation -> how such a file's pixels are turned upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -51,6 +58,9 @@ class Picture:
     height: int
     quality: int  # 1-100, estimated
     reduction: int  # px of the whole image, in width and height, for one px of `image`; partial px at the far edges
+    # Only at the file's own size, without min_side:
+    layered: Image.Image | None = None  # RGBA, upright, if some pixels are not opaque: `image` has these on white
+    lost: tuple[str, ...] = ()  # what the file has and `image` has not, as the end of a sentence about `image`
 
     def pixels(self) -> NDArray[np.uint8]:
         """Return the pixels, (H, W, 3) uint8 RGB."""
@@ -102,13 +112,19 @@ def decode(content: bytes, min_side: int | None) -> Picture | None:
                         reduction = round(width / drafted[1][2])
                 image.load()
                 orientation = _orientation(image)  # before the conversion: not every one keeps the metadata
-                upright = _as_rgb(image)
+                layered = _layered(image)
+                upright = _as_rgb(image) if layered is None else _on_white(layered)
+                lost = _lost(image, content) if min_side is None else ()
                 if orientation in _UPRIGHT:
                     upright = upright.transpose(_UPRIGHT[orientation])
         if min_side is not None and (factor := min(upright.size) // min_side) > 1:
             upright, reduction = upright.reduce(factor), reduction * factor
-        by_a_quarter = orientation >= 5
-        return Picture(upright, *((height, width) if by_a_quarter else (width, height)), quality, reduction)
+        if layered is not None and min_side is None and np.asarray(layered.getchannel("A")).min() < OPAQUE:
+            layered = layered.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else layered
+        else:
+            layered = None
+        size = (height, width) if orientation >= 5 else (width, height)
+        return Picture(upright, *size, quality, reduction, layered, lost)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - on hostile bytes, decoders raise any exception; all mean: unreadable
@@ -213,7 +229,36 @@ def _as_rgb(image: Image.Image) -> Image.Image:
         grey *= 255 / max(255.0, 65535.0 if grey.max() > 255 else 255.0)
         shades = grey.clip(0, 255, out=grey).astype(np.uint8)
         return Image.fromarray(shades).convert("RGB")
-    if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-        layered = image if image.mode == "RGBA" else image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", layered.size, (255, 255, 255, 255)), layered).convert("RGB")
     return image.convert("RGB")
+
+
+def _layered(image: Image.Image) -> Image.Image | None:
+    """The image as RGBA if its file may have pixels that are not opaque."""
+    if image.mode in ("RGBA", "LA", "La", "RGBa", "PA") or "transparency" in image.info:
+        return image if image.mode == "RGBA" else image.convert("RGBA")
+    return None
+
+
+def _on_white(layered: Image.Image) -> Image.Image:
+    return Image.alpha_composite(Image.new("RGBA", layered.size, (255, 255, 255, 255)), layered).convert("RGB")
+
+
+def _lost(image: Image.Image, content: bytes) -> tuple[str, ...]:
+    """Text on what an open image file has and its RGB pixels have not: further frames, more than 8 bits a channel."""
+    lost = []
+    try:
+        if image.format in _SEVERAL_FRAMES and getattr(image, "is_animated", False):
+            lost.append("is of the first frame only")
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - decoders raise any exception on a damaged second frame
+        lost.append("is of the first frame only (others are damaged)")
+    bits = max(getattr(image, "tag_v2", {}).get(_BITS, (8,)))
+    if image.mode.startswith("I") or image.mode == "F" or bits > _BYTE or _png_depth(content) > _BYTE:
+        lost.append("has 8 bits a channel, fewer than the photo")
+    return tuple(lost)
+
+
+def _png_depth(content: bytes) -> int:
+    """Bits a channel, as a PNG's header says (PNG specification, 11.2.1); 0 for another format."""
+    return content[24] if content.startswith(_PNG_START) and content[12:16] == b"IHDR" else 0

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.errors import FacemaskError
+from pipeline.sources.folders import why_no_file
 from pipeline.tools.provenance import SOURCE_TYPE, read_provenance, read_source_type
 
 
@@ -14,7 +15,7 @@ def check_provenance(images: list[Path]) -> None:
     unmarked = []
     for image in images:
         if not image.is_file():
-            raise FacemaskError(f"{image} does not exist: name the images to check")
+            raise FacemaskError(f"{why_no_file(image)}: name the images to check")
         if mark := read_provenance(image):
             kind = SOURCE_TYPE.rpartition("/")[2]
             made = f"checkpoint {mark.checkpoint}" if mark.drawing is None else f"drawn: {mark.drawing}"

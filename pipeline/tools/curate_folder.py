@@ -1,5 +1,8 @@
 """`facemask curate`: curate any folder of images, without DVC: a manifest and a page."""
 
+import os
+import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +25,15 @@ from pipeline.report.facts import PageContent
 from pipeline.report.page import data_folder, new_sprite_sheets, write_page
 from pipeline.report.sprite_sheets import SpriteSheets
 from pipeline.sources.config import Domain
-from pipeline.sources.folders import files_under, printable, require_utf8
+from pipeline.sources.folders import files_under, printable, require_utf8, why_no_file
 from pipeline.sources.left_alone import describe_others, unread_archives
-from pipeline.storage.files import locked
-from pipeline.storage.images import is_image_name
+from pipeline.storage.files import locked, real_path, require_no_file
+from pipeline.storage.images import SUFFIXES, is_image_name
 from pipeline.storage.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
 from pipeline.tools.folder_layout import ImageFolder, find_sources
+from pipeline.tools.measured_pieces import FOLDER, measured_or_kept, piece_key
 
-_PIECE = 1000  # images measured at a time: landmarks and thumbnails in memory take five kilobytes each
+_PIECE_OF_CORE = 100  # images measured at a time for each core: a stop costs at most these
 _PAGE_TITLE = b"<title>facemask: "  # in a page that facemask wrote
 
 
@@ -43,27 +47,28 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     writes to, and, after everything is written, for a domain without accepted images.
     """
     if not folder.is_dir():
-        raise FacemaskError(f"{printable(str(folder))} is not a folder: name a folder of images")
-    require_utf8(folder.resolve())
+        wrong = f"{printable(str(folder))} is a file" if folder.is_file() else why_no_file(folder)
+        raise FacemaskError(f"{wrong}: name a folder of images")
+    require_utf8(real_path(folder))
     require_utf8(out)
     file = params_file or Path(__file__).parents[2] / "params.yaml"
     measuring = params.load("measure", MeasureParams, file)
     limits = params.load("curate", CurateParams, file)
     page = out / "index.html"
     sources = find_sources(folder, _list_images(folder, page), domain)
-    if out.exists() and not out.is_dir():
-        raise FacemaskError(f"{out} is not a folder: choose another --out")
+    require_no_file(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out, f"another 'facemask curate' is writing to {out}: wait until it ends, or choose another --out"):
         _refuse_files_of_others(page)
         sheets = new_sprite_sheets(page)
-        measured = _measure(sources, measuring, sheets)
+        measured = _measure(sources, measuring, sheets, out / FOLDER)
         reviews = read_reviews(out / "review.csv")
         rows = manifest_rows(measured, limits, reviews)
         write_manifest(rows, out / "manifest.parquet")
         write_summary(rows, out)
         folders = {source.name: source.folder for source in sources}
         write_page(page, sheets, PageContent(rows, limits, reviews, folders))
+        shutil.rmtree(out / FOLDER, ignore_errors=True)
     refuse_empty_domain(rows)  # last: the page shows why
     return page
 
@@ -73,10 +78,10 @@ def _list_images(folder: Path, page: Path) -> list[str]:
 
     What facemask wrote there is left out: the folder of `page`, and the sprite sheets of all pages.
     """
-    out, page_data = page.parent.resolve(), data_folder(page).resolve()
-    own = [out if out != folder.resolve() and out.is_relative_to(folder.resolve()) else page_data]
+    out, page_data = real_path(page.parent), real_path(data_folder(page))
+    own = [out if out != real_path(folder) and out.is_relative_to(real_path(folder)) else page_data]
     listed = list(files_under(folder))
-    parents = {parent: parent.resolve() for parent in {on_disk.parent for _, on_disk in listed}}
+    parents = {parent: real_path(parent) for parent in {on_disk.parent for _, on_disk in listed}}
     own += [resolved for resolved in parents.values() if _is_page_data(resolved)]
     skipped = {parent for parent, resolved in parents.items() if any(map(resolved.is_relative_to, own))}
     paths = [path for path, on_disk in listed if on_disk.parent not in skipped]
@@ -86,22 +91,34 @@ def _list_images(folder: Path, page: Path) -> list[str]:
     if archives := unread_archives(others):
         print(f"curate: {archives}", flush=True)
     if not images:
-        raise FacemaskError(f"{folder} has no images (png, jpg, webp, bmp, tiff): name a folder that has")
+        raise FacemaskError(f"{folder} has no images ({', '.join(sorted(SUFFIXES))}): name a folder that has")
     return images
 
 
-def _measure(sources: list[ImageFolder], measuring: MeasureParams, sheets: SpriteSheets) -> MeasuredImages:
-    """Measure all images and add their thumbnails to `sheets`; one row for each image."""
+def _measure(sources: list[ImageFolder], measuring: MeasureParams, sheets: SpriteSheets, kept: Path) -> MeasuredImages:
+    """Measure all images, but those that a stopped run measured into `kept`; one row for each image.
+
+    Their thumbnails are added to `sheets`.
+    """
     patches: list[NDArray[np.uint8]] = []
     progress, tables = Progress("measure", sum(len(source.images) for source in sources)), []
+    piece, known = _PIECE_OF_CORE * (os.cpu_count() or 1), 0
     with open_workers(measuring) as workers:
         for source in sources:
-            for start in range(0, len(source.images), _PIECE):
-                table = measure_files(workers, source.folder, source.images[start : start + _PIECE], progress)
+            for start in range(0, len(source.images), piece):
+                images = source.images[start : start + piece]
+                key = piece_key(source.folder, images, measuring)
+                work = partial(measure_files, workers, source.folder, images, progress)
+                table, was_kept = measured_or_kept(kept, key, work)
+                if was_kept:
+                    known += len(images)
+                    progress.add(len(images))
                 sheets.add(source.name, table)
                 patches.append(patch_array(table.column("face_patch")))
                 numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
                 tables.append(numbers.assign(source=source.name, domain=source.domain, of_ffhq=False))
+    if known:
+        print(f"curate: {known:,} images were measured before the last run was stopped", flush=True)
     numbers = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
     return MeasuredImages(numbers, np.concatenate(patches))
 

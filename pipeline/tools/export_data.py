@@ -30,14 +30,16 @@ from PIL import Image
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.progress import Progress
-from pipeline.storage.files import digest_of, replacing_folder
+from pipeline.storage.files import digest_of, replacing_folder, require_no_file
+from pipeline.storage.images import decode
 from pipeline.storage.manifest import DATA_LICENCE, read_manifest
 from pipeline.storage.packed_arrays import DOMAINS, SPLITS
 from pipeline.storage.shards import read_members
 
 _SIDE = 256  # px of StyleGAN's squares, which must be a power of 2
 _NAME_BYTES = 200  # of an exported file's name, without digest and suffix: file systems take 255
-_JPEG_SUFFIXES = ["jpe", "jif", "jfif"]  # which few readers know
+_JPEG_SUFFIXES = ["jpe", "jif", "jfif", "mpo"]  # which few readers know
+_KNOWN_SUFFIXES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"]  # which readers know; others become PNGs
 _PER_FILE = 1000  # images of a tar or Parquet file
 _DESCRIPTION = ["image_id", "domain", "split", "licence", "author", "url", "sha256"]
 _COLUMNS = [*_DESCRIPTION, "source", "archive", "path", "accepted"]
@@ -51,6 +53,7 @@ def export_data(out: Path, form: str) -> None:
 
     Raises FacemaskError if `out` exists or there is no manifest.
     """
+    require_no_file(out.parent)
     if out.exists():
         raise FacemaskError(f"{out} already exists: choose another --out, or move it away")
     rows = read_manifest(Paths().manifest, _COLUMNS).to_pandas()
@@ -78,15 +81,16 @@ def _named(rows: pd.DataFrame) -> pd.DataFrame:
     marked = alike.duplicated(keep=False) | (short != names)
     names = short.where(~marked, short + "_" + rows["image_id"].map(digest_of))
     suffixes = parts[2].str.lower().replace(_JPEG_SUFFIXES, "jpg")
-    return rows.assign(name=names, suffix=suffixes)
+    is_known = suffixes.isin(_KNOWN_SUFFIXES)
+    return rows.assign(name=names, suffix=suffixes.where(is_known, "png"), converted=~is_known)
 
 
 def _samples(rows: pd.DataFrame, progress: Progress) -> Samples:
-    """Read the files of the rows, shard by shard."""
+    """Read the files of the rows, shard by shard; those of formats that few readers know become PNGs."""
     for (source, shard), part in rows.groupby(["source", "archive"], observed=True):
         contents = read_members(Paths().raw / str(source) / str(shard), part["path"])
         for row, content in zip(part.to_dict("records"), contents, strict=True):
-            yield row, content
+            yield row, _converted(content, row["image_id"]) if row["converted"] else content
             progress.add(1)
 
 
@@ -151,6 +155,13 @@ FORMATS: dict[str, Callable[[Path, str, pd.DataFrame, Progress], None]] = {
     "parquet": _parquet,
     "stylegan": _stylegan,
 }
+
+
+def _converted(content: bytes, image_id: str) -> bytes:
+    """Return an image file as a PNG, upright. Raises FacemaskError for one that cannot be read."""
+    if (picture := decode(content, None)) is None:
+        raise FacemaskError(f"{image_id} cannot be read as an image: run 'dvc repro curate'")
+    return _png(picture.pixels())
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

@@ -17,9 +17,9 @@ _MAX_PROFILE_BYTES = 1_000_000  # Pillow reads no PNG with a larger one; those o
 
 
 def write_marked_png(path: Path, pixels: NDArray[np.uint8], provenance: Provenance, photo: bytes) -> None:
-    """Write pixels (H, W, 3) RGB to `path` with the colour profile, EXIF and XMP of `photo`, the content of its file.
+    """Write pixels (H, W, 3) RGB, or (H, W, 4) with alpha, to `path`, with the metadata of `photo`, a file's content.
 
-    The file is written whole or not at all. PNG, because it is lossless.
+    Colour profile, EXIF and XMP are kept. The file is written whole or not at all. PNG, because it is lossless.
     """
     metadata, xmp = _metadata(photo, path)
     with replacing(path) as beside:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from pipeline.errors import FacemaskError
 from pipeline.progress import Progress
 from pipeline.storage.files import read_image_file, replacing
-from pipeline.storage.images import decode
+from pipeline.storage.images import OPAQUE, decode
 from pipeline.storage.worker_pool import IMAGE_CPU_S, WorkerPool, cpu_limit
 from pipeline.tools.output_file import write_marked_png
 from pipeline.tools.photos import Photo, list_photos
@@ -61,6 +61,7 @@ class Outcome:
     state: Literal["painted", "copied", "present", "unreadable"]  # present: an earlier run has written it
     faces: int = 0
     left: int = 0  # as in PaintedPhoto
+    lost: tuple[str, ...] = ()  # as in storage.images.Picture
 
 
 def paint_photos(images: list[Path], out: Path, task: Task) -> None:
@@ -148,9 +149,27 @@ def paint_file(photo: Photo, task: Task) -> Outcome:
     provenance = Provenance(
         tool, task.checkpoint, task.direction, painted.faces, task.side_by_side, digest, task.drawing
     )
-    result = np.hstack([pixels, painted.pixels]) if task.side_by_side else painted.pixels
-    write_marked_png(photo.painted, result, provenance, content)
-    return Outcome(photo, "painted", painted.faces, painted.left)
+    before, after = pixels, painted.pixels
+    if picture.layered is not None:
+        before = np.asarray(picture.layered, np.uint8)
+        after = on_layers(before, pixels, after)
+    write_marked_png(photo.painted, np.hstack([before, after]) if task.side_by_side else after, provenance, content)
+    return Outcome(photo, "painted", painted.faces, painted.left, picture.lost)
+
+
+def on_layers(layered: NDArray[np.uint8], on_white: NDArray[np.uint8], painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a photo with alpha (H, W, 4) with what was painted on it; all other pixels stay the same, hidden ones too.
+
+    `on_white` and `painted` (H, W, 3) are the photo on a white ground before and after. Painted pixels get the least
+    alpha, not below their own, with which they look as painted on white: a shadow stays a shadow on any ground.
+    """
+    result = layered.copy()
+    changed = (on_white != painted).any(axis=2)
+    colour = painted[changed].astype(np.float32)
+    alpha = np.maximum(layered[changed, 3], OPAQUE - colour.min(axis=1))[:, None]
+    result[changed, :3] = np.rint(OPAQUE - (OPAQUE - colour) * OPAQUE / np.maximum(alpha, 1)).clip(0, OPAQUE)
+    result[changed, 3] = alpha[:, 0]
+    return result
 
 
 def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
@@ -165,14 +184,17 @@ def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
 
 
 def _report(outcome: Outcome, task: Task) -> None:
-    """Print a line for a photo that was not painted, and for faces that were left as they are."""
+    """Print a line for a photo that was not painted, for faces that were left, and for what the result lacks."""
     source, left = outcome.photo.source, f"{_faces(outcome.left)} {_LEFT[task.direction]}"
     match outcome.state:
         case "copied":
             why = f"{source}: {left}" if outcome.left else f"no face in {source}"
             print(f"apply: {why}: copied unchanged", flush=True)
-        case "painted" if outcome.left:
-            print(f"apply: {source}: {left}: left unchanged", flush=True)
+        case "painted":
+            if outcome.left:
+                print(f"apply: {source}: {left}: left unchanged", flush=True)
+            if outcome.lost:
+                print(f"apply: {source}: the result {' and '.join(outcome.lost)}", flush=True)
         case "unreadable":
             print(f"apply: {source} cannot be read as an image", flush=True)
 

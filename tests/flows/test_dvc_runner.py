@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.processes.dvc_runner import dvc_reason, repair, run_dvc
+from flows.processes.dvc_runner import dvc_reason, read_stages, repair, run_dvc
 from flows.stages import run_stage
 from pipeline.errors import FacemaskError
 from tests.flows.conftest import add_stage, clean_env, make_toy, wait_for
@@ -126,6 +126,37 @@ def test_a_lock_that_another_tool_changed_is_kept(ticking):
     try:
         repair(ticking, ignore)
         assert yaml.safe_load(lock.read_text()) == changed
+    finally:
+        lock.write_bytes(before)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 5}', '{"read": {"a": 3}}', '{"write": {"a": 3}}'])
+def test_a_table_of_readers_that_dvc_refuses_is_removed_and_named(tmp_path, text):
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    (tmp_path / ".dvc/tmp/rwlock").write_text(text)
+    lines: list[str] = []
+    repair(tmp_path, lines.append)
+    assert not (tmp_path / ".dvc/tmp/rwlock").exists()
+    assert [str(tmp_path / ".dvc/tmp/rwlock") in line for line in lines] == [True]
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", '{"read": {"a": [{"pid": 1, "cmd": "x"}]}, "write": {"b": {"pid": 1, "cmd": "x"}}}']
+)
+def test_a_table_of_readers_of_dvcs_form_stays(tmp_path, text):
+    (tmp_path / ".dvc/tmp").mkdir(parents=True)
+    (tmp_path / ".dvc/tmp/rwlock").write_text(text)
+    repair(tmp_path, ignore)
+    assert (tmp_path / ".dvc/tmp/rwlock").read_text() == text
+
+
+def test_a_lock_of_another_form_is_not_called_dvc_yaml(ticking):
+    lock = ticking / "dvc.lock"
+    before = lock.read_bytes()
+    lock.write_text("schema: '9.0'\n")
+    try:
+        with pytest.raises(FacemaskError, match=r"/dvc\.lock is no lock file of DVC .*git restore dvc\.lock"):
+            read_stages(ticking)
     finally:
         lock.write_bytes(before)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient
 
@@ -41,6 +42,15 @@ def test_a_prefect_without_that_client_loses_nothing_else(monkeypatch):
     monkeypatch.delattr("prefect.client.orchestration.PrefectClient")
     monkeypatch.setattr("sys.argv", ["prefect", "deployment", "run", "train"])
     prefect_plugin.setup_environment(ctx=None)
+
+
+def test_a_proxy_that_httpx_refuses_does_not_stop_prefect(monkeypatch):
+    for name in ("FACEMASK_UNUSABLE", "all_proxy"):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1")
+    prefect_plugin.setup_environment(ctx=None)
+    httpx.Client().close()
 
 
 def test_the_running_server_of_this_folder_is_named(here, monkeypatch):

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from pipeline import command
+from pipeline import command, messages
 
 
 def run(code):
@@ -32,10 +32,33 @@ def test_a_full_disk_is_one_line_and_a_status():
 
 def test_other_exceptions_are_raised():
     def main():
-        raise PermissionError(13, "no")
+        raise OSError("a library's own")
 
-    with pytest.raises(PermissionError):
+    with pytest.raises(OSError, match="a library's own"):
         command.run(main)
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("open('no')", "No such file or directory for no"),
+        ("import os; os.mkdir('/')", "File exists for /"),
+        ("open('a' * 300)", f"File name too long for {'a' * 300}"),
+        ("open('a\\nb')", "No such file or directory for a b"),
+        ("raise TimeoutError(110, 'Connection timed out')", "Connection timed out"),
+    ],
+)
+def test_what_the_operating_system_refuses_is_one_line_and_a_status(code, message):
+    ended = run(f"from pipeline.command import *\ndef main(): {code}\nrun(main)")
+    line = f"facemask: error: {message}: check that path and its access rights, then run the same command again\n"
+    assert (ended.returncode, ended.stderr) == (1, line)
+
+
+@pytest.mark.parametrize(("number", "is_structured"), [(13, True), (28, True), (110, False), (5, False)])
+def test_only_errors_that_last_are_said_to_need_the_user(monkeypatch, number, is_structured):
+    monkeypatch.setenv("FACEMASK_MESSAGES", "json")
+    ended = run(f"from pipeline.command import *\ndef main(): raise OSError({number}, 'no')\nrun(main)")
+    assert (messages.parse(ended.stderr) is not None) is is_structured
 
 
 def test_sigterm_ends_a_command_after_its_clean_up():
@@ -47,7 +70,7 @@ def test_sigterm_ends_a_command_after_its_clean_up():
         "run(main)"
     )
     assert (ended.returncode, ended.stdout) == (128 + signal.SIGTERM, "cleaned up\n")
-    assert ended.stderr == "facemask: stopped: the same command goes on from here\n"
+    assert ended.stderr == "facemask: stopped: to finish, run the same command again\n"
 
 
 def test_too_little_memory_is_one_line_and_a_status():
@@ -91,3 +114,9 @@ def test_another_broken_pipe_is_raised():
 
     with pytest.raises(BrokenPipeError):
         command.run(main)
+
+
+def test_a_command_starts_with_a_proxy_that_httpx_refuses(monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "ftp://127.0.0.1")
+    ended = run("import httpx\nfrom pipeline.command import *\ndef main(): print(httpx.Client())\nrun(main)")
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import zipfile
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ import pytest
 from pipeline.errors import FacemaskError
 from pipeline.report.sprite_sheets import PER_SHEET
 from pipeline.storage.files import locked
+from pipeline.tools import curate_folder as module
 from pipeline.tools.curate_folder import curate_folder
 from tests.conftest import ROOT
 from tests.pipeline.strangers import EPS
@@ -167,6 +169,53 @@ def test_an_output_path_that_is_a_file_is_an_error(one_face, tmp_path):
         curate_folder(one_face, tmp_path / "out", "unmasked", DEMO)
 
 
+@pytest.fixture
+def measured(monkeypatch):
+    """The images that are measured, in pieces of five, in order; a run can be stopped by `stop_at`."""
+    monkeypatch.setattr(module, "_PIECE_OF_CORE", 5)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    monkeypatch.setattr(module, "measure_files", partial(_counted, module.measure_files, measured := Measured()))
+    return measured
+
+
+class Measured(list):
+    stop_at: int | None = None
+
+
+def _counted(measure, measured, workers, container, paths, progress):
+    if measured.stop_at is not None and len(measured) >= measured.stop_at:
+        raise KeyboardInterrupt
+    measured.extend(paths)
+    return measure(workers, container, paths, progress)
+
+
+def test_a_stopped_run_goes_on_with_the_images_that_are_not_measured(folder, out, tmp_path, measured, capsys):
+    measured.stop_at = 10
+    with pytest.raises(KeyboardInterrupt):
+        curate_folder(folder, tmp_path, None, DEMO)
+    measured.stop_at = None
+    curate_folder(folder, tmp_path, None, DEMO)
+    manifest = pd.read_parquet(tmp_path / "manifest.parquet")
+    assert sorted(measured) == sorted(manifest["path"])  # none twice
+    pd.testing.assert_frame_equal(manifest, pd.read_parquet(out / "manifest.parquet"))
+    assert "curate: 10 images were measured before the last run was stopped" in capsys.readouterr().out
+
+
+def test_a_finished_run_keeps_nothing_half_done(folder, out):
+    assert [path.name for path in out.iterdir() if path.name.startswith(".")] == []
+
+
+def test_images_that_changed_after_a_stop_are_measured_again(folder, tmp_path, measured):
+    shutil.copytree(folder, tmp_path / "f")
+    measured.stop_at = 10
+    with pytest.raises(KeyboardInterrupt):
+        curate_folder(tmp_path / "f", tmp_path / "out", None, DEMO)
+    os.utime(tmp_path / "f/ffhq" / measured[0], (5, 5))
+    measured.stop_at = None
+    curate_folder(tmp_path / "f", tmp_path / "out", None, DEMO)
+    assert measured.count(measured[0]) == 2
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the workers in /proc")
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGKILL])
 def test_the_workers_of_a_stopped_curate_end(folder, tmp_path, sent):
@@ -182,6 +231,6 @@ def test_the_workers_of_a_stopped_curate_end(folder, tmp_path, sent):
         workers = [int(pid) for pid in children.read_text().split()]
         process.send_signal(sent)
         if sent == signal.SIGTERM:
-            assert process.stderr.read() == "facemask: stopped: the same command goes on from here\n"
+            assert process.stderr.read() == "facemask: stopped: to finish, run the same command again\n"
             assert process.wait() == 128 + signal.SIGTERM
     wait_until(lambda: not any(map(is_running, workers)), "the workers end")

@@ -157,6 +157,22 @@ def test_no_proxy_is_honoured(server, tmp_path, monkeypatch):
     assert get_a(server, tmp_path) == []
 
 
+def test_a_proxy_that_cannot_be_reached_is_named(tmp_path, monkeypatch):
+    proxy = f"http://127.0.0.1:{free_port()}"
+    monkeypatch.setenv("http_proxy", proxy.replace("://", "://anna:secret@"))
+    (failure,) = get([Remote("a", "http://files.invalid/a")], tmp_path)
+    assert failure.reason.startswith(f"the proxy {proxy}, or files.invalid through it, cannot be reached (")
+
+
+def test_without_the_proxy_that_the_user_set_nothing_is_requested(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("FACEMASK_UNUSABLE", "ALL_PROXY=socks5://proxy.de (why)")
+    failures = get([Remote(str(n), server.url(str(n))) for n in range(20)], tmp_path)
+    assert {failure.reason for failure in failures} == {
+        "ALL_PROXY=socks5://proxy.de (why) cannot be used: set another, or unset it"
+    }
+    assert server.requests == []
+
+
 def test_connections_are_reused(server, tmp_path):
     server.files |= {str(n): b"x" for n in range(50)}
     assert get([Remote(str(n), server.url(str(n))) for n in range(50)], tmp_path, at_once=2) == []

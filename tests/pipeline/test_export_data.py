@@ -16,7 +16,7 @@ from PIL import Image
 from flows.cli import main
 from pipeline.storage.packed_arrays import read_set
 from pipeline.storage.shards import write_shard
-from pipeline.tools.export_data import _named
+from pipeline.tools.export_data import _converted, _named
 from tests.conftest import pack_here
 from tests.pipeline.test_pack import move_face
 
@@ -171,3 +171,21 @@ def test_every_exported_name_is_unique_and_short_enough(ids):
         len(f"{name}.{suffix}".encode()) <= 255 for name, suffix in zip(named["name"], named["suffix"], strict=True)
     )
     assert not named["name"].str.contains(r"[./]").any()
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "converted"),
+    [("s/a.gif", "png", True), ("s/a.jp2", "png", True), ("s/a.MPO", "jpg", False), ("s/a.TIF", "tif", False)],
+)
+def test_a_format_that_few_readers_know_is_exported_as_another(name, suffix, converted):
+    (row,) = _named(pd.DataFrame({"image_id": [name]})).to_dict("records")
+    assert (row["suffix"], row["converted"]) == (suffix, converted)
+
+
+@pytest.mark.parametrize("kind", ["GIF", "JPEG2000", "AVIF", "PPM"])
+def test_a_converted_image_has_the_same_size_and_shade(kind):
+    content = io.BytesIO()
+    Image.new("RGB", (40, 30), (200, 10, 10)).save(content, kind)
+    image = Image.open(io.BytesIO(_converted(content.getvalue(), "s/a")), formats=["PNG"])
+    assert image.size == (40, 30)
+    assert np.abs(np.asarray(image).astype(int) - (200, 10, 10)).max() <= 16

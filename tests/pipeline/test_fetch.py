@@ -1,13 +1,17 @@
 import errno
 import os
 import shutil
+import tarfile
 import zipfile
 
 import pandas as pd
 import pytest
 
 from pipeline.errors import FacemaskError
+from pipeline.paths import Paths
 from pipeline.sources import shard_store, untrusted_archives
+from pipeline.sources.config import load_source
+from pipeline.sources.verify import verify_local_files
 from pipeline.storage.files import locked
 from pipeline.storage.shards import write_shard
 from tests.conftest import demo_params, fetch_here, inside, write_params
@@ -201,3 +205,37 @@ def test_a_file_name_that_is_not_utf8_is_left_out_with_one_line(workspace, inbox
     printed = capsys.readouterr().out
     assert "data/inbox/own: 2 files left out (names that are not UTF-8)" in printed
     assert r"caf\xe9.png" in printed
+
+
+def verify_here():
+    verify_local_files("own", load_source("own"), Paths())
+
+
+def swap(file, content):
+    """Give a file other bytes of the same number, at the same time."""
+    state = file.stat()
+    file.write_bytes(content)
+    os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+@pytest.mark.parametrize("form", ["a.png", "a.tar", "b.png"])
+def test_verify_finds_a_file_of_the_same_size_and_time_with_other_bytes(workspace, inbox, form):
+    for name, content in (("b.png", b"one"), ("a.png", b"two")):
+        (inbox / name).write_bytes(content)
+        with tarfile.open(inbox / "a.tar", "a") as archive:
+            archive.add(inbox / name, name)
+    (inbox / "a.png").write_bytes(b"six")  # stored beside the tar's, under another path
+    fetch_here("own")
+    verify_here()
+    swap(
+        inbox / form,
+        (inbox / form).read_bytes().replace(b"two", b"ten").replace(b"one", b"eno").replace(b"six", b"xis"),
+    )
+    with pytest.raises(FacemaskError, match=rf"files of data/inbox/own are others .* the first is {form}"):
+        verify_here()
+
+
+def test_verify_says_nothing_of_files_that_are_not_fetched_yet(workspace, inbox):
+    fetch_here("own")
+    (inbox / "new.png").write_bytes(b"new")
+    verify_here()

@@ -141,3 +141,26 @@ def test_a_lock_is_refused_while_another_process_holds_it(tmp_path, kind):
         holder.kill()
     with files.locked(path, "it is locked"):
         pass
+
+
+def test_a_file_with_the_longest_name_is_replaced(tmp_path):
+    for name in ("a" * 255, "ä" * 127):
+        with files.replacing(tmp_path / name) as beside:
+            beside.write_text("x")
+        assert (tmp_path / name).read_text() == "x"
+
+
+def test_long_names_that_begin_alike_are_written_side_by_side(tmp_path):
+    with (
+        files.replacing(tmp_path / ("a" * 251 + ".jpg")) as one,
+        files.replacing(tmp_path / ("a" * 251 + ".png")) as two,
+    ):
+        assert one != two
+        one.touch()
+        two.touch()
+
+
+def test_a_loop_of_links_is_read_as_empty_with_one_line(tmp_path, capsys):
+    (tmp_path / "loop.png").symlink_to("loop.png")
+    assert files.read_or_empty(tmp_path, "loop.png") == b""
+    assert "loop.png cannot be read: Too many levels of symbolic links" in capsys.readouterr().out

@@ -36,6 +36,13 @@ FORMS = {
     "palette.png": lambda face: saved(face.convert("P"), "PNG"),
     "animated.webp": lambda face: saved(face, "WEBP", save_all=True, append_images=[face.rotate(9)]),
     "animated.png": lambda face: saved(face, "PNG", save_all=True, append_images=[face.rotate(9)]),
+    "still.gif": lambda face: saved(face, "GIF"),
+    "animated.gif": lambda face: saved(face, "GIF", save_all=True, append_images=[face.rotate(9)]),
+    "still.avif": lambda face: saved(face, "AVIF"),
+    "still.jp2": lambda face: saved(face, "JPEG2000"),
+    "still.ppm": lambda face: saved(face, "PPM"),
+    "pages.tif": lambda face: saved(face, "TIFF", save_all=True, append_images=[face.rotate(9)]),
+    "turned-alpha.png": lambda face: saved(face.rotate(90).convert("RGBA"), "PNG", exif=exif(6)),
     "turned.jpg": lambda face: saved(face, "JPEG", exif=exif(6)),
     "png in name.png": lambda face: saved(face, "JPEG"),
     "gif in name.jpg": lambda face: saved(face, "GIF"),
@@ -100,8 +107,14 @@ def test_each_row_is_either_measured_or_unreadable(rows):
     assert all(row["width"] is not None or row["faces"] == 0 for row in rows.values())
 
 
-@pytest.mark.parametrize("form", ["cmyk.jpg", "grey.jpg", "grey16.png", "alpha.png", "palette.png", "png in name.png"])
-def test_a_face_is_found_in_every_colour_mode(rows, form):
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("cmyk.jpg", "grey.jpg", "grey16.png", "alpha.png", "palette.png", "png in name.png"),
+        *("still.gif", "animated.gif", "still.avif", "still.jp2", "still.ppm", "pages.tif", "turned-alpha.png"),
+    ],
+)
+def test_a_face_is_found_in_every_colour_mode_and_format(rows, form):
     whole = [row for path, row in rows.items() if path.endswith(f" {form}") and int(path[:4]) < 3 * len(FORMS)]
     assert len(whole) == 3 and all(row["faces"] == 1 for row in whole)
 

@@ -38,3 +38,26 @@ def test_an_invalid_block_is_an_error_that_names_the_key_in_one_line(tmp_path, t
 def test_a_missing_file_is_an_error_that_says_where_to_run(tmp_path):
     with pytest.raises(FacemaskError, match="run from the project's folder"):
         params.load("pack", PackParams, tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("pack: {load_px: 286}".encode("utf-16"), "is not UTF-8 text (byte 1): save it as UTF-8"),
+        ("# für\npack: {}".encode("latin-1"), "is not UTF-8 text (byte 4): save it as UTF-8"),
+        (b"pack: 2020-13-45", "is not valid YAML (month must be in 1..12): correct it, then run again"),
+        (b"[" * 5000, "is not valid YAML (maximum recursion depth exceeded"),
+        (b"\x00", "is not valid YAML near line 0: correct it, then run again"),
+    ],
+)
+def test_a_file_in_another_encoding_or_form_is_an_error_of_one_line(tmp_path, content, expected):
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(FacemaskError) as raised:
+        params.load("pack", PackParams, tmp_path / "params.yaml")
+    assert expected in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_byte_order_mark_does_not_matter(tmp_path):
+    (tmp_path / "params.yaml").write_bytes(b"\xef\xbb\xbfpack: {load_px: 286}")
+    assert params.load("pack", PackParams, tmp_path / "params.yaml").load_px == 286

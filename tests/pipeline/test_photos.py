@@ -82,3 +82,29 @@ def test_a_file_name_that_is_not_utf8_is_an_error_of_one_line():
     named.write_bytes(b"")
     with pytest.raises(FacemaskError, match=r"the name of caf\\xe9\.jpg is not UTF-8: rename it"):
         list_photos([named], Path("out"))
+
+
+def test_a_loop_of_links_is_no_error():
+    Path("album/loop.png").symlink_to("loop.png")
+    assert "album/loop.png" in painted("album")
+
+
+def test_links_to_folders_are_counted_and_named(capsys):
+    Path("album/elsewhere").symlink_to("../other")
+    Path("album/round").symlink_to(".")
+    assert len(painted("album")) == 2
+    assert "album: 2 links to folders are not followed: " in capsys.readouterr().out
+
+
+def test_the_longest_file_name_gives_an_output_name_of_the_same_length():
+    for suffix in ("jpg", "webp", "png"):
+        Path("album", "a" * (254 - len(suffix)) + f".{suffix}").write_bytes(b"")
+    outputs = list(painted("album").values())
+    assert len(set(outputs)) == len(outputs) == 5
+    assert all(len(Path(output).name) <= 255 for output in outputs)
+
+
+@pytest.mark.parametrize("out", ["album/a.jpg", "album/a.jpg/deep"])
+def test_an_output_folder_that_is_a_file_is_an_error_of_one_line(out):
+    with pytest.raises(FacemaskError, match=r"^album/a\.jpg is not a folder: choose another --out$"):
+        painted("album/b", out=out)

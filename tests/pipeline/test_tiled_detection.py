@@ -40,6 +40,18 @@ def test_the_largest_face_comes_first(portraits):
     assert heights == sorted(heights, reverse=True)
 
 
+def test_small_faces_beside_a_near_one_are_found(portraits):
+    photo = np.array(group(portraits[:1], 900, 1400, 1000, [(0, 100)]))
+    for number, (left, top, px) in enumerate([(1000, 80, 160), (1200, 400, 120), (960, 700, 100)], start=1):
+        photo[top : top + px, left : left + px] = np.asarray(portraits[number].resize((px, px)))
+    assert len(find_all_faces(photo)) == 4
+
+
+def test_a_portrait_is_not_searched_in_tiles(portraits, monkeypatch):
+    monkeypatch.setattr(tiled_detection, "_tiles", None)
+    assert len(find_all_faces(np.asarray(portraits[0]))) == 1
+
+
 def test_a_face_at_the_edge_of_a_tile_is_taken_from_a_tile_that_contains_it_whole(monkeypatch):
     """With a landmarker that detects in each tile the visible part of one face's box."""
     low, high = np.array([480, 380], np.float32), np.array([620, 540], np.float32)

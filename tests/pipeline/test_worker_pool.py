@@ -207,14 +207,14 @@ def test_a_stopped_pool_lets_its_workers_clean_up(pool, tmp_path, sent, status):
     process, pids = pool("pp")
     os.kill(process.pid, sent)
     printed = process.communicate()[1]
-    assert (process.returncode, printed) == (status, "facemask: stopped: the same command goes on from here\n")
+    assert (process.returncode, printed) == (status, "facemask: stopped: to finish, run the same command again\n")
     assert sorted(path.stem for path in tmp_path.glob("*.cleaned")) == sorted(map(str, pids))
 
 
 def test_ctrl_c_at_a_terminal_which_reaches_the_workers_too_ends_without_a_traceback(pool):
     process, _ = pool("pp")
     os.killpg(process.pid, signal.SIGINT)
-    assert process.communicate()[1] == "facemask: stopped: the same command goes on from here\n"
+    assert process.communicate()[1] == "facemask: stopped: to finish, run the same command again\n"
 
 
 def test_workers_of_a_killed_process_clean_up(pool, tmp_path):

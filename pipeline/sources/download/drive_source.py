@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.errors import one_line
+from pipeline.proxies import proxy_of
 from pipeline.sources.download.error_pages import PAGE_BYTES
 from pipeline.sources.download.http_errors import ErrorResponse, error_for_message, error_for_status
 from pipeline.sources.download.response import Cancelled, PermanentError, RemoteChanged, TransientError
@@ -76,5 +77,7 @@ def _of_requests(error: Exception) -> PermanentError | TransientError:
         return error_for_status(ErrorResponse(answer.url, answer.status_code, answer.reason, answer.headers, body))
     if isinstance(error, requests.ConnectionError | requests.Timeout):
         unreachable = not isinstance(error, requests.ReadTimeout)
-        return TransientError(f"Google Drive cannot be reached ({one_line(error)})", unreachable=unreachable)
+        proxy = proxy_of(_DRIVE_URL)
+        place = f"the proxy {proxy}, or Google Drive through it," if proxy else "Google Drive"
+        return TransientError(f"{place} cannot be reached ({one_line(error)})", unreachable=unreachable)
     return TransientError(f"Google Drive closed the connection early ({one_line(error)})")

@@ -11,6 +11,7 @@ from itertools import chain
 import httpx
 
 from pipeline.errors import one_line
+from pipeline.proxies import proxy_of
 from pipeline.sources.download.error_pages import PAGE_BYTES, is_html
 from pipeline.sources.download.http_errors import ErrorResponse, error_for_page, error_for_status
 from pipeline.sources.download.response import (
@@ -60,11 +61,18 @@ def open_http(client: httpx.Client, url: str, offset: int, info: ResumeInfo | No
     ) as error:  # UnicodeError: by idna, of a host name
         raise PermanentError(f"not a valid URL: {one_line(error)}") from error
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-        raise TransientError(f"{_host(url)} cannot be reached ({one_line(error)})", unreachable=True) from error
+        raise TransientError(f"{place_of(url)} cannot be reached ({one_line(error)})", unreachable=True) from error
     except httpx.ReadTimeout as error:
         raise TransientError(f"{_host(url)} sent no data for {client.timeout.read or 0:.0f} s") from error
     except httpx.HTTPError as error:
         raise TransientError(f"{_host(url)} closed the connection early ({one_line(error)})") from error
+
+
+def place_of(url: str) -> str:
+    """Return what a connection for this URL is made to, as text: its host, or the environment's proxy."""
+    host = httpx.URL(url).host
+    proxy = proxy_of(url)
+    return f"the proxy {proxy}, or {host} through it," if proxy else host
 
 
 def _as_response(answer: httpx.Response, url: str, offset: int, info: ResumeInfo | None) -> Response:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from pipeline.proxies import unusable_variable
 from pipeline.sources.download.drive_source import discard_partial, fetch_drive_file
 from pipeline.sources.download.fsspec_source import open_fsspec
 from pipeline.sources.download.http_source import open_http
@@ -131,9 +132,12 @@ def _fetch_rest(part: PartialFile, session: Session) -> None:
     url = part.remote.url
     if part.size and not part.can_resume:
         part.restart()
+    on_web = part.remote.on_drive or url.lower().startswith(("http://", "https://"))
+    if on_web and (variable := unusable_variable()):
+        raise PermanentError(f"{variable} cannot be used: set another, or unset it", whole_host=True)
     if part.remote.on_drive:
         _fetch_from_drive(part, session)
-    elif url.lower().startswith(("http://", "https://")):
+    elif on_web:
         with open_http(session.client, url, part.size, part.info) as response:
             _append(response, part, session.stop)
     else:
