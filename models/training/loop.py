@@ -50,9 +50,10 @@ class _Inputs:
     started_from: StartingModel | None
 
     def digest(self) -> str:
-        """16 hex digits, by which the work folder is named."""
+        """16 hex digits, by which the work folder is named. How often a state is saved changes no weight."""
         started_from = asdict(self.started_from) if self.started_from else None
-        return digest_of(values_used(self.params), self.pack_sha256, started_from)
+        values = {key: value for key, value in values_used(self.params).items() if key != "save_every_images"}
+        return digest_of(values, self.pack_sha256, started_from)
 
 
 @dataclass(frozen=True)
