@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.curation.face_patches import ABOVE_MASK_ROWS, OUTSIDE
-from pipeline.curation.hash_index import HashIndex, near_hashes, nearest
+from pipeline.curation.hash_index import BITS, HashIndex, Near, near_hashes, nearest
 from pipeline.curation.similarity import Pairs, PreparedPatches, prepare, similarities
 
-_BLOCK = 4096  # images compared at a time, which bounds the memory for candidates
+_BLOCK = 4096  # images that the index is searched for at a time: the more, the less time
+_PART = 256  # images of a block whose pixels are compared at a time: the fewer, the more copies meet a cluster's first
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,18 @@ class _ImageIndex:
     def add(self, rows: NDArray[np.int64]) -> None:
         self._index.add(rows)
 
-    def nearest(self, rows: NDArray[np.int64], max_distance: int) -> Pairs:
-        """Pairs of the images `rows` with their nearest images in the index, mirrored or not."""
-        sides = np.concatenate([self._images.hashes[rows], self._images.mirrored[rows]])
-        near = self._index.search(sides, max_distance)
-        return self._pairs(np.tile(rows, 2)[near.query], near.row)
+    def search(self, rows: NDArray[np.int64], max_distance: int) -> Near:
+        """The nearest images in the index; image rows[i] is query 2 i, and 2 i + 1 mirrored."""
+        return self._index.search(self._sides(rows), max_distance)
+
+    def pairs(self, rows: NDArray[np.int64], near: Near) -> Pairs:
+        """Pairs of the images `rows` with what was found for them."""
+        return self._pairs(rows[near.query // 2], near.row)
+
+    def nearest(self, rows: NDArray[np.int64], near: Near, others: NDArray[np.int64], max_distance: int) -> Pairs:
+        """Pairs of the images `rows` with the nearest of the images in the index, which `near` are, and of `others`."""
+        found = near_hashes(self._sides(rows), self._images.hashes[others], max_distance)
+        return self.pairs(rows, nearest([near, Near(found.query, others[found.row], found.distance)]))
 
     def nearest_within(self, rows: NDArray[np.int64], max_distance: int) -> Pairs:
         """Pairs of the images `rows` with the nearest earlier ones of them, mirrored or not."""
@@ -78,6 +86,9 @@ class _ImageIndex:
             near = nearest([near_hashes(sides, hashes, max_distance, earlier=True)])
             found.append(self._pairs(rows[near.query], rows[near.row]))
         return _merged(found)
+
+    def _sides(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([self._images.hashes[rows], self._images.mirrored[rows]], axis=1).reshape(-1, BITS // 8)
 
     def _pairs(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
         return Pairs(first, second, np.full(len(first), self._one_photo))
@@ -96,13 +107,22 @@ def find_duplicates(prints: Fingerprints, limits: DuplicateLimits) -> Duplicates
     prepared = prepare(prints.patches, prints.frames)
     for start in range(0, len(prints), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(prints)))
-        candidates = _merged([index.nearest(block, limits.max_hash_distance) for index in indexes])
-        _join_clusters(prepared, candidates, limits.min_similarity, first, similarity)
-        rest = block[first[block] < 0]
-        candidates = _merged([index.nearest_within(rest, limits.max_hash_distance) for index in indexes])
-        _join_clusters(prepared, candidates, limits.min_similarity, first, similarity)
+        found = [index.search(block, limits.max_hash_distance) for index in indexes]
+        new = block[:0]  # first images that are not in the indexes yet
+        for begin in range(0, len(block), _PART):
+            part = block[begin : begin + _PART]
+            near = [_of_queries(near, 2 * begin, 2 * (begin + _PART)) for near in found]
+            candidates = [
+                index.nearest(part, of_index, new, limits.max_hash_distance)
+                for index, of_index in zip(indexes, near, strict=True)
+            ]
+            _join_clusters(prepared, _merged(candidates), limits.min_similarity, first, similarity)
+            rest = part[first[part] < 0]
+            candidates = [index.nearest_within(rest, limits.max_hash_distance) for index in indexes]
+            _join_clusters(prepared, _merged(candidates), limits.min_similarity, first, similarity)
+            new = np.concatenate([new, part[first[part] < 0]])
         for index in indexes:
-            index.add(block[first[block] < 0])
+            index.add(new)
     return Duplicates(first, similarity)
 
 
@@ -116,7 +136,8 @@ def find_pairs(some: Fingerprints, others: Fingerprints, limits: DuplicateLimits
     pairs = [np.empty((0, 2), np.int64)]
     for start in range(len(some), len(both), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(both)))
-        candidates = _merged([index.nearest(block, limits.max_hash_distance) for index in indexes])
+        found = [index.pairs(block, index.search(block, limits.max_hash_distance)) for index in indexes]
+        candidates = _merged(found)
         alike = similarities(prepared, candidates) >= limits.min_similarity
         pairs.append(np.column_stack([candidates.second[alike], candidates.first[alike] - len(some)]))
     return np.concatenate(pairs)
@@ -131,6 +152,12 @@ def _above_mask(some: Fingerprints, others: Fingerprints) -> Fingerprints:
         for a, b in ((some.photo, others.photo), (some.face, others.face))
     )
     return Fingerprints(photo, face, patches, np.concatenate([some.frames, others.frames]))
+
+
+def _of_queries(near: Near, begin: int, end: int) -> Near:
+    """What was found for the queries from `begin` on and before `end`, which are counted from 0 then."""
+    some = slice(*np.searchsorted(near.query, [begin, end]))
+    return Near(near.query[some] - begin, near.row[some], near.distance[some])
 
 
 def _image_indexes(prints: Fingerprints) -> list[_ImageIndex]:

@@ -26,7 +26,7 @@ _CERTAIN = 0.9  # of the patch's detail before registration: from it on registra
 _DOUBTFUL = 0.6  # after registration: from it to _CERTAIN the other direction is looked at too
 _MIN_ABOVE = 0.5  # of a patch's part above a mask that both images must show for that part to count
 _BEYOND = -128  # in the coarse detail: outside the photo
-_PATCHES, _PAIRS = 256, 256  # computed at a time: a few MB, so that they stay in the processor's cache
+_PATCHES, _PAIRS = 256, 128  # computed at a time: a few MB, so that they stay in the processor's cache
 _STOP = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 40, 1e-4)
 _FLIP = np.array([[-1, 0, PATCH_PX - 1], [0, 1, 0]], np.float64)
 

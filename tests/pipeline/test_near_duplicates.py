@@ -86,12 +86,17 @@ def test_no_images_have_no_clusters():
 numbers = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 255)), max_size=30)
 
 
-@pytest.mark.parametrize("block", [3, 4096], ids=["over several blocks", "within one block"])
+@pytest.mark.parametrize(
+    ("block", "part"),
+    [(3, 3), (7, 3), (4096, 256)],
+    ids=["over several blocks", "over several parts of blocks", "within one part"],
+)
 @settings(max_examples=25, deadline=None)
 @given(images=numbers)
-def test_each_picture_has_one_cluster(block, images):
+def test_each_picture_has_one_cluster(block, part, images):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(near_duplicates, "_BLOCK", block)
+        monkeypatch.setattr(near_duplicates, "_PART", part)
         # The low byte differs between copies by up to 8 bits, the rest between pictures by 32.
         hashes = [(2**32 - 1) << (32 * number + 8) | bits for number, bits in images]
         first = clusters(hashes, [number for number, _ in images])
