@@ -6,18 +6,15 @@ Perceptual hashes of 256 bits, of the photo and of its face, find candidates; th
 
 from dataclasses import dataclass
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.curation.face_patches import ABOVE_MASK_ROWS, OUTSIDE
+from pipeline.curation.hash_index import BITS, HashIndex, Near, near_hashes, nearest
 from pipeline.curation.similarity import Pairs, PreparedPatches, prepare, similarities
 
-BITS = 256
-_BLOCK = 256  # images compared at a time, which bounds the memory for candidates
-_NEAREST = 4  # candidates of an image by each hash that pixels are compared with
-# Above _EXACT images, each hash is compared with those of the _PROBED cells of _CELLS that are nearest to it.
-_EXACT, _CELLS, _PROBED = 30_000, 512, 64
+_BLOCK = 4096  # images that the index is searched for at a time: the more, the less time
+_PART = 256  # images of a block whose pixels are compared at a time: the fewer, the more copies meet a cluster's first
 
 
 @dataclass(frozen=True)
@@ -57,51 +54,41 @@ class DuplicateLimits:
     min_similarity: float  # of their face patches
 
 
-class _HashIndex:
-    """The hashes of images that others are compared with, by one kind of hash."""
+class _ImageIndex:
+    """The images that others are compared with, by one kind of hash."""
 
     def __init__(self, images: ImageHashes, one_photo: bool) -> None:
         self._images = images
         self._one_photo = one_photo  # of the pairs that are found by it
-        count = len(images.hashes)
-        if count <= _EXACT:
-            self._index: faiss.IndexBinary = faiss.IndexBinaryIDMap(faiss.IndexBinaryFlat(BITS))
-            return
-        # Cells around hashes of images that are spread over all of them: no training, the same on every machine.
-        centres = faiss.IndexBinaryFlat(BITS)
-        centres.add(images.hashes[np.linspace(0, count - 1, _CELLS).astype(np.int64)])
-        self._cells = centres  # faiss does not keep it alive
-        index = faiss.IndexBinaryIVF(centres, BITS, _CELLS)
-        index.is_trained, index.nprobe = True, _PROBED
-        self._index = index
+        self._index = HashIndex(images.hashes)
 
     def add(self, rows: NDArray[np.int64]) -> None:
-        if len(rows):
-            self._index.add_with_ids(self._images.hashes[rows], rows)
+        self._index.add(rows)
 
-    def nearest(self, rows: NDArray[np.int64], max_distance: int) -> Pairs:
-        """Pairs of the images `rows` with their nearest images in the index, mirrored or not."""
-        found = []
-        for hashes in (self._images.hashes, self._images.mirrored):
-            distance, other = self._index.search(hashes[rows], _NEAREST)
-            row, column = np.nonzero((other >= 0) & (distance <= max_distance))
-            found.append(self._pairs(rows[row], other[row, column]))
-        return _merged(found)
+    def search(self, rows: NDArray[np.int64], max_distance: int) -> Near:
+        """The nearest images in the index; image rows[i] is query 2 i, and 2 i + 1 mirrored."""
+        return self._index.search(self._sides(rows), max_distance)
+
+    def pairs(self, rows: NDArray[np.int64], near: Near) -> Pairs:
+        """Pairs of the images `rows` with what was found for them."""
+        return self._pairs(rows[near.query // 2], near.row)
+
+    def nearest(self, rows: NDArray[np.int64], near: Near, others: NDArray[np.int64], max_distance: int) -> Pairs:
+        """Pairs of the images `rows` with the nearest of the images in the index, which `near` are, and of `others`."""
+        found = near_hashes(self._sides(rows), self._images.hashes[others], max_distance)
+        return self.pairs(rows, nearest([near, Near(found.query, others[found.row], found.distance)]))
 
     def nearest_within(self, rows: NDArray[np.int64], max_distance: int) -> Pairs:
         """Pairs of the images `rows` with the nearest earlier ones of them, mirrored or not."""
         hashes = self._images.hashes[rows]
         found = []
         for sides in (hashes, self._images.mirrored[rows]):
-            distance = np.zeros((len(rows), len(rows)), np.int16)
-            for word, other in zip(sides.view(np.uint64).T, hashes.view(np.uint64).T, strict=True):
-                distance += np.bitwise_count(word[:, None] ^ other[None, :])
-            distance[np.triu_indices(len(rows))] = BITS + 1
-            near = np.flatnonzero((distance <= max_distance).any(axis=1))
-            nearest = np.argsort(distance[near], axis=1, kind="stable")[:, :_NEAREST]
-            row, column = np.nonzero(np.take_along_axis(distance[near], nearest, 1) <= max_distance)
-            found.append(self._pairs(rows[near[row]], rows[nearest[row, column]]))
+            near = nearest([near_hashes(sides, hashes, max_distance, earlier=True)])
+            found.append(self._pairs(rows[near.query], rows[near.row]))
         return _merged(found)
+
+    def _sides(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return np.stack([self._images.hashes[rows], self._images.mirrored[rows]], axis=1).reshape(-1, BITS // 8)
 
     def _pairs(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Pairs:
         return Pairs(first, second, np.full(len(first), self._one_photo))
@@ -116,31 +103,41 @@ def find_duplicates(prints: Fingerprints, limits: DuplicateLimits) -> Duplicates
     """
     first = np.full(len(prints), -1, np.int64)
     similarity = np.full(len(prints), np.nan, np.float32)
-    indexes = _hash_indexes(prints)
+    indexes = _image_indexes(prints)
     prepared = prepare(prints.patches, prints.frames)
     for start in range(0, len(prints), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(prints)))
-        candidates = _merged([index.nearest(block, limits.max_hash_distance) for index in indexes])
-        _join_clusters(prepared, candidates, limits.min_similarity, first, similarity)
-        rest = block[first[block] < 0]
-        candidates = _merged([index.nearest_within(rest, limits.max_hash_distance) for index in indexes])
-        _join_clusters(prepared, candidates, limits.min_similarity, first, similarity)
+        found = [index.search(block, limits.max_hash_distance) for index in indexes]
+        new = block[:0]  # first images that are not in the indexes yet
+        for begin in range(0, len(block), _PART):
+            part = block[begin : begin + _PART]
+            near = [_of_queries(near, 2 * begin, 2 * (begin + _PART)) for near in found]
+            candidates = [
+                index.nearest(part, of_index, new, limits.max_hash_distance)
+                for index, of_index in zip(indexes, near, strict=True)
+            ]
+            _join_clusters(prepared, _merged(candidates), limits.min_similarity, first, similarity)
+            rest = part[first[part] < 0]
+            candidates = [index.nearest_within(rest, limits.max_hash_distance) for index in indexes]
+            _join_clusters(prepared, _merged(candidates), limits.min_similarity, first, similarity)
+            new = np.concatenate([new, part[first[part] < 0]])
         for index in indexes:
-            index.add(block[first[block] < 0])
+            index.add(new)
     return Duplicates(first, similarity)
 
 
 def find_pairs(some: Fingerprints, others: Fingerprints, limits: DuplicateLimits) -> NDArray[np.int64]:
     """(M, 2) pairs of an image of `some` and one of `others` that show one photo above a mask."""
     both = _above_mask(some, others)
-    indexes = _hash_indexes(both)
+    indexes = _image_indexes(both)
     prepared = prepare(both.patches, both.frames)
     for index in indexes:
         index.add(np.arange(len(some)))
     pairs = [np.empty((0, 2), np.int64)]
     for start in range(len(some), len(both), _BLOCK):
         block = np.arange(start, min(start + _BLOCK, len(both)))
-        candidates = _merged([index.nearest(block, limits.max_hash_distance) for index in indexes])
+        found = [index.pairs(block, index.search(block, limits.max_hash_distance)) for index in indexes]
+        candidates = _merged(found)
         alike = similarities(prepared, candidates) >= limits.min_similarity
         pairs.append(np.column_stack([candidates.second[alike], candidates.first[alike] - len(some)]))
     return np.concatenate(pairs)
@@ -157,8 +154,14 @@ def _above_mask(some: Fingerprints, others: Fingerprints) -> Fingerprints:
     return Fingerprints(photo, face, patches, np.concatenate([some.frames, others.frames]))
 
 
-def _hash_indexes(prints: Fingerprints) -> list[_HashIndex]:
-    return [_HashIndex(prints.photo, one_photo=True), _HashIndex(prints.face, one_photo=False)]
+def _of_queries(near: Near, begin: int, end: int) -> Near:
+    """What was found for the queries from `begin` on and before `end`, which are counted from 0 then."""
+    some = slice(*np.searchsorted(near.query, [begin, end]))
+    return Near(near.query[some] - begin, near.row[some], near.distance[some])
+
+
+def _image_indexes(prints: Fingerprints) -> list[_ImageIndex]:
+    return [_ImageIndex(prints.photo, one_photo=True), _ImageIndex(prints.face, one_photo=False)]
 
 
 def _merged(parts: list[Pairs]) -> Pairs:
@@ -167,10 +170,13 @@ def _merged(parts: list[Pairs]) -> Pairs:
         np.concatenate(column)
         for column in zip(*((part.first, part.second, part.one_photo) for part in parts), strict=True)
     )
-    pairs, places = np.unique(np.column_stack([first, second]), axis=0, return_inverse=True)
+    if not len(first):
+        return Pairs(first, second, one_photo)
+    images = int(max(first.max(), second.max())) + 1
+    pairs, places = np.unique(first * images + second, return_inverse=True)
     any_one_photo = np.zeros(len(pairs), np.bool_)
     any_one_photo[places[one_photo]] = True
-    return Pairs(pairs[:, 0], pairs[:, 1], any_one_photo)
+    return Pairs(pairs // images, pairs % images, any_one_photo)
 
 
 def _join_clusters(
@@ -185,14 +191,16 @@ def _join_clusters(
     An image that is similar to another member of a cluster is compared with the cluster's first image too.
     """
     alike = similarities(prepared, candidates)
-    for pair in np.lexsort((candidates.second, -alike, candidates.first)):
-        image, other = candidates.first[pair], candidates.second[pair]
-        if alike[pair] < min_similarity or first[image] >= 0:
+    by_photo = np.column_stack([candidates.first, candidates.second])[candidates.one_photo]
+    known = dict(zip(map(tuple, by_photo.tolist()), alike[candidates.one_photo].tolist(), strict=True))
+    good = np.flatnonzero(alike >= min_similarity)
+    for pair in good[np.lexsort((candidates.second[good], -alike[good], candidates.first[good]))]:
+        image, other, value = int(candidates.first[pair]), int(candidates.second[pair]), float(alike[pair])
+        if first[image] >= 0:
             continue
-        value = alike[pair]
         if first[other] >= 0:
-            other = first[other]
+            other = int(first[other])
             pair_with_first = Pairs(np.array([image]), np.array([other]), np.array([True]))
-            value = similarities(prepared, pair_with_first)[0]
+            value = known[image, other] if (image, other) in known else similarities(prepared, pair_with_first)[0]
         if value >= min_similarity:
             first[image], similarity[image] = other, value

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.curation import near_duplicates
+from pipeline.curation import hash_index, near_duplicates
 from pipeline.curation.face_patches import ABOVE_MASK_ROWS, PATCH_PX
 from pipeline.curation.near_duplicates import DuplicateLimits, Fingerprints, ImageHashes, find_duplicates, find_pairs
+from pipeline.curation.similarity import similarities
 from tests.pipeline.test_similarity import patch, picture
 
 LIMITS = DuplicateLimits(max_hash_distance=8, min_similarity=0.77)
@@ -66,6 +67,20 @@ def test_a_copy_of_a_copy_is_compared_with_the_first_image():
     assert clusters([0b0, 0xFF, 0xFFFF], [1, 1, 1]) == [-1, 0, 0]
 
 
+def test_a_comparison_with_the_first_image_is_not_repeated(monkeypatch):
+    compared = []
+
+    def counted(prepared, pairs):
+        compared.extend(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True))
+        return similarities(prepared, pairs)
+
+    monkeypatch.setattr(near_duplicates, "similarities", counted)
+    images = prints([0b0] * 3, [1] * 3)
+    images.patches[0, ::2] -= 4  # the third image is more similar to the second one
+    assert find_duplicates(images, LIMITS).first.tolist() == [-1, 0, 0]
+    assert sorted(compared) == [(1, 0), (2, 0), (2, 1)]
+
+
 def test_no_images_have_no_clusters():
     assert clusters([], []) == []
 
@@ -73,12 +88,17 @@ def test_no_images_have_no_clusters():
 numbers = st.lists(st.tuples(st.integers(0, 5), st.integers(0, 255)), max_size=30)
 
 
-@pytest.mark.parametrize("block", [3, 256], ids=["over several blocks", "within one block"])
+@pytest.mark.parametrize(
+    ("block", "part"),
+    [(3, 3), (7, 3), (4096, 256)],
+    ids=["over several blocks", "over several parts of blocks", "within one part"],
+)
 @settings(max_examples=25, deadline=None)
 @given(images=numbers)
-def test_each_picture_has_one_cluster(block, images):
+def test_each_picture_has_one_cluster(block, part, images):
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setattr(near_duplicates, "_BLOCK", block)
+        monkeypatch.setattr(near_duplicates, "_PART", part)
         # The low byte differs between copies by up to 8 bits, the rest between pictures by 32.
         hashes = [(2**32 - 1) << (32 * number + 8) | bits for number, bits in images]
         first = clusters(hashes, [number for number, _ in images])
@@ -87,9 +107,9 @@ def test_each_picture_has_one_cluster(block, images):
 
 
 def test_many_images_are_searched_in_cells_and_copies_are_still_found(monkeypatch):
-    monkeypatch.setattr(near_duplicates, "_EXACT", 50)
-    monkeypatch.setattr(near_duplicates, "_CELLS", 16)
-    monkeypatch.setattr(near_duplicates, "_PROBED", 4)
+    monkeypatch.setattr(hash_index, "_EXACT", 50)
+    monkeypatch.setattr(hash_index, "_CELLS", 16)
+    monkeypatch.setattr(hash_index, "_PROBED", 4)
     random = np.random.default_rng(0)
     hashes = [int.from_bytes(random.bytes(32), "big") for _ in range(60)]
     copies = [value ^ 0b111 for value in hashes]

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from pipeline.curation import similarity as module
 from pipeline.curation.face_patches import ABOVE_MASK_ROWS, OUTSIDE, PATCH_PX
 from pipeline.curation.similarity import Pairs, prepare, similarities
 
@@ -96,3 +97,35 @@ def test_no_pairs_have_no_similarities():
 def test_plain_patches_do_not_divide_by_zero():
     plain = np.full((PATCH_PX, PATCH_PX), 128, np.uint8)
     assert similarity(plain, plain) <= 1
+
+
+def test_many_pairs_at_once_have_the_similarities_of_single_ones(monkeypatch):
+    monkeypatch.setattr(module, "_PAIRS", 5)
+    monkeypatch.setattr(module, "_PATCHES", 3)
+    wrong = np.array([[0.8, 0, 0.12], [0, 0.8, 0.06]], np.float32)
+    one, framed = picture(1), picture(2)
+    cropped = patch(picture(3))
+    cropped[:, :12] = OUTSIDE
+    patches = [patch(one), patch(one, turned(3)), patch(one)[:, ::-1], patch(framed), patch(picture(3)), cropped]
+    patches.append(patch(framed, wrong * [1, 1, PATCH_PX]))
+    frames = [FRAME] * 6 + [wrong]
+    first, second = np.triu_indices(7, 1)
+    pairs = Pairs(first, second, np.ones(len(first), np.bool_))
+    together = similarities(prepare(np.stack(patches), np.stack(frames)), pairs)
+    alone = [
+        similarity(patches[i], patches[j], (frames[i], frames[j]), True) for i, j in zip(first, second, strict=True)
+    ]
+    assert together == pytest.approx(alone, abs=1e-5)
+    assert {(0, 1), (0, 2), (1, 2), (3, 6), (4, 5)} == {
+        (i, j) for i, j, value in zip(first.tolist(), second.tolist(), together, strict=True) if value > 0.77
+    }
+
+
+def test_pairs_that_their_photos_do_not_align_are_not_registered(monkeypatch):
+    registered = []
+    monkeypatch.setattr(module, "_registered", lambda prepared, pair, start: registered.append(pair) or 0.0)
+    wrong = np.array([[0.8, 0, 0.12], [0, 0.8, 0.06]], np.float32)
+    patches = [patch(picture(4)), patch(picture(4), wrong * [1, 1, PATCH_PX]), patch(picture(5))]
+    prepared = prepare(np.stack(patches), np.stack([FRAME, wrong, FRAME]))
+    similarities(prepared, Pairs(np.array([0, 0, 1]), np.array([1, 2, 2]), np.ones(3, np.bool_)))
+    assert registered == [(0, 1)]
