@@ -35,6 +35,7 @@ class PageContent:
     rows: pd.DataFrame  # the manifest
     limits: CurateParams
     reviews: dict[str, Review]  # by image id
+    licence: str  # of all these images
     folders: dict[str, Path] = field(default_factory=dict)  # source -> its folder, to show images at full size
     training: TrainingSection | None = None  # None: curation alone
 

@@ -15,13 +15,14 @@ from pipeline.storage.manifest import read_manifest, to_frame
 
 def report(limits: CurateParams, paths: Paths) -> None:
     """Write the page from the manifest, the measured tables, the reviews and the reports of training and evaluation."""
-    rows = to_frame(read_manifest(paths.manifest))
+    manifest = read_manifest(paths.manifest)
+    rows, licence = to_frame(manifest), manifest.schema.metadata[b"data_licence"].decode()
     training = read_training(paths)
     sheets = new_sprite_sheets(paths.page)
     for source, archives in rows.groupby("source", observed=True, sort=True)["archive"]:
         for archive in sorted(archives.dropna().unique()):
             sheets.add(str(source), _thumbnails(str(source), str(archive), paths))
-    write_page(paths.page, sheets, PageContent(rows, limits, read_reviews(paths.review), training=training))
+    write_page(paths.page, sheets, PageContent(rows, limits, read_reviews(paths.review), licence, training=training))
     print(f"report: {paths.page}", flush=True)
 
 

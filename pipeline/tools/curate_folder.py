@@ -26,6 +26,7 @@ from pipeline.sources.folders import files_under, printable, require_utf8
 from pipeline.sources.left_alone import describe_others, unread_archives
 from pipeline.storage.files import locked
 from pipeline.storage.images import is_image_name
+from pipeline.storage.licences import data_licence, licence_metadata
 from pipeline.storage.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
 from pipeline.tools.folder_layout import ImageFolder, find_sources
 
@@ -60,10 +61,10 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
         measured = _measure(sources, measuring, sheets)
         reviews = read_reviews(out / "review.csv")
         rows = manifest_rows(measured, limits, reviews)
-        write_manifest(rows, out / "manifest.parquet")
+        write_manifest(rows, out / "manifest.parquet", licence_metadata(rows))
         write_summary(rows, out)
         folders = {source.name: source.folder for source in sources}
-        write_page(page, sheets, PageContent(rows, limits, reviews, folders))
+        write_page(page, sheets, PageContent(rows, limits, reviews, data_licence(rows), folders))
     refuse_empty_domain(rows)  # last: the page shows why
     return page
 
@@ -101,7 +102,7 @@ def _measure(sources: list[ImageFolder], measuring: MeasureParams, sheets: Sprit
                 sheets.add(source.name, table)
                 patches.append(patch_array(table.column("face_patch")))
                 numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
-                tables.append(numbers.assign(source=source.name, domain=source.domain, of_ffhq=False))
+                tables.append(numbers.assign(source=source.name, domain=source.domain, of_ffhq=False, kind="folder"))
     numbers = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
     return MeasuredImages(numbers, np.concatenate(patches))
 

@@ -31,7 +31,8 @@ from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.progress import Progress
 from pipeline.storage.files import digest_of, replacing_folder
-from pipeline.storage.manifest import DATA_LICENCE, read_manifest
+from pipeline.storage.licences import read_licence
+from pipeline.storage.manifest import read_manifest
 from pipeline.storage.packed_arrays import DOMAINS, SPLITS
 from pipeline.storage.shards import read_members
 
@@ -40,6 +41,7 @@ _NAME_BYTES = 200  # of an exported file's name, without digest and suffix: file
 _JPEG_SUFFIXES = ["jpe", "jif", "jfif"]  # which few readers know
 _PER_FILE = 1000  # images of a tar or Parquet file
 _DESCRIPTION = ["image_id", "domain", "split", "licence", "author", "url", "sha256"]
+_ATTRIBUTION = ["split", "name", "image_id", "licence", "author", "url"]  # columns of attribution.csv
 _COLUMNS = [*_DESCRIPTION, "source", "archive", "path", "accepted"]
 
 Samples = Iterator[tuple[dict[str, Any], bytes]]
@@ -62,7 +64,8 @@ def export_data(out: Path, form: str) -> None:
             part = rows[rows["split"] == split]
             if len(part):
                 write(made, split, part, progress)
-        (made / "LICENCE.txt").write_text(f"{DATA_LICENCE}\n", encoding="utf-8")
+        (made / "LICENCE.txt").write_text(f"{read_licence(Paths().manifest)}\n", encoding="utf-8")
+        rows[_ATTRIBUTION].to_csv(made / "attribution.csv", index=False)
     print(f"export-data: {len(rows):,} images as {form}: {out}", flush=True)
 
 
@@ -119,7 +122,10 @@ def _parquet(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> N
             ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
             *((name, pa.string()) for name in _DESCRIPTION),
         ],
-        metadata={"huggingface": json.dumps({"info": {"features": features}}), "data_licence": DATA_LICENCE},
+        metadata={
+            "huggingface": json.dumps({"info": {"features": features}}),
+            "data_licence": read_licence(Paths().manifest),
+        },
     )
     for number, some in enumerate(_in_parts(_samples(rows, progress))):
         records = [

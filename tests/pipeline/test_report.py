@@ -98,8 +98,9 @@ def test_without_fid_there_is_no_row_of_the_study(tmp_path):
     assert [name for name, _ in read_training(Paths(tmp_path))["evaluation"]] == ["accepted", "still masked"]
 
 
-def test_the_page_contains_the_data_licence(page):
-    assert "CC BY-NC-SA 4.0" in page
+def test_the_page_contains_the_licence_of_its_data_and_no_other(page):
+    assert "in the public domain" in page
+    assert "CC BY-NC-SA" not in page
 
 
 def test_each_image_is_in_a_sprite_sheet(report_workspace, rows):
