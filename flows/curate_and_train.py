@@ -26,6 +26,9 @@ from flows.progress import show_progress
 from flows.promotion import register_trained
 from flows.stages import StageFailed, choose, run_stage, stage_names
 from pipeline.command import run
+from pipeline.paths import Paths
+from pipeline.sources.config import load_sources
+from pipeline.sources.inbox import unused_inboxes
 
 NAME = "curate-and-train"
 
@@ -52,6 +55,8 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
     # under the lock.
     with held("run", run_refusal) as lock:
         chosen = choose(stage_names(workspace), stages)
+        for line in unused_inboxes(load_sources(), Paths()):
+            get_run_logger().warning("%s", line)
         for number, stage in enumerate(chosen, start=1):
             log(f"stage {number} of {len(chosen)}: {stage}")
             lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))

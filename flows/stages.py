@@ -7,6 +7,8 @@ from pathlib import Path
 from flows.processes.dvc_runner import Log, OnMessage, dvc_reason, read_stages, run_dvc
 from pipeline.errors import FacemaskError
 from pipeline.messages import Message
+from pipeline.paths import Paths
+from pipeline.sources.inbox import create_inbox
 
 # DVC has no other interface for these than its English: how a stage's command ended, whether it was run at all, and
 # advice for a person at a terminal.
@@ -66,6 +68,9 @@ def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage | Non
             lines.append(line)
             log(line)
 
+    kind, _, source = stage.partition("@")
+    if kind == "fetch":
+        create_inbox(source, Paths(workspace))
     if status := run_dvc(["repro", "--single-item", stage], workspace, on_line, receive):
         raise _failure(stage, lines, last, status)
     return ran

@@ -28,11 +28,6 @@ class Paths:
         return self.root / "data/inbox"
 
     @property
-    def arrivals(self) -> Path:
-        """Records of detected changes (pipeline/sources/change_detection.py); hidden, so it holds no images."""
-        return self.inbox / ".landed"
-
-    @property
     def raw(self) -> Path:
         """Fetched shards, one folder for each source."""
         return self.root / "data/raw"

@@ -49,9 +49,12 @@ def add_commands(commands: Commands) -> None:
 def _fetch(options: argparse.Namespace) -> None:
     from flows.stages import run_stage
     from pipeline.sources.config import load_sources
+    from pipeline.sources.inbox import unused_inboxes
     from pipeline.sources.verify import verify
 
     known = load_sources()
+    for line in unused_inboxes(known, Paths()):
+        print(f"facemask: {line}")
     for name in options.sources:
         if name not in known:
             raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(known)}")

@@ -77,6 +77,6 @@ def _origins(images: pd.DataFrame) -> pd.Series:
     origins = pd.Series("own", images.index, dtype=object)
     origins[(kind == "folder") & images["ffhq_id"].notna()] = "ffhq"
     origins[kind.isin(_PUBLIC_DATA_SETS)] = "ffhq"
-    origins[(kind == "portraits") & licensed] = "portraits"  # a file from the inbox has none
-    origins[kind == "sample"] = "sample"
+    for name in ("portraits", "sample"):
+        origins[(kind == name) & licensed] = name  # a file from the inbox has none
     return origins

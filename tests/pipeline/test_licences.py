@@ -27,6 +27,7 @@ def images(*rows):
         (("portraits", None, "CC0 1.0"), ("CC0 1.0",)),
         (("portraits", None, None), ("are yours",)),
         (("sample", 5, "Public domain"), ("public domain",)),
+        (("sample", 5, None), ("are yours",)),
     ],
 )
 def test_the_sentence_is_that_of_the_image_s_origin_and_no_other(row, said):
