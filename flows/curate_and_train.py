@@ -26,6 +26,7 @@ from flows.progress import show_progress
 from flows.promotion import register_trained
 from flows.stages import StageFailed, choose, run_stage, stage_names
 from pipeline.command import run
+from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.sources.config import load_sources
 from pipeline.sources.inbox import unused_inboxes
@@ -44,7 +45,7 @@ SHOWN_AFTER = {"curate": show_rejections, "train": show_training, "evaluate": sh
 def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
     """From raw images to an evaluated model: fetch, measure, curate, pack, start, train, evaluate, report.
 
-    A model that is new is then registered, and promoted if it is not worse (flows/promotion.py).
+    A model that is new is registered before `report`, and promoted if it is not worse (flows/promotion.py).
 
     Args:
         stages: only these stages of dvc.yaml, as `train` or `measure@ffhq`; all of them by default.
@@ -54,6 +55,7 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
     # Locked by the run itself, however it was started: by hand, by the worker, on a schedule. DVC's files are repaired
     # under the lock.
     with held("run", run_refusal) as lock:
+        outcome, refused = None, None
         chosen = choose(stage_names(workspace), stages)
         for line in unused_inboxes(load_sources(), Paths()):
             get_run_logger().warning("%s", line)
@@ -66,9 +68,14 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
             stage_task(stage)(stage)
             if show := SHOWN_AFTER.get(stage):
                 show(workspace)
-        outcome = register_trained(log) if "evaluate" in chosen else None
-        if outcome:
-            show_models(workspace)
+            if stage == "evaluate":  # before `report`: the page says which model is promoted
+                try:
+                    outcome = register_trained(log)
+                except FacemaskError as error:  # the page of the new data is made all the same
+                    refused = error
+                show_models(workspace)
+        if refused:
+            raise refused
     return Completed(message=outcome) if outcome else None
 
 

@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 from flows.processes.dvc_runner import Log, OnMessage, dvc_reason, read_stages, run_dvc
+from models import registry
 from pipeline.errors import FacemaskError
 from pipeline.messages import Message
 from pipeline.paths import Paths
@@ -71,6 +72,8 @@ def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage | Non
     kind, _, source = stage.partition("@")
     if kind == "fetch":
         create_inbox(source, Paths(workspace))
+    elif kind == "report":
+        registry.create(Paths(workspace).registry)
     if status := run_dvc(["repro", "--single-item", stage], workspace, on_line, receive):
         raise _failure(stage, lines, last, status)
     return ran

@@ -18,7 +18,7 @@ from typing import Any
 from models import evaluation_report
 from models.evaluation_report import Evaluation
 from pipeline.errors import FacemaskError
-from pipeline.paths import CHECKPOINT_JSON
+from pipeline.paths import CHECKPOINT_JSON, MODELS_JSON
 from pipeline.storage.files import write_json
 
 REGISTRY = Path("registry")
@@ -76,7 +76,7 @@ def read(folder: Path = REGISTRY) -> Registry:
 
     Raises FacemaskError for a file that is not a registry, or has a newer schema.
     """
-    path = folder / "models.json"
+    path = folder / MODELS_JSON
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["schema"] not in (1, SCHEMA):
@@ -96,7 +96,13 @@ def _model(values: dict[str, Any]) -> Model:
 def write(registry: Registry, folder: Path = REGISTRY) -> None:
     """Write models.json into `folder`."""
     models = [asdict(model) | {"metrics": model.metrics.as_json()} for model in registry.models]
-    write_json(folder / "models.json", {"schema": SCHEMA, "promoted": registry.promoted, "models": models})
+    write_json(folder / MODELS_JSON, {"schema": SCHEMA, "promoted": registry.promoted, "models": models})
+
+
+def create(folder: Path = REGISTRY) -> None:
+    """Write an empty registry where there is none: DVC runs no stage of which a dependency is missing."""
+    if not (folder / MODELS_JSON).exists():
+        write(Registry(None, ()), folder)
 
 
 def weights(name: str, folder: Path = REGISTRY) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKPOINT_JSON = "checkpoint.json"  # in a checkpoint's folder, and in a model's
+MODELS_JSON = "models.json"  # in the registry's folder: all models, and which one is promoted
 INDEX = "index.parquet"  # in a source's folder of shards
 
 

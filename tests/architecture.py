@@ -41,6 +41,7 @@ DATA = {
     "reports": "figures, curves, sample images",
     "data/train": "memory-mapped arrays",
     "data/start": "the promoted model's, or none",
+    "registry/models.json": "all models; which is promoted",
     "checkpoints": "weights, state, JSON",
     "reports/index.html": "",
 }

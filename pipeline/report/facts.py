@@ -23,6 +23,7 @@ class TrainingSection(TypedDict):
 
     directions: list[str]  # columns of the evaluation's table
     evaluation: list[tuple[str, list[str]]]  # its rows: metric, value for each direction
+    promotion: str  # which model is promoted, and what this one is; empty where none is registered
     facts: str  # the evaluation's other values, in one line
     losses: dict[str, list[list[float]]]  # name -> [images seen, value]
     pictures: list[Figure]

@@ -39,6 +39,13 @@ def test_a_kind_stands_for_all_its_stages_and_the_order_stays():
     assert choose(TOY_STAGES, None) == TOY_STAGES
 
 
+def test_the_registry_that_the_page_depends_on_is_created_where_there_is_none_yet(toy):
+    with (toy / "dvc.yaml").open("a") as file:
+        file.write("  report:\n    cmd: echo page > page\n    deps: [registry/models.json]\n    outs: [page]\n")
+    run_stage("report", toy, ignore)
+    assert (toy / "page").is_file()
+
+
 def test_an_unknown_stage_is_refused_by_name():
     with pytest.raises(FacemaskError, match="no stage 'trian'"):
         choose(TOY_STAGES, ["trian"])

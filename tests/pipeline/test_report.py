@@ -98,6 +98,31 @@ def test_without_fid_there_is_no_row_of_the_study(tmp_path):
     assert [name for name, _ in read_training(Paths(tmp_path))["evaluation"]] == ["accepted", "still masked"]
 
 
+@pytest.mark.parametrize(
+    ("promoted", "checkpoint", "said"),
+    [
+        ("v1", "aaaa", "This is v1, the promoted model: the first one."),
+        ("v1", "bbbb", "Promoted: v1. This: v2, worse than v1: mask.kid 0.3 against 0.1."),
+        ("v1", "cccc", "Promoted: v1. This model is not registered: a run of curate-and-train compares it."),
+        (None, "cccc", ""),
+    ],
+)
+def test_the_page_says_which_model_is_promoted_and_what_this_one_is(tmp_path, promoted, checkpoint, said):
+    paths = Paths(tmp_path)
+    models = [
+        {"name": "v1", "checkpoint": "aaaa" * 16, "verdict": "the first one"},
+        {"name": "v2", "checkpoint": "bbbb" * 16, "verdict": "worse than v1: mask.kid 0.3 against 0.1"},
+    ]
+    write_json(paths.registry / "models.json", {"schema": 2, "promoted": promoted, "models": models})
+    write_json(paths.evaluation, {"checkpoint": checkpoint, "mask": {}, "unmask": {}})
+    assert read_training(paths)["promotion"] == said
+
+
+def test_without_a_registry_the_page_says_nothing_of_promotion(tmp_path):
+    write_json(Paths(tmp_path).evaluation, {"mask": {}, "unmask": {}})
+    assert read_training(Paths(tmp_path))["promotion"] == ""
+
+
 def test_the_page_contains_the_licence_of_its_data_and_no_other(page):
     assert "in the public domain" in page
     assert "CC BY-NC-SA" not in page
