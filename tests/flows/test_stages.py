@@ -22,6 +22,13 @@ def test_stages_are_listed_in_the_order_of_dvc_yaml(toy):
     assert stage_names(toy) == TOY_STAGES
 
 
+def test_data_that_dvc_tracks_without_a_stage_such_as_a_registered_model_is_no_stage(toy):
+    (toy / "model.bin").write_text("weights")
+    added = python("-m", "dvc", "add", "model.bin", cwd=toy)
+    assert added.returncode == 0, added.stdout
+    assert stage_names(toy) == TOY_STAGES
+
+
 def test_the_projects_stages_are_those_of_dvc_dag_in_an_order_that_it_allows():
     if not (ROOT / "dvc.yaml").is_file():
         pytest.skip("no dvc.yaml yet")
