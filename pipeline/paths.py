@@ -89,6 +89,11 @@ class Paths:
         return self.reports / "evaluation.json"
 
     @property
+    def headline(self) -> Path:
+        """The few numbers of a run that DVC compares."""
+        return self.reports / "metrics.json"
+
+    @property
     def samples(self) -> Path:
         """The grid of sample faces."""
         return self.reports / "samples"

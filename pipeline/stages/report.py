@@ -1,4 +1,7 @@
-"""Stage `report`: reports/index.html, the page on what was kept, why the rest was not, and the trained model."""
+"""Stage `report`: reports/index.html, the page on what was kept, why the rest was not, and the trained model.
+
+Beside it reports/metrics.json, the numbers that DVC compares.
+"""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,6 +11,7 @@ from pipeline.curation.rules import CurateParams
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.report.facts import PageContent
+from pipeline.report.headline import write_headline
 from pipeline.report.page import new_sprite_sheets, write_page
 from pipeline.report.training import read_training
 from pipeline.storage.manifest import read_manifest, to_frame
@@ -18,6 +22,7 @@ def report(limits: CurateParams, paths: Paths) -> None:
     manifest = read_manifest(paths.manifest)
     rows, licence = to_frame(manifest), manifest.schema.metadata[b"data_licence"].decode()
     training = read_training(paths)
+    write_headline(paths)
     sheets = new_sprite_sheets(paths.page)
     for source, archives in rows.groupby("source", observed=True, sort=True)["archive"]:
         for archive in sorted(archives.dropna().unique()):

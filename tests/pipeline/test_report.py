@@ -123,6 +123,17 @@ def test_without_a_registry_the_page_says_nothing_of_promotion(tmp_path):
     assert read_training(Paths(tmp_path))["promotion"] == ""
 
 
+def test_the_numbers_that_dvc_compares_are_few_and_those_of_the_reports(report_workspace, rows):
+    shown = json.loads((report_workspace / "reports/metrics.json").read_text())
+    counts = rows[rows["accepted"]]["domain"].value_counts()
+    assert shown == {
+        "masked_images": counts["masked"],
+        "unmasked_images": counts["unmasked"],
+        "mask": {"accepted": 0.875},
+        "unmask": {"still_masked": 0.25},
+    }
+
+
 def test_the_page_contains_the_licence_of_its_data_and_no_other(page):
     assert "in the public domain" in page
     assert "CC BY-NC-SA" not in page
@@ -145,8 +156,8 @@ def test_a_page_made_again_leaves_no_old_files(report_workspace):
         report_here()
     assert not stale.exists()
     assert {path.name for path in (report_workspace / "reports").iterdir()} == {
-        "curation.json", "evaluation.json", "groups.csv", "index.data", "index.html", "reasons.csv", "samples",
-        "training",
+        "curation.json", "evaluation.json", "groups.csv", "index.data", "index.html", "metrics.json", "reasons.csv",
+        "samples", "training",
     }  # fmt: skip
 
 
