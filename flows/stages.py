@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows.processes.dvc_runner import Log, OnMessage, dvc_reason, read_stages, run_dvc
 from models import registry
-from pipeline.errors import FacemaskError
+from pipeline.errors import FacemaskError, choose_from
 from pipeline.messages import Message
 from pipeline.paths import Paths
 from pipeline.sources.inbox import create_inbox
@@ -42,7 +42,8 @@ def choose(names: list[str], wanted: list[str] | None) -> list[str]:
         return names
     for want in wanted:
         if not any(want in (name, name.partition("@")[0]) for name in names):
-            raise FacemaskError(f"dvc.yaml has no stage '{want}': it has {', '.join(names)}")
+            kinds = [name.partition("@")[0] for name in names]
+            raise FacemaskError(f"dvc.yaml has no stage '{want}': {choose_from(want, dict.fromkeys([*kinds, *names]))}")
     return [name for name in names if name in wanted or name.partition("@")[0] in wanted]
 
 

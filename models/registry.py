@@ -17,7 +17,7 @@ from typing import Any
 
 from models import evaluation_report
 from models.evaluation_report import Evaluation
-from pipeline.errors import FacemaskError
+from pipeline.errors import FacemaskError, choose_from
 from pipeline.paths import CHECKPOINT_JSON, MODELS_JSON
 from pipeline.storage.files import write_json
 
@@ -57,8 +57,8 @@ class Registry:
         for model in self.models:
             if model.name == name:
                 return model
-        known = ", ".join(model.name for model in self.models)
-        raise FacemaskError(f"{REGISTRY}/models.json has no model '{name}': it has {known or 'none yet'}")
+        known = [model.name for model in self.models]
+        raise FacemaskError(f"{REGISTRY}/models.json has no model '{name}': {choose_from(name, known)}")
 
     def next_name(self) -> str:
         """The next number after the highest, so that the number of a removed older model is not used again."""

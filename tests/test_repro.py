@@ -185,5 +185,5 @@ def test_facemask_fetch_knows_no_other_source(copy):
     done = facemask(copy, "fetch", "fhq")
     assert (done.returncode, done.stdout) == (
         1,
-        "facemask: error: params.yaml names no source 'fhq': it has ffhq, maskedface\n",
+        "facemask: error: params.yaml names no source 'fhq': did you mean 'ffhq'? it has ffhq, maskedface\n",
     )

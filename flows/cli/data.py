@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from flows.cli.command import Commands, add_port
-from pipeline.errors import FacemaskError
+from pipeline.errors import FacemaskError, choose_from
 from pipeline.paths import Paths
 
 
@@ -57,7 +57,7 @@ def _fetch(options: argparse.Namespace) -> None:
         print(f"facemask: {line}")
     for name in options.sources:
         if name not in known:
-            raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(known)}")
+            raise FacemaskError(f"params.yaml names no source '{name}': {choose_from(name, known)}")
     for name in options.sources or known:
         if options.verify:
             verify(Paths().raw / name)

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline import params
-from pipeline.errors import FacemaskError
+from pipeline.errors import FacemaskError, choose_from
 from pipeline.params import PARAMS_FILE, STRICT
 from pipeline.synthetic.layout import SampleParams
 
@@ -109,5 +109,5 @@ def load_source(name: str, params_file: Path = PARAMS_FILE) -> Source:
     """Return one source of params.yaml. Raises FacemaskError for an unknown name."""
     sources = load_sources(params_file)
     if name not in sources:
-        raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(sources)}")
+        raise FacemaskError(f"params.yaml names no source '{name}': {choose_from(name, sources)}")
     return sources[name]
