@@ -22,6 +22,9 @@ _PORT = 4200  # of api.url in pyproject.toml, which Prefect uses where no server
 @register_hook
 def setup_environment(*, ctx: Any) -> None:
     """Prefect's hook, called when Prefect is imported."""
+    os.environ.setdefault(
+        "DO_NOT_TRACK", "1"
+    )  # read after this hook: Prefect's client sends nothing, and prints no notice
     # Any exception: Prefect would print its traceback, and the command works without this.
     with suppress(Exception):
         find_server()
