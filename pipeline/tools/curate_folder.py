@@ -50,7 +50,7 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
         raise FacemaskError(f"{printable(str(folder))} is not a folder: name a folder of images")
     require_utf8(folder.resolve())
     require_utf8(out)
-    file = params_file or Path(__file__).parents[2] / "params.yaml"
+    file = params_file or params.default_file()
     measuring = params.load("measure", MeasureParams, file)
     limits = params.load("curate", CurateParams, file)
     page = out / "index.html"
@@ -98,7 +98,7 @@ def _unfit_domain(rows: pd.DataFrame, limits: CurateParams) -> str | None:
             remedy = (
                 f"as {other} ones {fitting:,} pass all rules: try --domain {other}"
                 if fitting
-                else "change its limit in a copy of the project's params.yaml, and name that with --params"
+                else f"change its limit in a copy of {params.default_file()}, and name that with --params"
             )
             return f"none of {len(part):,} images was accepted as {domain} (most often: {reason}, {count:,}): {remedy}"
     return None

@@ -1,8 +1,11 @@
+import tomllib
+
 import pytest
 
 from pipeline import params
 from pipeline.errors import FacemaskError
 from pipeline.stages.pack import PackParams
+from tests.conftest import ROOT
 
 
 def load(tmp_path, text):
@@ -38,3 +41,14 @@ def test_an_invalid_block_is_an_error_that_names_the_key_in_one_line(tmp_path, t
 def test_a_missing_file_is_an_error_that_says_where_to_run(tmp_path):
     with pytest.raises(FacemaskError, match="run from the project's folder"):
         params.load("pack", PackParams, tmp_path / "params.yaml")
+
+
+def test_the_default_parameters_are_the_project_s_own_and_in_a_wheel_those_that_it_installs(tmp_path, monkeypatch):
+    assert params.default_file().samefile(ROOT / "params.yaml")
+    ((folder, files),) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "data-files"
+    ].items()
+    monkeypatch.setattr(params, "__file__", str(tmp_path / "site-packages/pipeline/params.py"))
+    monkeypatch.setattr(params.sysconfig, "get_path", {"data": str(tmp_path)}.get)
+    assert files == ["params.yaml"]
+    assert params.default_file() == tmp_path / folder / "params.yaml"
