@@ -38,6 +38,11 @@ def test_the_command_line_loads_nothing_heavy():
     assert heavy.isdisjoint(json.loads(loaded.stdout))
 
 
+def test_the_status_is_shown_without_loading_prefect():
+    loaded = python("-c", "import sys, flows.local_server.status; print('prefect' in sys.modules)", cwd=ROOT)
+    assert loaded.stdout == "False\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_commands_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
