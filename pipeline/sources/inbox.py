@@ -11,10 +11,13 @@ _NOT_FILES = ("README.md",)  # of the project
 
 
 def create_inbox(name: str, paths: Paths) -> None:
-    """Create a source's inbox if it is missing: DVC does not run a stage of which a dependency is missing."""
+    """Create a source's inbox if it is missing: DVC does not run a stage of which a dependency is missing.
+
+    An empty one, new or not, gets MARKER.
+    """
     folder = paths.inbox / name
-    if not folder.exists():
-        folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
         (folder / MARKER).touch()
 
 

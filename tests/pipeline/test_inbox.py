@@ -48,7 +48,14 @@ def test_files_that_no_source_reads_are_named(paths, name, told):
     assert told in line
 
 
-def test_an_existing_inbox_is_left_as_it_is(paths):
+def test_an_inbox_with_files_is_left_as_it_is(paths):
+    (paths.inbox / "here" / MARKER).unlink()
+    put(paths, "here/1.jpg")
+    create_inbox("here", paths)
+    assert [path.name for path in (paths.inbox / "here").iterdir()] == ["1.jpg"]
+
+
+def test_an_empty_inbox_gets_a_file_by_which_git_keeps_it(paths):
     (paths.inbox / "here" / MARKER).unlink()
     create_inbox("here", paths)
-    assert not (paths.inbox / "here" / MARKER).exists()
+    assert (paths.inbox / "here" / MARKER).exists()
