@@ -72,7 +72,7 @@ def rows(count: int) -> pd.DataFrame:
             "licence": "CC BY-NC-SA 4.0", "author": "somebody", "url": "photos/somebody/1",
             "domain": np.where(rng.random(count) < 0.5, "masked", "unmasked"),
         }
-    ).assign(source=lambda table: table["domain"], of_ffhq=True)  # fmt: skip
+    ).assign(source=lambda table: table["domain"], of_ffhq=True, kind="ffhq")  # fmt: skip
 
 
 def make_page(folder: Path, count: int) -> Path:
@@ -90,7 +90,7 @@ def make_page(folder: Path, count: int) -> Path:
             paths = part["path"].iloc[start : start + 1000].tolist()
             some = [thumbs[(start + place) % len(thumbs)] for place in range(len(paths))]
             sheets.add(str(source), pa.table({"path": paths, "thumb": some, "landmarks": [_LANDMARKS] * len(paths)}))
-    return write_page(folder / "index.html", sheets, PageContent(verdicts, limits, {}))
+    return write_page(folder / "index.html", sheets, PageContent(verdicts, limits, {}, ""))
 
 
 def memory_mb() -> float:

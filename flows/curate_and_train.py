@@ -6,10 +6,12 @@ DVC decides whether a stage runs, Prefect when and where. The workspace is the c
 
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
-from prefect import Task, flow, get_run_logger, task
+from prefect import Task, flow, get_client, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.exceptions import TerminationSignal
@@ -26,6 +28,11 @@ from flows.progress import show_progress
 from flows.promotion import register_trained
 from flows.stages import StageFailed, choose, run_stage, stage_names
 from pipeline.command import run
+from pipeline.errors import FacemaskError
+from pipeline.paths import Paths
+from pipeline.sources.config import load_sources
+from pipeline.sources.inbox import unused_inboxes
+from pipeline.storage.manifest import read_manifest
 
 NAME = "curate-and-train"
 
@@ -37,11 +44,17 @@ RETRY_DELAYS_S: dict[str, list[float]] = {"fetch": [10, 60], "measure": [10, 60]
 SHOWN_AFTER = {"curate": show_rejections, "train": show_training, "evaluate": show_samples}
 
 
-@flow(name=NAME)
+def run_name() -> str:
+    """The name of this flow run: which stages it brings up to date, and since when; see _name_by_images."""
+    stages = (flow_run.parameters or {}).get("stages")
+    return f"{' '.join(stages) if stages else 'all stages'}, {datetime.now():%H:%M}"
+
+
+@flow(name=NAME, flow_run_name=run_name)
 def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
     """From raw images to an evaluated model: fetch, measure, curate, pack, start, train, evaluate, report.
 
-    A model that is new is then registered, and promoted if it is not worse (flows/promotion.py).
+    A model that is new is registered before `report`, and promoted if it is not worse (flows/promotion.py).
 
     Args:
         stages: only these stages of dvc.yaml, as `train` or `measure@ffhq`; all of them by default.
@@ -51,7 +64,11 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
     # Locked by the run itself, however it was started: by hand, by the worker, on a schedule. DVC's files are repaired
     # under the lock.
     with held("run", run_refusal) as lock:
+        outcome, refused = None, None
+        before = image_ids(Paths(workspace))
         chosen = choose(stage_names(workspace), stages)
+        for line in unused_inboxes(load_sources(), Paths()):
+            get_run_logger().warning("%s", line)
         for number, stage in enumerate(chosen, start=1):
             log(f"stage {number} of {len(chosen)}: {stage}")
             lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))
@@ -59,12 +76,36 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
                 hand_over(chosen, workspace, log)  # if a worker does it, DVC finds it up to date here
             # Called directly, not by .submit(): cancellation reaches the main thread only and must end the stage.
             stage_task(stage)(stage)
+            if stage == "curate":
+                _name_by_images(image_ids(Paths(workspace)) - before)
             if show := SHOWN_AFTER.get(stage):
                 show(workspace)
-        outcome = register_trained(log) if "evaluate" in chosen else None
-        if outcome:
-            show_models(workspace)
+            if stage == "evaluate":  # before `report`: the page says which model is promoted
+                try:
+                    outcome = register_trained(log)
+                except FacemaskError as error:  # the page of the new data is made all the same
+                    refused = error
+                show_models(workspace)
+        if refused:
+            raise refused
     return Completed(message=outcome) if outcome else None
+
+
+def image_ids(paths: Paths) -> set[str]:
+    """The images of the manifest; none where there is no manifest, or one of an earlier version."""
+    try:
+        return set(read_manifest(paths.manifest, ["image_id"]).column("image_id").to_pylist())
+    except FacemaskError:
+        return set()
+
+
+def _name_by_images(new: set[str]) -> None:
+    """Name the flow run after its new images, as `5 new images, 22:11`; it keeps its name where there are none."""
+    if not new:
+        return
+    count = "1 new image" if len(new) == 1 else f"{len(new):,} new images"
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(str(flow_run.id)), name=f"{count}, {datetime.now():%H:%M}")
 
 
 def stage_task(stage: str) -> Task[[str], None]:

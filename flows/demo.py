@@ -15,6 +15,7 @@ from pathlib import Path
 from flows.plots import TEMPLATE, draw_offline
 from flows.processes.dvc_runner import program_env
 from flows.processes.guard import STOPPED, guarded, interrupt_on_sigterm
+from models import registry
 from pipeline.command import run
 from pipeline.errors import FacemaskError
 
@@ -25,6 +26,7 @@ DEMO_PARAMS = Path("flows/demo_params.yaml")
 _NEEDED = (":(glob)*", ".dvc", "data", "experiments", "flows", "models", "pipeline")
 _CODE = ("flows", "models", "pipeline")
 _NOT_COPIED = ("dvc.lock", "params.yaml")  # each workspace has its own
+_USERS = ("data/review.csv",)  # which the user changes in the workspace
 # The user's own settings must not make the demo's commits ask for a key or run their hooks.
 _GIT = (
     *("git", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false"),
@@ -55,10 +57,12 @@ def refresh(root: Path, workspace: Path) -> list[str]:
     changed = []
     for path, source in sorted(wanted.items()):
         target = workspace / path
-        if not target.is_file() or target.read_bytes() != source.read_bytes():
+        is_theirs = path in _USERS and target.is_file()
+        if not is_theirs and (not target.is_file() or target.read_bytes() != source.read_bytes()):
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
             changed.append(path)
+    registry.create(workspace / "registry")
     for folder in _CODE:
         for old in sorted((workspace / folder).rglob("*.py")):
             path = old.relative_to(workspace).as_posix()
@@ -129,7 +133,7 @@ facemask: the demo is done, in {minutes} min {rest} s
 What to try next:
   {sys.executable} -c "{count}"
   cd {workspace} && {programs}/facemask review  the page with pictures at full size; keep or drop them
-  cd {workspace} && {programs}/facemask apply checkpoints PHOTO --out masked
+  cd {workspace} && {programs}/facemask apply promoted PHOTO --out masked
   cd {workspace} && {programs}/facemask up      then open the address that it prints
   cd {workspace} && {programs}/dvc metrics show
 """

@@ -115,6 +115,8 @@ def _compare(new: Model, old: Model, schema: object, log: Log) -> tuple[bool, st
     if worse := worse_metrics(new.metrics, old.metrics, tolerance):
         return False, f"worse than {old.name} by more than {tolerance}: {', '.join(worse)}"
     compared = [f"{name} {of_new} against {of_old}" for name, of_new, of_old, _ in _pairs(new.metrics, old.metrics)]
+    if not any(".kid " in line for line in compared):
+        compared.append("realism was not measured (KID needs pip install -c constraints.txt -e '.[evaluation]')")
     return True, f"not worse than {old.name}: {', '.join(compared)}"
 
 

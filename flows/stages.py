@@ -5,9 +5,11 @@ import signal
 from pathlib import Path
 
 from flows.processes.dvc_runner import Log, OnMessage, dvc_reason, read_stages, run_dvc
-from pipeline.errors import FacemaskError
+from models import registry
+from pipeline.errors import FacemaskError, choose_from
 from pipeline.messages import Message
 from pipeline.paths import Paths
+from pipeline.sources.inbox import create_inbox
 
 # DVC has no other interface for these than its English: how a stage's command ended, whether it was run at all, and
 # advice for a person at a terminal.
@@ -40,7 +42,8 @@ def choose(names: list[str], wanted: list[str] | None) -> list[str]:
         return names
     for want in wanted:
         if not any(want in (name, name.partition("@")[0]) for name in names):
-            raise FacemaskError(f"dvc.yaml has no stage '{want}': it has {', '.join(names)}")
+            kinds = [name.partition("@")[0] for name in names]
+            raise FacemaskError(f"dvc.yaml has no stage '{want}': {choose_from(want, dict.fromkeys([*kinds, *names]))}")
     return [name for name in names if name in wanted or name.partition("@")[0] in wanted]
 
 
@@ -71,7 +74,10 @@ def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage | Non
     if kind == "fetch":
         from flows.inbox import show_to_dvc  # more than a second
 
+        create_inbox(source, Paths(workspace))
         show_to_dvc(source, workspace, log)
+    elif kind == "report":
+        registry.create(Paths(workspace).registry)
     if status := run_dvc(["repro", "--single-item", stage], workspace, on_line, receive):
         raise _failure(stage, lines, last, status)
     if kind == "fetch" and (fetched := Paths(workspace).raw / source).is_dir():

@@ -25,6 +25,7 @@ from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.sources.change_detection import SourceFingerprint, record_change, source_fingerprint
 from pipeline.sources.config import FetchParams, load_sources
+from pipeline.sources.inbox import unused_inboxes
 from pipeline.storage.files import write_json
 
 NAME = "watch"
@@ -51,7 +52,8 @@ def watch() -> State[None]:
     landed: dict[str, dict[str, SourceFingerprint]] = {}  # source -> place -> its fingerprint
     failed = []
     mirror = params.load("fetch", FetchParams).mirror
-    for name, source in load_sources().items():
+    sources = load_sources()
+    for name, source in sources.items():
         try:
             places = source_fingerprint(name, source, mirror, paths)
         except FacemaskError as error:
@@ -72,8 +74,12 @@ def watch() -> State[None]:
         known |= {f"{name}/{place}": Known(seen.digest, seen.digest, seen.changed_s) for place, seen in places.items()}
         _write(known, paths)
     _write(known, paths)
+    unused = unused_inboxes(sources, paths)
+    for line in unused:
+        get_run_logger().warning("%s", line)
     outcome = f"landed: {', '.join(landed)}" if landed else "nothing new"
-    return Completed(message=outcome + (f"; did not answer: {', '.join(failed)}" if failed else ""))
+    outcome += f"; did not answer: {', '.join(failed)}" if failed else ""
+    return Completed(message="; ".join([outcome, *unused]))
 
 
 def judge(seen: SourceFingerprint, known: Known | None, curated: bool, now_s: float) -> tuple[Known, bool]:

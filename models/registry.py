@@ -17,8 +17,8 @@ from typing import Any
 
 from models import evaluation_report
 from models.evaluation_report import Evaluation
-from pipeline.errors import FacemaskError
-from pipeline.paths import CHECKPOINT_JSON
+from pipeline.errors import FacemaskError, choose_from
+from pipeline.paths import CHECKPOINT_JSON, MODELS_JSON
 from pipeline.storage.files import write_json
 
 REGISTRY = Path("registry")
@@ -57,8 +57,8 @@ class Registry:
         for model in self.models:
             if model.name == name:
                 return model
-        known = ", ".join(model.name for model in self.models)
-        raise FacemaskError(f"{REGISTRY}/models.json has no model '{name}': it has {known or 'none yet'}")
+        known = [model.name for model in self.models]
+        raise FacemaskError(f"{REGISTRY}/models.json has no model '{name}': {choose_from(name, known)}")
 
     def next_name(self) -> str:
         """The next number after the highest, so that the number of a removed older model is not used again."""
@@ -76,7 +76,7 @@ def read(folder: Path = REGISTRY) -> Registry:
 
     Raises FacemaskError for a file that is not a registry, or has a newer schema.
     """
-    path = folder / "models.json"
+    path = folder / MODELS_JSON
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["schema"] not in (1, SCHEMA):
@@ -96,7 +96,13 @@ def _model(values: dict[str, Any]) -> Model:
 def write(registry: Registry, folder: Path = REGISTRY) -> None:
     """Write models.json into `folder`."""
     models = [asdict(model) | {"metrics": model.metrics.as_json()} for model in registry.models]
-    write_json(folder / "models.json", {"schema": SCHEMA, "promoted": registry.promoted, "models": models})
+    write_json(folder / MODELS_JSON, {"schema": SCHEMA, "promoted": registry.promoted, "models": models})
+
+
+def create(folder: Path = REGISTRY) -> None:
+    """Write an empty registry where there is none: DVC runs no stage of which a dependency is missing."""
+    if not (folder / MODELS_JSON).exists():
+        write(Registry(None, ()), folder)
 
 
 def weights(name: str, folder: Path = REGISTRY) -> Path:

@@ -1,5 +1,6 @@
 """params.yaml: one block for each stage, validated as that stage's frozen dataclass."""
 
+import sysconfig
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,7 +14,18 @@ STRICT = ConfigDict(extra="forbid")
 
 PARAMS_FILE = Path("params.yaml")
 
+_IN_PREFIX = Path("share/facemask") / PARAMS_FILE  # as pyproject.toml installs it
+
 T = TypeVar("T")
+
+
+def default_file() -> Path:
+    """The project's own params.yaml: beside the code or, where facemask is installed from a wheel, that of the wheel.
+
+    It is returned also where it is missing: reading it then raises FacemaskError.
+    """
+    beside = Path(__file__).parents[1] / PARAMS_FILE
+    return beside if beside.is_file() else Path(sysconfig.get_path("data")) / _IN_PREFIX
 
 
 def load(block: str, shape: type[T], path: Path = PARAMS_FILE) -> T:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CHECKPOINT_JSON = "checkpoint.json"  # in a checkpoint's folder, and in a model's
+MODELS_JSON = "models.json"  # in the registry's folder: all models, and which one is promoted
 INDEX = "index.parquet"  # in a source's folder of shards
 
 
@@ -26,11 +27,6 @@ class Paths:
     def inbox(self) -> Path:
         """Files that the user provides, one folder for each source."""
         return self.root / "data/inbox"
-
-    @property
-    def arrivals(self) -> Path:
-        """Records of detected changes (pipeline/sources/change_detection.py); hidden, so it holds no images."""
-        return self.inbox / ".landed"
 
     @property
     def raw(self) -> Path:
@@ -91,6 +87,11 @@ class Paths:
     def evaluation(self) -> Path:
         """Metrics of the trained model."""
         return self.reports / "evaluation.json"
+
+    @property
+    def headline(self) -> Path:
+        """The few numbers of a run that DVC compares."""
+        return self.reports / "metrics.json"
 
     @property
     def samples(self) -> Path:

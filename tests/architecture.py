@@ -41,6 +41,7 @@ DATA = {
     "reports": "figures, curves, sample images",
     "data/train": "memory-mapped arrays",
     "data/start": "the promoted model's, or none",
+    "registry/models.json": "",
     "checkpoints": "weights, state, JSON",
     "reports/index.html": "",
 }
@@ -84,7 +85,8 @@ def stages() -> list[Stage]:
             for out in body.get(kind, [])
         ]
         package = body["cmd"].split()[2]
-        found.append(Stage(name, package, _data(reads), _data(writes)))
+        read = _data(reads)  # one folder may be both: `report` adds to reports/
+        found.append(Stage(name, package, read, type(read)(data for data in _data(writes) if data not in read)))
     return found
 
 

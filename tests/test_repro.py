@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -35,8 +36,8 @@ def workspace(tmp_path_factory):
     folder.mkdir()
     for name in ("pipeline", "models", "experiments"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "data/inbox").mkdir(parents=True)
-    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/review.csv", "data/inbox/README.md"):
+    shutil.copytree(ROOT / "data/inbox", folder / "data/inbox")
+    for name in ("dvc.yaml", ".dvcignore", ".gitignore", "data/review.csv"):
         shutil.copy(ROOT / name, folder / name)
     write_params(folder, demo_params())
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
@@ -62,6 +63,40 @@ def change(folder, block, key, value):
 def test_a_second_repro_runs_nothing(copy):
     again = dvc(copy, "repro", "pack")
     assert (again.returncode, ran(again)) == (0, [])
+
+
+def test_a_file_in_one_inbox_fetches_that_source_only_and_is_curated(copy):
+    (copy / "data/inbox/ffhq/mine.png").write_bytes(b"not an image: it is a row all the same")
+    assert ran(dvc(copy, "repro", "curate")) == ["fetch@ffhq", "measure@ffhq", "curate"]
+    rows = pd.read_parquet(copy / "data/manifest.parquet").set_index("image_id")
+    assert list(rows.loc["ffhq/mine.png", "reasons"]) == ["unreadable"]
+
+
+def test_a_dangling_link_in_one_inbox_does_not_stop_the_other_source(copy):
+    (copy / "data/inbox/ffhq/lost.png").symlink_to("nowhere.png")
+    change(copy, "fetch", "archive_images", 7)
+    assert dvc(copy, "repro", "fetch@ffhq").returncode != 0
+    assert ran(dvc(copy, "repro", "fetch@maskedface")) == ["fetch@maskedface"]
+
+
+def test_facemask_fetch_creates_the_inbox_of_a_source_that_is_new(copy):
+    change(copy, "sources", "more", {"kind": "sample", "domain": "masked"})
+    done = facemask(copy, "fetch", "more")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "facemask: there: more")
+
+
+def test_facemask_fetch_names_files_in_the_inbox_that_no_source_reads(copy):
+    (copy / "data/inbox/maskedfaces").mkdir()
+    (copy / "data/inbox/maskedfaces/a.png").touch()
+    told = facemask(copy, "fetch", "ffhq").stdout.splitlines()[0]
+    assert told.startswith("facemask: data/inbox/maskedfaces/: 1 file is ignored, since params.yaml has no source")
+
+
+def test_git_keeps_the_folder_of_an_inbox_and_none_of_its_files(copy):
+    (copy / "data/inbox/ffhq/mine.png").touch()
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "data"], cwd=copy, capture_output=True)
+    found = {"README.md", "ffhq/.gitkeep", "maskedface/.gitkeep"}
+    assert set(listed.stdout.decode().split()) == {"data/review.csv", *(f"data/inbox/{name}" for name in found)}
 
 
 def test_a_changed_threshold_measures_nothing(copy):
@@ -150,5 +185,5 @@ def test_facemask_fetch_knows_no_other_source(copy):
     done = facemask(copy, "fetch", "fhq")
     assert (done.returncode, done.stdout) == (
         1,
-        "facemask: error: params.yaml names no source 'fhq': it has ffhq, maskedface\n",
+        "facemask: error: params.yaml names no source 'fhq': did you mean 'ffhq'? it has ffhq, maskedface\n",
     )

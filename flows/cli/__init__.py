@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -24,6 +25,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command that `arguments`, by default the command line, names; without any, print the help."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")  # before anything is imported that would send or announce usage data
     top = parser()
     options = top.parse_args(arguments)
     command: Command | None = getattr(options, "command", None)

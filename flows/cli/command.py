@@ -32,10 +32,10 @@ def add_port(parser: argparse.ArgumentParser, default: int) -> None:
     parser.add_argument("--port", type=_port, default=default, help="port of the page (default: %(default)s)")
 
 
-def add_checkpoint(parser: argparse.ArgumentParser, nargs: str | None = None) -> None:
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
     """Add the argument CHECKPOINT."""
-    help_ = "a folder with checkpoint.json, as checkpoints or registry/v1"
-    parser.add_argument("checkpoint", nargs=nargs, type=Path, metavar="CHECKPOINT", help=help_)
+    help_ = "a model, as v1 or promoted, or a folder with checkpoint.json (default: the promoted model)"
+    parser.add_argument("checkpoint", nargs="?", type=Path, metavar="CHECKPOINT", help=help_)
 
 
 def _port(text: str) -> int:

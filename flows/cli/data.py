@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from flows.cli.command import Commands, add_port
-from pipeline.errors import FacemaskError
+from pipeline.errors import FacemaskError, choose_from
 from pipeline.paths import Paths
 
 
@@ -49,12 +49,15 @@ def add_commands(commands: Commands) -> None:
 def _fetch(options: argparse.Namespace) -> None:
     from flows.stages import run_stage
     from pipeline.sources.config import load_sources
+    from pipeline.sources.inbox import unused_inboxes
     from pipeline.sources.verify import verify, verify_local_files
 
     known = load_sources()
+    for line in unused_inboxes(known, Paths()):
+        print(f"facemask: {line}")
     for name in options.sources:
         if name not in known:
-            raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(known)}")
+            raise FacemaskError(f"params.yaml names no source '{name}': {choose_from(name, known)}")
     for name in options.sources or known:
         if options.verify:
             verify(Paths().raw / name)

@@ -13,7 +13,7 @@ def add_commands(commands: Commands) -> None:
     models.add_argument("--promote", metavar="NAME", help="make this one the promoted model; an older one: a rollback")
 
     summary = "Write a generator as ONNX, checked against PyTorch, and its model card as README.md beside it."
-    export = commands.add("export", _export, summary, "facemask export checkpoints exports/mask/mask.onnx")
+    export = commands.add("export", _export, summary, "facemask export v1 exports/mask/mask.onnx")
     add_checkpoint(export)
     export.add_argument("out", type=Path, metavar="OUT.onnx", help="the file to write, in its own folder")
     export.add_argument("--unmask", action="store_true", help="the generator that takes masks off")
@@ -29,6 +29,7 @@ def _models(options: argparse.Namespace) -> None:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from flows.model_choice import choose_checkpoint
     from models.export.onnx_export import export
 
-    export(options.checkpoint, options.out, "unmask" if options.unmask else "mask")
+    export(choose_checkpoint(options.checkpoint), options.out, "unmask" if options.unmask else "mask")

@@ -8,7 +8,7 @@ from models.training.state_files import JSON_NAME
 from pipeline.errors import FacemaskError
 from pipeline.masks.catalogue import KINDS
 
-_USAGE = "facemask apply [CHECKPOINT] IMAGE|FOLDER... --out DIR"
+_USAGE = "facemask apply [MODEL] IMAGE|FOLDER... --out DIR"
 _DRAWING = ("kind", "colour", "texture", "seed")  # options that a drawing has and a checkpoint has not
 
 
@@ -16,31 +16,34 @@ def add_commands(commands: Commands) -> None:
     """Add these commands."""
     summary = (
         "Put a mask on every face of photos, of any size and number, or take it off; all else stays the same pixels. "
-        "Without a checkpoint the masks are drawn; with one, its generator paints."
+        "Without a model the masks are drawn; with one, its generator paints."
     )
     example = (
         "facemask apply ~/photos --out ~/masked --kind kn95 --colour '#1f6feb'\n"
-        "  facemask apply checkpoints ~/photos --out ~/masked\n  facemask apply --check ~/masked/anna.png"
+        "  facemask apply promoted ~/photos --out ~/masked\n"
+        "  facemask apply ~/photos --out ~/bare --unmask\n"
+        "  facemask apply --check ~/masked/anna.png"
     )
     apply = commands.add("apply", _apply, summary, example)
-    paths_help = "photos, and folders of photos; before them, for masks of a generator, a folder with checkpoint.json"
-    apply.add_argument("paths", nargs="*", type=Path, metavar="[CHECKPOINT] IMAGE|FOLDER", help=paths_help)
+    paths_help = (
+        "photos, and folders of photos; before them, for masks of a generator, a model of the registry (v1, promoted) "
+        "or a folder with checkpoint.json"
+    )
+    apply.add_argument("paths", nargs="*", type=Path, metavar="[MODEL] IMAGE|FOLDER", help=paths_help)
     apply.add_argument("--out", type=Path, metavar="DIR", help="where the PNG files go; needed, except with --check")
-    apply.add_argument("--unmask", action="store_true", help="take masks off instead; needs a checkpoint")
+    apply.add_argument("--unmask", action="store_true", help="take masks off instead (default: the promoted model)")
     apply.add_argument("--side-by-side", action="store_true", help="write each photo beside its result, in one picture")
     check_help = "only print whether these are marked as synthetic, and how"
     apply.add_argument("--check", nargs="+", type=Path, metavar="PICTURE", help=check_help)
     kinds = "\n".join(f"  {name:<10} {kind.description}" for name, kind in KINDS.items())
-    drawn = apply.add_argument_group(
-        "drawn masks", f"Options for drawing, without a checkpoint. KIND is one of:\n{kinds}"
-    )
+    drawn = apply.add_argument_group("drawn masks", f"Options for drawing, without a model. KIND is one of:\n{kinds}")
     drawn.add_argument("--kind", metavar="KIND", help="default: a different one for each face")
     drawn.add_argument("--colour", "--color", metavar="COLOUR", help="as '#1f6feb' or a CSS name; default: the kind's")
     drawn.add_argument("--texture", type=Path, metavar="IMAGE", help="an image as the fabric, instead of a colour")
     drawn.add_argument("--seed", type=int, metavar="N", help="the same seed, the same masks; default: from the photo")
 
     summary = "Serve a page on 127.0.0.1 where a photo is dropped and seen masked, or with its mask taken off."
-    app = commands.add("app", _app, summary, "facemask app checkpoints")
+    app = commands.add("app", _app, summary, "facemask app")
     add_checkpoint(app)
     add_port(app, 4281)
 
@@ -51,17 +54,21 @@ def _apply(options: argparse.Namespace) -> None:
 
         check_provenance(options.check)
         return
-    checkpoint, images = _split_checkpoint(options.paths)
-    if not (images and options.out):
-        raise FacemaskError(f"name what to use, and where it goes: {_USAGE}")
-    if checkpoint is None:
+    named, images = _split_checkpoint(options.paths)
+    if not images:
+        raise FacemaskError(f"name the photos: {_USAGE}")
+    if options.out is None:
+        raise FacemaskError(f"--out is missing: name the folder where the PNG files go, as in {_USAGE}")
+    if named is None and not options.unmask:
         _draw(options, images)
         return
     if given := [name for name in _DRAWING if getattr(options, name) is not None]:
-        raise FacemaskError(f"--{given[0]} is for drawn masks, and {checkpoint} is a checkpoint: leave one of them out")
+        model = f"{named} is a checkpoint" if named else "--unmask uses a model"
+        raise FacemaskError(f"--{given[0]} is for drawn masks, and {model}: leave one of them out")
+    from flows.model_choice import choose_checkpoint
     from models.inference.apply import apply
 
-    apply(checkpoint, images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
+    apply(choose_checkpoint(named), images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
 
 
 def _draw(options: argparse.Namespace, images: list[Path]) -> None:
@@ -70,8 +77,6 @@ def _draw(options: argparse.Namespace, images: list[Path]) -> None:
     from pipeline.tools.paint_photos import paint_photos
     from pipeline.tools.photos import has_images
 
-    if options.unmask:
-        raise FacemaskError("--unmask needs a checkpoint: facemask apply CHECKPOINT IMAGE|FOLDER... --out DIR --unmask")
     if not has_images(images[0]):  # meant as a checkpoint: to draw on the others would not be what was asked for
         raise FacemaskError(f"{images[0]} has neither {JSON_NAME} nor images: name a checkpoint, or photos")
     choice = make_choice(options.kind, options.colour, options.texture, options.seed)
@@ -79,20 +84,26 @@ def _draw(options: argparse.Namespace, images: list[Path]) -> None:
 
 
 def _split_checkpoint(paths: list[Path]) -> tuple[Path | None, list[Path]]:
-    """Return the checkpoint, if the first path is one, and the photos."""
+    """Return the model or checkpoint, if the first path names one, and the photos."""
     if not paths:
         return None, []
     first = paths[0]
     if (first / JSON_NAME).is_file():
         return first, paths[1:]
-    if not first.is_dir() and not first.is_file():
-        from pipeline.sources.folders import why_no_file
+    if first.is_dir() or first.is_file():
+        return None, paths
+    from flows.model_choice import is_checkpoint, models_text  # only here: drawing needs no registry
+    from models import registry
+    from pipeline.sources.folders import why_no_file
 
-        raise FacemaskError(f"{why_no_file(first)}: name a checkpoint's folder, photos, or folders of photos")
-    return None, paths
+    if is_checkpoint(first):
+        return first, paths[1:]
+    known = models_text(registry.read())
+    raise FacemaskError(f"{why_no_file(first)}, and no model: name a photo, a folder, or a model ({known})")
 
 
 def _app(options: argparse.Namespace) -> None:
+    from flows.model_choice import choose_checkpoint
     from models.inference.app import app
 
-    app(options.checkpoint, options.port)
+    app(choose_checkpoint(options.checkpoint), options.port)

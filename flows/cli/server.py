@@ -1,6 +1,7 @@
 """Commands that run the pipeline: up, status, down, run."""
 
 import argparse
+from pathlib import Path
 
 from flows.cli.command import Commands, add_port
 
@@ -41,5 +42,10 @@ def _down(_options: argparse.Namespace) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     from flows.local_server.run import run_here
+    from flows.processes.workspace_lock import holder
+    from flows.stages import choose, stage_names
 
+    # A misspelt stage is refused before a server starts, so that no failed run is recorded.
+    if options.stages and Path("dvc.yaml").is_file() and not holder("run"):
+        choose(stage_names(Path.cwd()), options.stages)
     run_here(options.stages or None)

@@ -7,6 +7,7 @@ command works as without this plugin.
 """
 
 import os
+import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -17,15 +18,21 @@ from prefect.plugins import register_hook
 from flows.processes.workspace_lock import holder
 from pipeline.proxies import correct_environment
 
+_PORT = 4200  # of api.url in pyproject.toml, which Prefect uses where no server is named
+
 
 @register_hook
 def setup_environment(*, ctx: Any) -> None:
     """Prefect's hook, called when Prefect is imported."""
+    os.environ.setdefault(
+        "DO_NOT_TRACK", "1"
+    )  # read after this hook: Prefect's client sends nothing, and prints no notice
     # Any exception: Prefect would print its traceback, and the command works without this.
     with suppress(Exception):
         correct_environment()
     with suppress(Exception):
         find_server()
+    require_server(sys.argv)
     with suppress(Exception):
         if "deployment" in sys.argv:  # costs nothing elsewhere: this command imports the client anyway
             allow_short_names()
@@ -39,6 +46,16 @@ def find_server() -> None:
     address = os.environ.setdefault("PREFECT_API_URL", up["url"])
     if address == up["url"] and (file := up["password_file"]):  # none: the environment has a far server's password
         os.environ.setdefault("PREFECT_API_AUTH_STRING", Path(file).read_text(encoding="utf-8").strip())
+
+
+def require_server(arguments: list[str], port: int = _PORT) -> None:
+    """End `prefect deployment run` with one line where no server can be asked: Prefect would print its traceback."""
+    if arguments[1:3] != ["deployment", "run"] or "--help" in arguments or os.environ.get("PREFECT_API_URL"):
+        return
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return
+    print(f"facemask: error: no server runs in {Path.cwd()}: run 'facemask up' here, then this in a second terminal")
+    sys.exit(1)
 
 
 def allow_short_names() -> None:

@@ -1,5 +1,6 @@
 """`facemask status`: what runs in this folder, its last runs, its schedule, and what to do next."""
 
+import json
 import os
 import sys
 import time
@@ -13,7 +14,9 @@ from flows.local_server.server import is_healthy
 from flows.local_server.up import WITHOUT_WORKER, deployments
 from flows.processes.elapsed import clock
 from flows.processes.workspace_lock import Holder, holder
+from pipeline.paths import MODELS_JSON, Paths
 
+PROGRESS_FILE = "progress.json"  # in work/: the last progress message of the stage that runs (flows/progress.py)
 _RUNS_SHOWN = 5
 _WATCH = "watch"  # its runs, one every ten minutes, would hide the others
 
@@ -22,10 +25,11 @@ def status() -> None:
     """Print it; status 1 if `facemask up` does not run here, or is not ready yet."""
     served = deployments(Path("prefect.yaml"))
     up, run = holder("up"), holder("run")
-    going_on = [_progress(run)] if run else []
+    going_on = _progress(run) if run else []
     if up is None:
         print(f"facemask: not up in {Path.cwd()}")
         _print_rows("going on", going_on)
+        _print_rows("model", model_lines())
         _print_rows("next", ["wait for the run" if run else "facemask up    (or, without a server: facemask run)"])
         sys.exit(1)
     if "url" not in up or not is_healthy(up["url"]):
@@ -37,6 +41,7 @@ def status() -> None:
     _print_rows("workers", worker_lines(api, served.values()))
     _print_rows("runs", [_run_line(run) for run in runs] or ["none yet"])
     _print_rows("going on", going_on)
+    _print_rows("model", model_lines())
     _print_rows("schedule", schedule_lines(api, list(served)))
     _print_rows("next", [_advice(run, runs, up)])
 
@@ -100,9 +105,32 @@ def _run_line(run: dict[str, Any]) -> str:
     return line
 
 
-def _progress(run: Holder) -> str:
+def _progress(run: Holder) -> list[str]:
+    """The stage that runs, and its own last line of progress."""
     where = f"stage {run['number']} of {run['of']}: {run['stage']}, " if "stage" in run else ""
-    return f"{where}for {clock(time.time() - run['since'])} (pid {run['pid']})"
+    lines = [f"{where}for {clock(time.time() - run['since'])} (pid {run['pid']})"]
+    path = Paths().work() / PROGRESS_FILE
+    try:
+        last = json.loads(path.read_text(encoding="utf-8"))
+        if last["stage"] == run.get("stage") and path.stat().st_mtime >= run["since"]:
+            lines.append(last["text"])
+    except (OSError, ValueError, KeyError, TypeError):  # none yet
+        pass
+    return lines
+
+
+def model_lines() -> list[str]:
+    """The promoted model, and the newest one where that is another."""
+    try:
+        known = json.loads((Paths().registry / MODELS_JSON).read_text(encoding="utf-8"))
+        models = {model["name"]: model for model in known["models"]}
+        lines = [f"{name} is promoted: {models[name]['verdict']}" for name in [known["promoted"]] if name in models]
+        newest = next(reversed(models), None)
+        if newest and newest != known["promoted"]:
+            lines.append(f"{newest} is the newest: {models[newest]['verdict']}")
+        return lines
+    except (OSError, ValueError, KeyError, TypeError):  # none yet; `facemask models` says what is wrong with the file
+        return []
 
 
 def _advice(run: Holder | None, runs: list[dict[str, Any]], up: Holder) -> str:

@@ -42,6 +42,7 @@ def read_stages(workspace: Path) -> dict[str, StageFiles]:
     """
     from dvc.exceptions import DvcException  # half a second
     from dvc.repo import Repo
+    from dvc.stage import PipelineStage
 
     if not (workspace / "dvc.yaml").is_file():
         raise FacemaskError(f"no dvc.yaml in {workspace}: run this in the project's folder")
@@ -51,6 +52,7 @@ def read_stages(workspace: Path) -> dict[str, StageFiles]:
             return {
                 stage.name: StageFiles([dep.def_path for dep in stage.deps], [out.def_path for out in stage.outs])
                 for stage in repo.index.stages
+                if isinstance(stage, PipelineStage)  # not a .dvc file, as each registered model has
             }
     except DvcException as error:
         reason = " ".join(str(error).split())

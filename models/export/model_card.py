@@ -12,10 +12,10 @@ from models.training.checkpoint import CheckpointInfo
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.storage.files import replacing, sha256
+from pipeline.storage.licences import NON_COMMERCIAL, hugging_face_licence
 
 CARD_NAME = "README.md"
 _HEADER = {
-    "license": "cc-by-nc-sa-4.0",
     "library_name": "onnx",
     "pipeline_tag": "image-to-image",
     "tags": ["facemask", "cyclegan", "image-to-image", "face-mask", "onnx"],
@@ -74,8 +74,10 @@ def model_card(name: str, digest: str, info: CheckpointInfo, direction: Directio
     side, train = info.params["image_px"], info.params
     drawing = _DRAWING.format(side=side) if (info.generator, direction) == ("guided", "mask") else ""
     kind = "guided by the face's landmarks" if info.generator == "guided" else "the paper's, without guidance"
+    licence = hugging_face_licence(info.data_licence)
+    flickr = " FFHQ's photos come from Flickr and share its bias in age, skin tone and region."
     return f"""---
-{yaml.safe_dump(_HEADER, sort_keys=False).strip()}
+{yaml.safe_dump({"license": licence, **_HEADER}, sort_keys=False).strip()}
 ---
 
 {_title(name)}
@@ -100,16 +102,16 @@ under a mask cannot be known: the model paints a plausible face, not that of the
 
 ## Data
 {info.data_licence}
-The weights are distributed under the same terms. The faces were selected from MaskedFace-Net and FFHQ by measured
-rules; the digest of the packed images is {info.pack_sha256[:12]}.
+The same terms hold for the weights. The faces were selected by measured rules; the digest of the packed images is
+{info.pack_sha256[:12]}.
 
 ## Metrics
 {_table(metrics)}
 
 ## Limits
-Trained on faces that look ahead, up to the head rotation that `curate` in params.yaml allows, and on surgical masks as
-MaskedFace-Net renders them. Results are worse for other poses and masks, for hands or hair in front of the face, and
-for strong shadows. FFHQ's photos come from Flickr and share its bias in age, skin tone and region.
+Trained on faces that look ahead, up to the head rotation that `curate` in params.yaml allows, and on the masks of the
+data above. Results are worse for other poses and masks, for hands or hair in front of the face, and for strong
+shadows.{flickr if NON_COMMERCIAL in info.data_licence else ""}
 """
 
 

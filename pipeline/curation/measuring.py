@@ -12,9 +12,11 @@ import pyarrow as pa
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.measurements import measure_images, unreadable_row
 from pipeline.errors import FacemaskError
+from pipeline.faces.mask_coverage import WEIGHTS
 from pipeline.progress import Progress
+from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.dask_cluster import dask_cluster
-from pipeline.storage.files import read_or_empty
+from pipeline.storage.files import digest_of, read_or_empty, sha256
 from pipeline.storage.manifest import MEASURED_SCHEMA
 from pipeline.storage.shards import read_members
 from pipeline.storage.worker_pool import IMAGE_CPU_S, WorkerPool, cpu_limit
@@ -28,6 +30,17 @@ class ImageLocation:
 
     container: Path | str  # a zip archive or a folder; a string: an archive at an address that fsspec opens
     path: str  # within it
+
+
+def measurement_digest(params: MeasureParams) -> str:
+    """A digest of all that measurements depend on but the images: code, network, settings and columns."""
+    code = closure_digest("pipeline.curation.measurements")
+    columns = MEASURED_SCHEMA.to_string(show_field_metadata=False, show_schema_metadata=False)
+    settings = {
+        "max_faces": params.max_faces,
+        "decode_px": params.decode_px,
+    }  # not where it runs: no number depends on it
+    return digest_of(code, sha256(WEIGHTS), columns, settings)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from pipeline.curation.selection import select_in_splits
 from pipeline.curation.splits import assign_splits
 from pipeline.errors import FacemaskError
 from pipeline.sources.file_names import claimed_placement, ffhq_id
+from pipeline.storage.licences import image_licences
 
 _SAME_SIZE = 0.9  # of the largest face's height in a cluster of copies: the landmarker's errors are below a tenth
 _GOOD_QUALITY = 90  # of a JPEG: a higher one is not visible, and a copy of a copy may have it
@@ -37,9 +38,8 @@ _GOOD_QUALITY = 90  # of a JPEG: a higher one is not visible, and a copy of a co
 class MeasuredImages:
     """The measurements of N images, and what near-duplicates are found by."""
 
-    numbers: (
-        pd.DataFrame
-    )  # columns of NUMBERS_SCHEMA, and source, domain, of_ffhq (file_names.py), licence, author and url
+    numbers: pd.DataFrame
+    """Columns of NUMBERS_SCHEMA, and source, its kind, domain, of_ffhq (file_names.py), licence, author and url."""
     patches: NDArray[np.uint8]  # (N, PATCH_PX, PATCH_PX), in the same order
 
 
@@ -54,6 +54,7 @@ def manifest_rows(images: MeasuredImages, limits: CurateParams, reviews: dict[st
         patch=np.arange(len(numbers)),
     )
     rows = rows.sort_values("image_id", ignore_index=True)
+    rows["licence"] = image_licences(rows)
     rows["review"] = rows["image_id"].map({image_id: entry.review for image_id, entry in reviews.items()})
     rows["reasons"] = [
         _overruled(reasons, review) for reasons, review in zip(apply_rules(rows, limits), rows["review"], strict=True)

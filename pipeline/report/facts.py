@@ -23,6 +23,7 @@ class TrainingSection(TypedDict):
 
     directions: list[str]  # columns of the evaluation's table
     evaluation: list[tuple[str, list[str]]]  # its rows: metric, value for each direction
+    promotion: str  # which model is promoted, and what this one is; empty where none is registered
     facts: str  # the evaluation's other values, in one line
     losses: dict[str, list[list[float]]]  # name -> [images seen, value]
     pictures: list[Figure]
@@ -35,6 +36,7 @@ class PageContent:
     rows: pd.DataFrame  # the manifest
     limits: CurateParams
     reviews: dict[str, Review]  # by image id
+    licence: str  # of all these images
     folders: dict[str, Path] = field(default_factory=dict)  # source -> its folder, to show images at full size
     training: TrainingSection | None = None  # None: curation alone
 

@@ -20,7 +20,6 @@ from pipeline.report.limits import limit_facts
 from pipeline.report.sprite_sheets import COLUMNS, SpriteSheets, region_places
 from pipeline.report.tables import MEANINGS, claim_rows, source_rows, verdict_rows
 from pipeline.storage.files import digest_of, replace_folder, replacing
-from pipeline.storage.manifest import DATA_LICENCE
 from pipeline.storage.thumbnails import THUMB_PX
 
 _HERE = Path(__file__).parent
@@ -61,7 +60,7 @@ def write_page(page: Path, sheets: SpriteSheets, content: PageContent) -> Path:
         claims=claim_rows(rows),
         groups=group_tables(rows),
         training=content.training,
-        licence=DATA_LICENCE,
+        licence=content.licence,
     )
     with replacing(page) as beside:
         beside.write_text(text, encoding="utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import FacemaskError
-from pipeline.paths import Paths
+from pipeline.paths import MODELS_JSON, Paths
 from pipeline.report.facts import Figure, TrainingSection
 
 _CAPTIONS = {
@@ -33,10 +33,34 @@ def read_training(paths: Paths) -> TrainingSection:
     return {
         "directions": list(directions),
         "evaluation": list(_evaluation_rows(list(directions.values()))),
+        "promotion": _promotion(paths, evaluation.get("checkpoint", "")),
         "facts": " · ".join(facts),
         "losses": {file.stem: _curve(file) for file in curves},
         "pictures": [_figure(file) for file in images if file.exists()],
     }
+
+
+def _promotion(paths: Paths, checkpoint: str) -> str:
+    """Which model is promoted, and what the model with the digest `checkpoint` is; empty where none is registered.
+
+    Raises FacemaskError for a registry that cannot be read.
+    """
+    path = paths.registry / MODELS_JSON
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+        promoted = known["promoted"]
+        this = next((model for model in known["models"] if model["checkpoint"].startswith(checkpoint or "-")), None)
+        if promoted is None:
+            return ""
+        if this is None:
+            return f"Promoted: {promoted}. This model is not registered: a run of curate-and-train compares it."
+        if this["name"] == promoted:
+            return f"This is {promoted}, the promoted model: {this['verdict']}."
+        return f"Promoted: {promoted}. This: {this['name']}, {this['verdict']}."
+    except FileNotFoundError:
+        return ""
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FacemaskError(f"{path} cannot be read ({error}): restore it from git ('git checkout {path}')") from error
 
 
 def _evaluation_rows(directions: list[dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:

@@ -35,13 +35,14 @@ class SourceFingerprint:
 
 
 def source_fingerprint(name: str, source: Source, mirror: str | None, paths: Paths) -> dict[str, SourceFingerprint]:
-    """Return the fingerprint of `inbox`, and of `source` if the place that it is fetched from can be checked.
+    """Return the fingerprint of `inbox` if the source reads it, and of `source` if the place that it is fetched from
+    can be checked.
 
     Raises FacemaskError if that place does not answer.
     """
     index = paths.raw / name / INDEX
     fetched_s = index.stat().st_mtime if index.exists() else 0.0
-    found = {"inbox": _of_files(paths.inbox / name, fetched_s)}
+    found = {"inbox": _of_files(paths.inbox / name, fetched_s)} if source.reads_inbox else {}
     if (local := local_path(source)) is not None:
         found["source"] = _of_files(local, fetched_s)
     elif batches := _remote_batches(source, mirror):
@@ -52,12 +53,12 @@ def source_fingerprint(name: str, source: Source, mirror: str | None, paths: Pat
 
 
 def record_change(name: str, place: str, digest: str, paths: Paths) -> None:
-    """Record a change in the inbox, so that DVC runs stage `fetch` again.
+    """Record a change in the source's inbox, so that DVC runs its stage `fetch` again.
 
     A remote place is no dependency of that stage, but the inbox is. And DVC takes a file that arrived while `fetch`
     ran for fetched.
     """
-    with replacing(paths.arrivals / f"{name}.{place}") as beside:
+    with replacing(_record(name, place, paths)) as beside:
         beside.write_text(digest + "\n", encoding="utf-8")
 
 
@@ -82,8 +83,13 @@ def record_unseen_change(name: str, source: Source, paths: Paths) -> bool:
 
 def recorded_change(name: str, place: str, paths: Paths) -> str:
     """Return the digest that record_change wrote last; empty if none."""
-    record = paths.arrivals / f"{name}.{place}"
+    record = _record(name, place, paths)
     return record.read_text(encoding="utf-8").strip() if record.exists() else ""
+
+
+def _record(name: str, place: str, paths: Paths) -> Path:
+    """The file of record_change; hidden, so that it is no image."""
+    return paths.inbox / name / f".changed.{place}"
 
 
 def _of_files(place: Path, fetched_s: float) -> SourceFingerprint:

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from pipeline import params
-from pipeline.errors import FacemaskError
+from pipeline.errors import FacemaskError, choose_from
 from pipeline.params import PARAMS_FILE, STRICT
 from pipeline.synthetic.layout import SampleParams
 
@@ -31,6 +31,11 @@ class FfhqSource:
         """Whether five digits in a file name are the number of an FFHQ photo."""
         return True
 
+    @property
+    def reads_inbox(self) -> bool:
+        """Whether files in data/inbox/NAME/ are images of it."""
+        return True
+
 
 @dataclass(frozen=True, config=STRICT)
 class FolderSource:
@@ -46,6 +51,11 @@ class FolderSource:
         """Whether five digits in a file name are the number of an FFHQ photo, wherever the file is."""
         return self.ffhq_names
 
+    @property
+    def reads_inbox(self) -> bool:
+        """Whether files in data/inbox/NAME/ are images of it."""
+        return self.path is None
+
 
 @dataclass(frozen=True, config=STRICT)
 class NamedSource:
@@ -58,6 +68,11 @@ class NamedSource:
     def of_ffhq(self) -> bool:
         """Whether five digits in a file name are the number of an FFHQ photo."""
         return self.kind != "portraits"
+
+    @property
+    def reads_inbox(self) -> bool:
+        """Whether files in data/inbox/NAME/ are images of it."""
+        return True
 
 
 Source = Annotated[FfhqSource | FolderSource | NamedSource, Field(discriminator="kind")]
@@ -101,5 +116,5 @@ def load_source(name: str, params_file: Path = PARAMS_FILE) -> Source:
     """Return one source of params.yaml. Raises FacemaskError for an unknown name."""
     sources = load_sources(params_file)
     if name not in sources:
-        raise FacemaskError(f"params.yaml names no source '{name}': it has {', '.join(sources)}")
+        raise FacemaskError(f"params.yaml names no source '{name}': {choose_from(name, sources)}")
     return sources[name]

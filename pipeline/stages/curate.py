@@ -23,6 +23,7 @@ from pipeline.curation.verdicts import (
 )
 from pipeline.errors import FacemaskError
 from pipeline.paths import INDEX, Paths
+from pipeline.storage.licences import licence_metadata
 from pipeline.storage.manifest import (
     COMPARED_SCHEMA,
     INDEX_SCHEMA,
@@ -35,6 +36,10 @@ from pipeline.storage.manifest import (
 
 class Source(Protocol):
     """The part of sources.config.Source that is read here: that module would tie this stage to what fetch needs."""
+
+    @property
+    def kind(self) -> str:
+        """Where its images are from."""
 
     @property
     def domain(self) -> str:
@@ -57,7 +62,7 @@ def curate(limits: CurateParams, sources: Mapping[str, Source], paths: Paths) ->
     rows = manifest_rows(measured, limits, read_reviews(paths.review))
     refuse_too_many_duplicates(rows, limits)
     refuse_empty_domain(rows)
-    write_manifest(rows, paths.manifest)
+    write_manifest(rows, paths.manifest, licence_metadata(rows))
     write_summary(rows, paths.reports)
 
 
@@ -73,5 +78,5 @@ def _measured_images(name: str, source: Source, paths: Paths) -> MeasuredImages:
     images = measured.merge(attribution, on="path", how="inner", validate="1:1")
     if not len(images) == len(measured) == index.num_rows:
         raise FacemaskError(f"{folder} does not match {paths.raw / name}: run '{measure_again}'")
-    images = images.assign(source=name, domain=source.domain, of_ffhq=source.of_ffhq)
+    images = images.assign(source=name, domain=source.domain, of_ffhq=source.of_ffhq, kind=source.kind)
     return MeasuredImages(images, patch_array(table.column("face_patch")))

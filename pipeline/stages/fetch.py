@@ -17,6 +17,7 @@ from pipeline.sources.change_detection import recorded_change
 from pipeline.sources.config import FetchParams, FolderSource, Source
 from pipeline.sources.download import Failure
 from pipeline.sources.folders import FileState, file_states
+from pipeline.sources.inbox import unused_inbox
 from pipeline.sources.shard_store import ShardStore, add_batch, publish, remove_other_batches
 from pipeline.sources.source_files import FileBatch, folder_batches, no_images, sample_batch
 from pipeline.storage.files import locked
@@ -31,6 +32,8 @@ def fetch(name: str, source: Source, settings: FetchParams, paths: Paths) -> Non
     Raises FacemaskError if an image is missing; the others are kept and published.
     """
     work = paths.work("fetch", name)
+    if unused := unused_inbox(name, source, paths):
+        print(f"fetch {name}: {unused}", flush=True)
     store = ShardStore(name, work, settings.archive_images, recorded_change(name, "source", paths))
     target = paths.raw / name
     with locked(work.with_name(f".{name}.lock"), f"another process is fetching '{name}': wait until it ends"):
@@ -75,7 +78,7 @@ def _batches(store: ShardStore, source: Source, settings: FetchParams, paths: Pa
     inbox, mirror = folder_batches(paths.inbox / store.source), settings.mirror
     match source.kind:
         case "sample":
-            return [sample_batch(source.domain, settings.sample)]
+            return [*inbox, sample_batch(source.domain, settings.sample)]
         case "folder":
             batches = network.located_batches(source.path, store.folder) if source.path else inbox
             if not batches:

@@ -13,12 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.curation.measure_params import MeasureParams
-from pipeline.curation.measuring import measure_files, open_workers
-from pipeline.faces.mask_coverage import WEIGHTS
+from pipeline.curation.measuring import measure_files, measurement_digest, open_workers
 from pipeline.paths import INDEX, Paths
 from pipeline.progress import Progress
-from pipeline.storage.code_digest import closure_digest
-from pipeline.storage.files import digest_of, link_or_copy, replacing, replacing_folder, sha256
+from pipeline.storage.files import digest_of, link_or_copy, replacing, replacing_folder
 from pipeline.storage.manifest import INDEX_SCHEMA, MEASURED_SCHEMA, read_table
 
 
@@ -50,14 +48,8 @@ def measure(source: str, params: MeasureParams, paths: Paths) -> None:
 
 
 def _cache_key(params: MeasureParams, rows: pd.DataFrame) -> str:
-    """A digest of all that the table of an archive depends on: code, network, settings, columns and files."""
-    code = closure_digest("pipeline.curation.measurements")
-    columns = MEASURED_SCHEMA.to_string(show_field_metadata=False, show_schema_metadata=False)
-    settings = {
-        "max_faces": params.max_faces,
-        "decode_px": params.decode_px,
-    }  # not where it runs: no number depends on it
-    return digest_of(code, sha256(WEIGHTS), columns, settings, rows[["path", "sha256"]].to_numpy().tolist())
+    """A digest of all that the table of an archive depends on: what measurements depend on, and the files."""
+    return digest_of(measurement_digest(params), rows[["path", "sha256"]].to_numpy().tolist())
 
 
 def _with_archive(table: pa.Table, archive: str) -> pa.Table:

@@ -26,7 +26,8 @@ from pipeline.paths import Paths
 from pipeline.progress import Progress
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.files import digest_of, replacing_folder
-from pipeline.storage.manifest import DATA_LICENCE, read_manifest
+from pipeline.storage.licences import read_licence
+from pipeline.storage.manifest import read_manifest
 from pipeline.storage.shards import read_members
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -64,7 +65,8 @@ def pack(params: PackParams, paths: Paths) -> None:
                 images, landmarks = _create_set(made, name, part, params.load_px)
                 digests |= _fill_set(images, landmarks, part, paths, progress)
         content = digest_of(rows.assign(digest=rows["image_id"].map(digests))[_CONTENT].to_numpy().tolist())
-        packed.write_info(made, packed.PackInfo(packed.SCHEMA, params.load_px, content, counts, DATA_LICENCE))
+        licence = read_licence(paths.manifest)
+        packed.write_info(made, packed.PackInfo(packed.SCHEMA, params.load_px, content, counts, licence))
 
 
 def _refuse_empty_sets(rows: pd.DataFrame) -> None:

@@ -1,4 +1,7 @@
-"""Stage `report`: reports/index.html, the page on what was kept, why the rest was not, and the trained model."""
+"""Stage `report`: reports/index.html, the page on what was kept, why the rest was not, and the trained model.
+
+Beside it reports/metrics.json, the numbers that DVC compares.
+"""
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -8,6 +11,7 @@ from pipeline.curation.rules import CurateParams
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.report.facts import PageContent
+from pipeline.report.headline import write_headline
 from pipeline.report.page import new_sprite_sheets, write_page
 from pipeline.report.training import read_training
 from pipeline.storage.manifest import read_manifest, to_frame
@@ -15,13 +19,15 @@ from pipeline.storage.manifest import read_manifest, to_frame
 
 def report(limits: CurateParams, paths: Paths) -> None:
     """Write the page from the manifest, the measured tables, the reviews and the reports of training and evaluation."""
-    rows = to_frame(read_manifest(paths.manifest))
+    manifest = read_manifest(paths.manifest)
+    rows, licence = to_frame(manifest), manifest.schema.metadata[b"data_licence"].decode()
     training = read_training(paths)
+    write_headline(paths)
     sheets = new_sprite_sheets(paths.page)
     for source, archives in rows.groupby("source", observed=True, sort=True)["archive"]:
         for archive in sorted(archives.dropna().unique()):
             sheets.add(str(source), _thumbnails(str(source), str(archive), paths))
-    write_page(paths.page, sheets, PageContent(rows, limits, read_reviews(paths.review), training=training))
+    write_page(paths.page, sheets, PageContent(rows, limits, read_reviews(paths.review), licence, training=training))
     print(f"report: {paths.page}", flush=True)
 
 

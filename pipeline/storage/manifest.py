@@ -3,6 +3,7 @@
 Also the schemas of the tables that it is made from: the index of a source, and the measured tables (no verdicts).
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,6 @@ from pipeline.errors import FacemaskError
 from pipeline.storage.files import replacing
 
 SCHEMA_VERSION = 3
-
-DATA_LICENCE = (
-    "FFHQ and MaskedFace-Net are CC BY-NC-SA 4.0, each photo has its own licence (column licence), "
-    "and FFHQ is not to be used for face recognition."
-)
 
 
 def _field(name: str, kind: Any, meaning: str, *, null: bool = False) -> pa.Field:
@@ -37,7 +33,7 @@ _IDENTITY = [
     _field("sha256", pa.string(), "of the file, hex"),
 ]
 _ATTRIBUTION = [
-    _field("licence", pa.string(), "of the photo", null=True),
+    _field("licence", pa.string(), "of the photo; null: the user's own, or not known", null=True),
     _field("author", pa.string(), "of the photo", null=True),
     _field("url", pa.string(), "of the photo", null=True),
 ]
@@ -134,14 +130,18 @@ MANIFEST_SCHEMA = pa.schema(
         *_ATTRIBUTION,
         _field("review", _WORD, "keep or drop, from review.csv; null: not reviewed", null=True),
     ],
-    metadata={"facemask_schema": str(SCHEMA_VERSION), "data_licence": DATA_LICENCE},
+    metadata={"facemask_schema": str(SCHEMA_VERSION)},
 )  # fmt: skip
 
 
-def write_manifest(rows: pd.DataFrame, path: Path) -> None:
-    """Write the manifest to `path`, whole or not at all. `rows` has at least MANIFEST_SCHEMA's columns."""
+def write_manifest(rows: pd.DataFrame, path: Path, licences: Mapping[str, str]) -> None:
+    """Write the manifest to `path`, whole or not at all. `rows` has at least MANIFEST_SCHEMA's columns.
+
+    `licences`: licences.licence_metadata(rows), for the file's metadata.
+    """
     columns = [pa.array(rows[field.name].tolist(), field.type, from_pandas=True) for field in MANIFEST_SCHEMA]
-    table = pa.Table.from_arrays(columns, schema=MANIFEST_SCHEMA)
+    schema = MANIFEST_SCHEMA.with_metadata({**MANIFEST_SCHEMA.metadata, **licences})
+    table = pa.Table.from_arrays(columns, schema=schema)
     with replacing(path) as beside:
         pq.write_table(table, beside, compression="zstd")
 

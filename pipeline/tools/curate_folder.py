@@ -1,8 +1,7 @@
 """`facemask curate`: curate any folder of images, without DVC: a manifest and a page."""
 
-import os
 import shutil
-from functools import partial
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +13,12 @@ from numpy.typing import NDArray
 from pipeline import params
 from pipeline.curation.face_patches import patch_array
 from pipeline.curation.measure_params import MeasureParams
-from pipeline.curation.measuring import measure_files, open_workers
+from pipeline.curation.reasons import apply_rules, passes_all_rules
 from pipeline.curation.reviews import read_reviews
 from pipeline.curation.rules import CurateParams
 from pipeline.curation.summary import write_summary
-from pipeline.curation.verdicts import MeasuredImages, manifest_rows, refuse_empty_domain
+from pipeline.curation.verdicts import MeasuredImages, manifest_rows
 from pipeline.errors import FacemaskError
-from pipeline.progress import Progress
 from pipeline.report.facts import PageContent
 from pipeline.report.page import data_folder, new_sprite_sheets, write_page
 from pipeline.report.sprite_sheets import SpriteSheets
@@ -29,11 +27,11 @@ from pipeline.sources.folders import files_under, printable, require_utf8, why_n
 from pipeline.sources.left_alone import describe_others, unread_archives
 from pipeline.storage.files import locked, real_path, require_no_file
 from pipeline.storage.images import SUFFIXES, is_image_name
-from pipeline.storage.manifest import NUMBERS_SCHEMA, to_frame, write_manifest
+from pipeline.storage.licences import data_licence, licence_metadata
+from pipeline.storage.manifest import NUMBERS_SCHEMA, read_manifest, to_frame, write_manifest
 from pipeline.tools.folder_layout import ImageFolder, find_sources
-from pipeline.tools.measured_pieces import FOLDER, measured_or_kept, piece_key
+from pipeline.tools.measured_files import is_kept_folder, kept_folder, measured_tables
 
-_PIECE_OF_CORE = 100  # images measured at a time for each core: a stop costs at most these
 _PAGE_TITLE = b"<title>facemask: "  # in a page that facemask wrote
 
 
@@ -41,17 +39,19 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     """Curate `folder` into out/manifest.parquet and out/index.html; return the page's path.
 
     `domain` may be None for a folder in FFHQ's or MaskedFace-Net's layout, or one that contains such folders
-    (folder_layout.py). Limits are those of `params_file`, by default the project's own params.yaml.
+    (folder_layout.py). Limits are those of `params_file`, by default the project's own params.yaml. Measurements are
+    kept in out/index.measured/: a second run measures only new and changed files.
 
     Raises FacemaskError for a folder without images, for an `out` that has files of others or that another process
-    writes to, and, after everything is written, for a domain without accepted images.
+    writes to, and for a domain without accepted images. In this case an earlier result with accepted images is kept;
+    otherwise all is written, and the page shows why.
     """
     if not folder.is_dir():
         wrong = f"{printable(str(folder))} is a file" if folder.is_file() else why_no_file(folder)
         raise FacemaskError(f"{wrong}: name a folder of images")
     require_utf8(real_path(folder))
     require_utf8(out)
-    file = params_file or Path(__file__).parents[2] / "params.yaml"
+    file = params_file or params.default_file()
     measuring = params.load("measure", MeasureParams, file)
     limits = params.load("curate", CurateParams, file)
     page = out / "index.html"
@@ -61,16 +61,55 @@ def curate_folder(folder: Path, out: Path, domain: Domain | None, params_file: P
     with locked(out, f"another 'facemask curate' is writing to {out}: wait until it ends, or choose another --out"):
         _refuse_files_of_others(page)
         sheets = new_sprite_sheets(page)
-        measured = _measure(sources, measuring, sheets, out / FOLDER)
+        measured = _measure(sources, measuring, page, sheets)
         reviews = read_reviews(out / "review.csv")
         rows = manifest_rows(measured, limits, reviews)
-        write_manifest(rows, out / "manifest.parquet")
+        problem = _unfit_domain(rows, limits)
+        if problem and _has_accepted(out / "manifest.parquet"):
+            shutil.rmtree(sheets.folder)
+            raise FacemaskError(f"{problem}; the earlier result is kept: {page}")
+        write_manifest(rows, out / "manifest.parquet", licence_metadata(rows))
         write_summary(rows, out)
         folders = {source.name: source.folder for source in sources}
-        write_page(page, sheets, PageContent(rows, limits, reviews, folders))
-        shutil.rmtree(out / FOLDER, ignore_errors=True)
-    refuse_empty_domain(rows)  # last: the page shows why
+        write_page(page, sheets, PageContent(rows, limits, reviews, data_licence(rows), folders))
+    if problem:
+        raise FacemaskError(f"{problem}; {page} shows why")
     return page
+
+
+def _unfit_domain(rows: pd.DataFrame, limits: CurateParams) -> str | None:
+    """Why and of which domain no image is accepted, and whether the other domain fits; None if each has one.
+
+    Where some are accepted, and more would be in the other domain, a line is printed.
+    """
+    for domain, part in rows.groupby("domain"):
+        other = "unmasked" if domain == "masked" else "masked"
+        fitting = sum(not reasons for reasons in apply_rules(part.assign(domain=other), limits))
+        accepted = int(part["accepted"].sum())
+        passing = int(passes_all_rules(part).sum())
+        if accepted and fitting > passing:
+            print(
+                f"curate: as {domain} faces {passing:,} of {len(part):,} images pass all rules, as {other} ones "
+                f"{fitting:,} would: is it --domain {other}?",
+                flush=True,
+            )
+        if not accepted:
+            reason, count = Counter(part["reasons"].explode()).most_common(1)[0]
+            remedy = (
+                f"as {other} ones {fitting:,} pass all rules: try --domain {other}"
+                if fitting
+                else f"change its limit in a copy of {params.default_file()}, and name that with --params"
+            )
+            return f"none of {len(part):,} images was accepted as {domain} (most often: {reason}, {count:,}): {remedy}"
+    return None
+
+
+def _has_accepted(manifest: Path) -> bool:
+    """Whether an earlier run accepted an image."""
+    try:
+        return bool(np.any(read_manifest(manifest, ["accepted"]).column("accepted").to_numpy()))
+    except FacemaskError:  # none, or that of another version
+        return False
 
 
 def _list_images(folder: Path, page: Path) -> list[str]:
@@ -79,7 +118,8 @@ def _list_images(folder: Path, page: Path) -> list[str]:
     What facemask wrote there is left out: the folder of `page`, and the sprite sheets of all pages.
     """
     out, page_data = real_path(page.parent), real_path(data_folder(page))
-    own = [out if out != real_path(folder) and out.is_relative_to(real_path(folder)) else page_data]
+    inside = out != real_path(folder) and out.is_relative_to(real_path(folder))
+    own = [out] if inside else [page_data, real_path(kept_folder(page))]
     listed = list(files_under(folder))
     parents = {parent: real_path(parent) for parent in {on_disk.parent for _, on_disk in listed}}
     own += [resolved for resolved in parents.values() if _is_page_data(resolved)]
@@ -95,40 +135,25 @@ def _list_images(folder: Path, page: Path) -> list[str]:
     return images
 
 
-def _measure(sources: list[ImageFolder], measuring: MeasureParams, sheets: SpriteSheets, kept: Path) -> MeasuredImages:
-    """Measure all images, but those that a stopped run measured into `kept`; one row for each image.
-
-    Their thumbnails are added to `sheets`.
-    """
+def _measure(sources: list[ImageFolder], measuring: MeasureParams, page: Path, sheets: SpriteSheets) -> MeasuredImages:
+    """Measure all images and add their thumbnails to `sheets`; one row for each image."""
     patches: list[NDArray[np.uint8]] = []
-    progress, tables = Progress("measure", sum(len(source.images) for source in sources)), []
-    piece, known = _PIECE_OF_CORE * (os.cpu_count() or 1), 0
-    with open_workers(measuring) as workers:
-        for source in sources:
-            for start in range(0, len(source.images), piece):
-                images = source.images[start : start + piece]
-                key = piece_key(source.folder, images, measuring)
-                work = partial(measure_files, workers, source.folder, images, progress)
-                table, was_kept = measured_or_kept(kept, key, work)
-                if was_kept:
-                    known += len(images)
-                    progress.add(len(images))
-                sheets.add(source.name, table)
-                patches.append(patch_array(table.column("face_patch")))
-                numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
-                tables.append(numbers.assign(source=source.name, domain=source.domain, of_ffhq=False))
-    if known:
-        print(f"curate: {known:,} images were measured before the last run was stopped", flush=True)
+    tables: list[pd.DataFrame] = []
+    for source, table in measured_tables(sources, measuring, kept_folder(page)):
+        sheets.add(source.name, table)
+        patches.append(patch_array(table.column("face_patch")))
+        numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
+        tables.append(numbers.assign(source=source.name, domain=source.domain, of_ffhq=False, kind="folder"))
     numbers = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
     return MeasuredImages(numbers, np.concatenate(patches))
 
 
 def _refuse_files_of_others(page: Path) -> None:
     """Raise FacemaskError if a file that would be replaced was not written by facemask."""
-    manifest, data = page.with_name("manifest.parquet"), data_folder(page)
+    manifest, data, kept = page.with_name("manifest.parquet"), data_folder(page), kept_folder(page)
     foreign = [
         path
-        for path, is_ours in ((page, _is_page), (data, _is_page_data), (manifest, _is_manifest))
+        for path, is_ours in ((page, _is_page), (data, _is_page_data), (manifest, _is_manifest), (kept, is_kept_folder))
         if path.exists() and not is_ours(path)
     ]
     if foreign:

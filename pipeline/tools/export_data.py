@@ -32,7 +32,8 @@ from pipeline.paths import Paths
 from pipeline.progress import Progress
 from pipeline.storage.files import digest_of, replacing_folder, require_no_file
 from pipeline.storage.images import decode
-from pipeline.storage.manifest import DATA_LICENCE, read_manifest
+from pipeline.storage.licences import read_licence
+from pipeline.storage.manifest import read_manifest
 from pipeline.storage.packed_arrays import DOMAINS, SPLITS
 from pipeline.storage.shards import read_members
 
@@ -42,6 +43,7 @@ _JPEG_SUFFIXES = ["jpe", "jif", "jfif", "mpo"]  # which few readers know
 _KNOWN_SUFFIXES = ["jpg", "jpeg", "png", "webp", "bmp", "tif", "tiff"]  # which readers know; others become PNGs
 _PER_FILE = 1000  # images of a tar or Parquet file
 _DESCRIPTION = ["image_id", "domain", "split", "licence", "author", "url", "sha256"]
+_ATTRIBUTION = ["split", "name", "image_id", "licence", "author", "url"]  # columns of attribution.csv
 _COLUMNS = [*_DESCRIPTION, "source", "archive", "path", "accepted"]
 
 Samples = Iterator[tuple[dict[str, Any], bytes]]
@@ -65,7 +67,8 @@ def export_data(out: Path, form: str) -> None:
             part = rows[rows["split"] == split]
             if len(part):
                 write(made, split, part, progress)
-        (made / "LICENCE.txt").write_text(f"{DATA_LICENCE}\n", encoding="utf-8")
+        (made / "LICENCE.txt").write_text(f"{read_licence(Paths().manifest)}\n", encoding="utf-8")
+        rows[_ATTRIBUTION].to_csv(made / "attribution.csv", index=False)
     print(f"export-data: {len(rows):,} images as {form}: {out}", flush=True)
 
 
@@ -123,7 +126,10 @@ def _parquet(out: Path, split: str, rows: pd.DataFrame, progress: Progress) -> N
             ("image", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
             *((name, pa.string()) for name in _DESCRIPTION),
         ],
-        metadata={"huggingface": json.dumps({"info": {"features": features}}), "data_licence": DATA_LICENCE},
+        metadata={
+            "huggingface": json.dumps({"info": {"features": features}}),
+            "data_licence": read_licence(Paths().manifest),
+        },
     )
     for number, some in enumerate(_in_parts(_samples(rows, progress))):
         records = [

@@ -116,7 +116,9 @@ def make_toy(workspace: Path) -> Path:
             shutil.copy(module, copy)
     shutil.copy(ROOT / "prefect.yaml", workspace)
     (workspace / "dvc.yaml").write_text(DVC_YAML)
-    (workspace / "params.yaml").write_text("sources: {one: {kind: x}, two: {kind: y}}\n")
+    (workspace / "params.yaml").write_text(
+        "sources: {one: {kind: folder, domain: masked}, two: {kind: folder, domain: masked}}\n"
+    )
     (workspace / "given" / "samples").mkdir(parents=True)
     (workspace / "given" / "curation.json").write_text(CURATION_JSON)
     Image.new("RGB", (8, 8), "blue").save(workspace / "given" / "samples" / "grid.png")

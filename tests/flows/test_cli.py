@@ -38,6 +38,11 @@ def test_the_command_line_loads_nothing_heavy():
     assert heavy.isdisjoint(json.loads(loaded.stdout))
 
 
+def test_the_status_is_shown_without_loading_prefect():
+    loaded = python("-c", "import sys, flows.local_server.status; print('prefect' in sys.modules)", cwd=ROOT)
+    assert loaded.stdout == "False\n"
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_commands_help_has_an_example(command, capsys):
     with pytest.raises(SystemExit) as ended:
@@ -52,6 +57,28 @@ def test_a_misspelt_command_is_refused_with_the_one_that_was_meant(capsys, monke
         main(None)
     assert ended.value.code == 2
     assert capsys.readouterr().err.rstrip().endswith("did you mean 'status'?")
+
+
+def test_a_misspelt_stage_is_refused_before_a_server_starts(toy, prefect_env):
+    done = python("-m", "flows.cli", "run", "evalute", cwd=toy, env=prefect_env)
+    assert done.returncode == 1
+    assert done.stdout.startswith("facemask: error: dvc.yaml has no stage 'evalute': did you mean 'evaluate'? it has ")
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fetch", "maskedfaces"], "no source 'maskedfaces': did you mean 'maskedface'?"),
+        (["models", "--promote", "v"], "has no model 'v': it has none yet"),
+    ],
+)
+def test_a_misspelt_source_or_model_is_refused_with_those_that_are_there(monkeypatch, tmp_path, arguments, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert said in str(ended.value)
 
 
 def test_the_version_is_the_packages(capsys):

@@ -56,7 +56,7 @@ def test_the_workspace_gets_what_git_would_track_and_the_demos_params(project, c
     if checkout != "own":
         (project / ".git").rename(project.parent / ("git-elsewhere" if checkout == "none" else ".git"))
     demo.refresh(project, project / "demo")
-    assert files_in(project / "demo") == COPIED | {"params.yaml"}
+    assert files_in(project / "demo") == COPIED | {"params.yaml", "registry/models.json"}
     assert (project / "demo" / "params.yaml").read_text() == "demo: 1\n"
 
 
@@ -82,6 +82,15 @@ def test_a_refresh_keeps_what_was_built_and_drops_code_that_is_gone(project):
     assert not (workspace / "pipeline" / "b.py").exists()
     assert (workspace / "dvc.lock").read_text() == "built here\n"
     assert (workspace / "data" / "manifest.parquet").exists()
+
+
+def test_a_refresh_keeps_the_user_s_reviews_and_models(project):
+    workspace = project / "demo"
+    demo.refresh(project, workspace)
+    for name in ("data/review.csv", "registry/models.json"):
+        (workspace / name).write_text("theirs\n")
+    assert demo.refresh(project, workspace) == []
+    assert (workspace / "data/review.csv").read_text() == (workspace / "registry/models.json").read_text() == "theirs\n"
 
 
 def test_the_repositories_are_the_workspaces_own_and_need_no_git_user(project, monkeypatch):

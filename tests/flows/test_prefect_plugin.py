@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import socket
 
 import httpx
 import pytest
 from prefect.client.orchestration import PrefectClient
 
 from flows.local_server import prefect_plugin
+from flows.local_server.server import free_port
 from flows.processes.workspace_lock import held
 
 
@@ -41,6 +43,7 @@ def test_a_bare_name_is_doubled_and_one_with_a_slash_is_left_alone(asked, typed,
 def test_a_prefect_without_that_client_loses_nothing_else(monkeypatch):
     monkeypatch.delattr("prefect.client.orchestration.PrefectClient")
     monkeypatch.setattr("sys.argv", ["prefect", "deployment", "run", "train"])
+    monkeypatch.setenv("PREFECT_API_URL", "http://there/api")
     prefect_plugin.setup_environment(ctx=None)
 
 
@@ -73,6 +76,27 @@ def test_a_server_that_the_user_named_is_not_given_this_ones_password(here, monk
         monkeypatch.setattr("os.environ", environ)
         prefect_plugin.find_server()
     assert environ == {"PREFECT_API_URL": "http://elsewhere/api"}
+
+
+RUN = ["prefect", "deployment", "run", "train"]
+
+
+def test_a_deployment_run_without_any_server_ends_with_one_line_that_names_facemask_up(capsys):
+    with pytest.raises(SystemExit):
+        prefect_plugin.require_server(RUN, free_port())
+    said = capsys.readouterr().out
+    assert said.startswith("facemask: error: no server runs in") and "run 'facemask up' here" in said
+    assert said.count("\n") == 1
+
+
+def test_a_server_that_was_started_otherwise_is_asked():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        prefect_plugin.require_server(RUN, server.getsockname()[1])
+
+
+@pytest.mark.parametrize("arguments", [["prefect", "deployment", "ls"], [*RUN, "--help"], ["prefect"]])
+def test_other_commands_of_prefect_are_left_alone(arguments):
+    prefect_plugin.require_server(arguments, free_port())
 
 
 def test_finding_no_server_makes_no_folder(here):

@@ -22,6 +22,13 @@ def test_stages_are_listed_in_the_order_of_dvc_yaml(toy):
     assert stage_names(toy) == TOY_STAGES
 
 
+def test_data_that_dvc_tracks_without_a_stage_such_as_a_registered_model_is_no_stage(toy):
+    (toy / "model.bin").write_text("weights")
+    added = python("-m", "dvc", "add", "model.bin", cwd=toy)
+    assert added.returncode == 0, added.stdout
+    assert stage_names(toy) == TOY_STAGES
+
+
 def test_the_projects_stages_are_those_of_dvc_dag_in_an_order_that_it_allows():
     if not (ROOT / "dvc.yaml").is_file():
         pytest.skip("no dvc.yaml yet")
@@ -37,6 +44,13 @@ def test_a_kind_stands_for_all_its_stages_and_the_order_stays():
     assert choose(TOY_STAGES, ["curate", "fetch"]) == ["fetch@one", "fetch@two", "curate"]
     assert choose(TOY_STAGES, ["fetch@two"]) == ["fetch@two"]
     assert choose(TOY_STAGES, None) == TOY_STAGES
+
+
+def test_the_registry_that_the_page_depends_on_is_created_where_there_is_none_yet(toy):
+    with (toy / "dvc.yaml").open("a") as file:
+        file.write("  report:\n    cmd: echo page > page\n    deps: [registry/models.json]\n    outs: [page]\n")
+    run_stage("report", toy, ignore)
+    assert (toy / "page").is_file()
 
 
 def test_an_unknown_stage_is_refused_by_name():

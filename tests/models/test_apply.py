@@ -258,8 +258,11 @@ def test_a_file_of_the_same_size_as_the_photo_is_not_overwritten(photos):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model"], "name what to use, and where it goes"),
-        (["nowhere", "photos", "--out", "out"], "nowhere does not exist: name a checkpoint's folder, photos"),
+        (["model"], "name the photos"),
+        (
+            ["nowhere", "photos", "--out", "out"],
+            "nowhere is no photo, no folder and no model: name one (no model is registered",
+        ),
         (["empty", "photos", "--out", "out"], "has neither checkpoint.json nor images"),
         (["model", "nothing.png", "--out", "out"], "nothing.png does not exist"),
     ],

@@ -32,6 +32,7 @@ def images(*rows):
     """Measured images, which are of different photos unless a row has the fingerprint of another one."""
     blank = dict.fromkeys(("skin_tone", "mask_lightness", "mask_a", "mask_b", "face_grid"))
     blank |= {"archive": None, "bytes": 1, "sha256": "", "author": None, "url": None, "source": "s", "of_ffhq": True}
+    blank |= {"kind": "folder", "licence": None}
     made = [blank | {"path": f"{number:05d}.png"} | photo(number) | row for number, row in enumerate(rows)]
     patches = np.stack([patch(picture(row.pop("shows"))) for row in made])
     return MeasuredImages(pd.DataFrame(made).astype({"phash": "UInt64"}), patches)

@@ -9,12 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from pipeline.errors import FacemaskError
 from pipeline.report.sprite_sheets import PER_SHEET
-from pipeline.storage.files import locked
-from pipeline.tools import curate_folder as module
+from pipeline.storage.files import locked, sha256
+from pipeline.tools import measured_files
 from pipeline.tools.curate_folder import curate_folder
 from tests.conftest import ROOT
 from tests.pipeline.strangers import EPS
@@ -146,7 +148,88 @@ def test_a_second_run_replaces_the_results_of_the_first(one_face, tmp_path):
     assert len(pd.read_parquet(tmp_path / "out/manifest.parquet")) == 2
 
 
-@pytest.mark.parametrize("name", ["index.html", "index.data/notes.txt", "manifest.parquet"])
+@pytest.fixture
+def two_faces(folder, one_face):
+    """A folder with two images."""
+    shutil.copy(sorted((folder / "ffhq/00000").iterdir())[1], one_face)
+    return one_face
+
+
+def test_a_second_run_with_other_limits_measures_nothing(two_faces, tmp_path, monkeypatch):
+    curate_folder(two_faces, tmp_path / "out", "unmasked", DEMO)
+
+    def measured(*_):
+        raise AssertionError("an image is measured again")
+
+    monkeypatch.setattr("pipeline.tools.measured_files.open_workers", measured)
+    stricter = yaml.safe_load(DEMO.read_text())
+    stricter["curate"]["min_px"] = 5000
+    (tmp_path / "stricter.yaml").write_text(yaml.safe_dump(stricter))
+    before = pd.read_parquet(tmp_path / "out/manifest.parquet")
+    page = curate_folder(two_faces, tmp_path / "out", "unmasked", DEMO)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "out/manifest.parquet"), before)
+    assert len(json.loads((page.parent / "index.data/ids.json").read_text())) == 2
+    with pytest.raises(FacemaskError, match="none of 2 images was accepted as unmasked"):
+        curate_folder(two_faces, tmp_path / "out", "unmasked", tmp_path / "stricter.yaml")
+
+
+@pytest.mark.parametrize("change", ["new", "changed", "cut"])
+def test_only_new_and_changed_images_are_measured_again(two_faces, tmp_path, capsys, change):
+    curate_folder(two_faces, tmp_path / "out", "unmasked", DEMO)
+    capsys.readouterr()
+    first, second = sorted(two_faces.iterdir())
+    if change == "new":
+        shutil.copy(second, two_faces / "third.png")
+    elif change == "changed":
+        first.write_bytes(second.read_bytes())
+    else:  # what a full disk leaves
+        (table,) = (tmp_path / "out/index.measured").iterdir()
+        table.write_bytes(table.read_bytes()[:100])
+    curate_folder(two_faces, tmp_path / "out", "unmasked", DEMO)
+    before = {"new": 2, "changed": 1, "cut": 0}[change]
+    assert f"curate: {before} images were measured before" in capsys.readouterr().out
+    rows = pd.read_parquet(tmp_path / "out/manifest.parquet").set_index("path")
+    files = {path.name: sha256(path) for path in two_faces.iterdir()}
+    assert rows["sha256"].to_dict() == files
+
+
+def test_measurements_of_images_that_are_gone_are_removed(two_faces, tmp_path):
+    curate_folder(two_faces, tmp_path / "out", "unmasked", DEMO)
+    for path in two_faces.iterdir():
+        path.rename(path.with_name(f"renamed-{path.name}"))
+    curate_folder(two_faces, tmp_path / "out", "unmasked", DEMO)
+    tables = (tmp_path / "out/index.measured").iterdir()
+    assert sum(pq.read_metadata(table).num_rows for table in tables) == 2
+
+
+def test_a_wrong_domain_is_an_error_that_names_the_right_one_and_the_page(two_faces, tmp_path):
+    with pytest.raises(FacemaskError) as error:
+        curate_folder(two_faces, tmp_path / "out", "masked", DEMO)
+    assert "as unmasked ones 2 pass all rules: try --domain unmasked; " in str(error.value)
+    assert f"{tmp_path}/out/index.html shows why" in str(error.value)
+    assert (tmp_path / "out/index.html").is_file()
+
+
+def test_a_wrong_domain_keeps_the_earlier_result(two_faces, tmp_path):
+    curate_folder(two_faces, tmp_path / "out", "unmasked", DEMO)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    with pytest.raises(FacemaskError, match=r"the earlier result is kept: .*index\.html"):
+        curate_folder(two_faces, tmp_path / "out", "masked", DEMO)
+    assert {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()} == before
+
+
+def test_where_the_other_domain_fits_more_images_a_line_says_so(folder, two_faces, tmp_path, capsys):
+    masked = next(path for path in sorted((folder / "maskedface").rglob("*_Mask.jpg")))
+    shutil.copy(masked, two_faces)
+    curate_folder(two_faces, tmp_path / "out", "masked", DEMO)
+    said = capsys.readouterr().out
+    assert (
+        "curate: as masked faces 1 of 3 images pass all rules, as unmasked ones 2 would: is it --domain unmasked?"
+        in said
+    )
+
+
+@pytest.mark.parametrize("name", ["index.html", "index.data/notes.txt", "index.measured/notes.txt", "manifest.parquet"])
 def test_files_of_others_are_neither_replaced_nor_removed(one_face, tmp_path, name):
     foreign = tmp_path / "out" / name
     foreign.parent.mkdir(parents=True)
@@ -172,9 +255,9 @@ def test_an_output_path_that_is_a_file_is_an_error(one_face, tmp_path):
 @pytest.fixture
 def measured(monkeypatch):
     """The images that are measured, in pieces of five, in order; a run can be stopped by `stop_at`."""
-    monkeypatch.setattr(module, "_PIECE_OF_CORE", 5)
-    monkeypatch.setattr("os.cpu_count", lambda: 1)
-    monkeypatch.setattr(module, "measure_files", partial(_counted, module.measure_files, measured := Measured()))
+    monkeypatch.setattr(measured_files, "PIECE", 5)
+    counted = partial(_counted, measured_files.measure_files, measured := Measured())
+    monkeypatch.setattr(measured_files, "measure_files", counted)
     return measured
 
 
@@ -198,7 +281,7 @@ def test_a_stopped_run_goes_on_with_the_images_that_are_not_measured(folder, out
     manifest = pd.read_parquet(tmp_path / "manifest.parquet")
     assert sorted(measured) == sorted(manifest["path"])  # none twice
     pd.testing.assert_frame_equal(manifest, pd.read_parquet(out / "manifest.parquet"))
-    assert "curate: 10 images were measured before the last run was stopped" in capsys.readouterr().out
+    assert "curate: 10 images were measured before" in capsys.readouterr().out
 
 
 def test_a_finished_run_keeps_nothing_half_done(folder, out):

@@ -106,7 +106,16 @@ def test_the_stylegan_squares_are_the_packed_images(workspace, kept, monkeypatch
 @pytest.mark.parametrize("form", ["folders", "webdataset", "parquet", "stylegan"])
 def test_every_export_has_the_licence_of_the_data(workspace, form):
     run(form)
-    assert "CC BY-NC-SA 4.0" in (workspace / "out/LICENCE.txt").read_text()
+    assert (workspace / "out/LICENCE.txt").read_text() == "The embedded sample is in the public domain.\n"
+
+
+@pytest.mark.parametrize("form", ["folders", "webdataset", "parquet", "stylegan"])
+def test_every_export_names_licence_and_author_of_each_image(workspace, kept, form):
+    run(form)
+    found = pd.read_csv("out/attribution.csv").set_index("image_id").sort_index()
+    expected = kept.set_index("image_id").sort_index()
+    for column in ("licence", "author", "url", "split"):
+        assert found[column].tolist() == expected[column].tolist()
 
 
 def test_an_existing_folder_is_not_overwritten(workspace):

@@ -100,6 +100,30 @@ def test_a_source_without_files_is_an_error_and_keeps_the_earlier_output(workspa
     assert shards(workspace) == before
 
 
+def test_a_source_that_reads_another_place_names_the_files_in_its_inbox_that_it_ignores(workspace, inbox, capsys):
+    other = workspace / "other"
+    other.mkdir()
+    (other / "z.png").write_bytes(b"z")
+    values = demo_params()
+    values["sources"] = {"own": {"kind": "folder", "domain": "masked", "path": str(other)}}
+    write_params(workspace, values)
+    fetch_here("own")
+    assert list(sizes(workspace)) == ["z.png"]
+    assert "fetch own: data/inbox/own/: 5 files are ignored, since source 'own' reads another place" in (
+        capsys.readouterr().out
+    )
+
+
+def test_the_sample_takes_the_files_of_its_inbox_too(workspace):
+    values = demo_params()
+    values["sources"] = {"own": {"kind": "sample", "domain": "masked"}}
+    write_params(workspace, values)
+    fetch_here("own")
+    rows = index(workspace)
+    assert rows.loc["a.png", "bytes"] == 5 and pd.isna(rows.loc["a.png", "licence"])
+    assert len(rows) > 20
+
+
 def test_an_unknown_source_is_named(workspace):
     with pytest.raises(FacemaskError, match="no source 'other': it has own"):
         fetch_here("other")

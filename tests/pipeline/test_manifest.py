@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import FacemaskError
-from pipeline.storage.manifest import DATA_LICENCE, MANIFEST_SCHEMA, read_manifest, to_frame, write_manifest
+from pipeline.storage.manifest import MANIFEST_SCHEMA, read_manifest, to_frame, write_manifest
 
 VALUES = {
     pa.string(): st.text(),
@@ -33,17 +33,12 @@ rows = st.lists(st.fixed_dictionaries({field.name: value(field) for field in MAN
 def test_a_written_manifest_is_read_back_unchanged(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("manifest") / "manifest.parquet"
     columns = {f.name: pd.Series([row[f.name] for row in values], dtype=object) for f in MANIFEST_SCHEMA}
-    write_manifest(pd.DataFrame(columns), path)
+    write_manifest(pd.DataFrame(columns), path, {})
     assert read_manifest(path).to_pylist() == values
 
 
 def test_each_column_has_a_meaning():
     assert all(field.metadata[b"meaning"] for field in MANIFEST_SCHEMA)
-
-
-def test_the_file_contains_the_data_licence(sample_workspace):
-    metadata = pq.read_schema(sample_workspace / "data/manifest.parquet").metadata
-    assert metadata[b"data_licence"].decode() == DATA_LICENCE
 
 
 @pytest.mark.parametrize(

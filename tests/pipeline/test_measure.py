@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.curation import measuring
 from pipeline.faces.metrics import FaceMetrics
 from pipeline.stages import measure as stage
 from pipeline.storage.manifest import MEASURED_SCHEMA
@@ -76,7 +77,7 @@ def test_other_code_another_network_or_other_columns_measure_again(
 ):
     shutil.copytree(sample_workspace, tmp_path / "w")
     calls = []
-    monkeypatch.setattr(stage, name, other)
+    monkeypatch.setattr(measuring, name, other)
     monkeypatch.setattr(stage, "measure_files", lambda *call: calls.append(call) or MEASURED_SCHEMA.empty_table())
     with inside(tmp_path / "w"):
         measure_here("ffhq")

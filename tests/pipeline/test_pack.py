@@ -157,7 +157,7 @@ def test_missing_arrays_name_the_command_that_makes_them(tmp_path):
 
 
 def test_pack_json_has_the_licence_of_the_data(sample_workspace):
-    assert "CC BY-NC-SA 4.0" in read_info(sample_workspace / "data/train").data_licence
+    assert read_info(sample_workspace / "data/train").data_licence == "The embedded sample is in the public domain."
 
 
 def test_arrays_of_different_length_are_refused(sample_workspace, tmp_path):

@@ -1,8 +1,11 @@
+import tomllib
+
 import pytest
 
 from pipeline import params
 from pipeline.errors import FacemaskError
 from pipeline.stages.pack import PackParams
+from tests.conftest import ROOT
 
 
 def load(tmp_path, text):
@@ -61,3 +64,14 @@ def test_a_file_in_another_encoding_or_form_is_an_error_of_one_line(tmp_path, co
 def test_a_byte_order_mark_does_not_matter(tmp_path):
     (tmp_path / "params.yaml").write_bytes(b"\xef\xbb\xbfpack: {load_px: 286}")
     assert params.load("pack", PackParams, tmp_path / "params.yaml").load_px == 286
+
+
+def test_the_default_parameters_are_the_project_s_own_and_in_a_wheel_those_that_it_installs(tmp_path, monkeypatch):
+    assert params.default_file().samefile(ROOT / "params.yaml")
+    ((folder, files),) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "data-files"
+    ].items()
+    monkeypatch.setattr(params, "__file__", str(tmp_path / "site-packages/pipeline/params.py"))
+    monkeypatch.setattr(params.sysconfig, "get_path", {"data": str(tmp_path)}.get)
+    assert files == ["params.yaml"]
+    assert params.default_file() == tmp_path / folder / "params.yaml"

@@ -105,8 +105,45 @@ def test_an_interval_is_shown_by_its_two_ends(tmp_path):
     assert rows["real fake auc interval"] == ["0.600 to 0.812", ""]
 
 
-def test_the_page_contains_the_data_licence(page):
-    assert "CC BY-NC-SA 4.0" in page
+@pytest.mark.parametrize(
+    ("promoted", "checkpoint", "said"),
+    [
+        ("v1", "aaaa", "This is v1, the promoted model: the first one."),
+        ("v1", "bbbb", "Promoted: v1. This: v2, worse than v1: mask.kid 0.3 against 0.1."),
+        ("v1", "cccc", "Promoted: v1. This model is not registered: a run of curate-and-train compares it."),
+        (None, "cccc", ""),
+    ],
+)
+def test_the_page_says_which_model_is_promoted_and_what_this_one_is(tmp_path, promoted, checkpoint, said):
+    paths = Paths(tmp_path)
+    models = [
+        {"name": "v1", "checkpoint": "aaaa" * 16, "verdict": "the first one"},
+        {"name": "v2", "checkpoint": "bbbb" * 16, "verdict": "worse than v1: mask.kid 0.3 against 0.1"},
+    ]
+    write_json(paths.registry / "models.json", {"schema": 2, "promoted": promoted, "models": models})
+    write_json(paths.evaluation, {"checkpoint": checkpoint, "mask": {}, "unmask": {}})
+    assert read_training(paths)["promotion"] == said
+
+
+def test_without_a_registry_the_page_says_nothing_of_promotion(tmp_path):
+    write_json(Paths(tmp_path).evaluation, {"mask": {}, "unmask": {}})
+    assert read_training(Paths(tmp_path))["promotion"] == ""
+
+
+def test_the_numbers_that_dvc_compares_are_few_and_those_of_the_reports(report_workspace, rows):
+    shown = json.loads((report_workspace / "reports/metrics.json").read_text())
+    counts = rows[rows["accepted"]]["domain"].value_counts()
+    assert shown == {
+        "masked_images": counts["masked"],
+        "unmasked_images": counts["unmasked"],
+        "mask": {"accepted": 0.875},
+        "unmask": {"still_masked": 0.25},
+    }
+
+
+def test_the_page_contains_the_licence_of_its_data_and_no_other(page):
+    assert "in the public domain" in page
+    assert "CC BY-NC-SA" not in page
 
 
 def test_each_image_is_in_a_sprite_sheet(report_workspace, rows):
@@ -126,8 +163,8 @@ def test_a_page_made_again_leaves_no_old_files(report_workspace):
         report_here()
     assert not stale.exists()
     assert {path.name for path in (report_workspace / "reports").iterdir()} == {
-        "curation.json", "evaluation.json", "groups.csv", "index.data", "index.html", "reasons.csv", "samples",
-        "training",
+        "curation.json", "evaluation.json", "groups.csv", "index.data", "index.html", "metrics.json", "reasons.csv",
+        "samples", "training",
     }  # fmt: skip
 
 

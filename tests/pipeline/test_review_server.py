@@ -251,7 +251,7 @@ def rewrite(folder, folders=None, **columns):
     rows = to_frame(pq.read_table(manifest))
     for name, value in columns.items():
         rows[name] = [value, *rows[name][1:]]
-    write_manifest(rows, manifest)
+    write_manifest(rows, manifest, {})
 
 
 def first_picture(folder):

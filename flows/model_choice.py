@@ -1,0 +1,76 @@
+"""Which checkpoint a command uses: a folder, a model's name, or the promoted model; and a warning about another one."""
+
+import sys
+from pathlib import Path
+
+from flows.promotion import bring_weights
+from models import registry
+from models.registry import Registry
+from pipeline.errors import FacemaskError
+from pipeline.paths import CHECKPOINT_JSON
+from pipeline.storage.files import sha256
+
+PROMOTED = "promoted"
+"""The name of the promoted model, whichever it is."""
+
+
+def find_checkpoint(name: Path | None) -> Path:
+    """The folder of the checkpoint `name`: a folder, a model of the registry, or `promoted`, which None means too.
+
+    The weights of a model are checked out of DVC's cache if need be. A folder is not verified. Raises FacemaskError for
+    an unknown name, and where no model is promoted.
+    """
+    known = registry.read()
+    if name is None or (str(name) == PROMOTED and not name.exists()):
+        if known.promoted is None:
+            raise FacemaskError(
+                "no model is promoted in this folder: train one ('facemask run'), or name a checkpoint's folder"
+            )
+        return bring_weights(known.promoted)
+    if _is_model(name, known):
+        return bring_weights(str(name))
+    if not name.exists():
+        raise FacemaskError(f"{name} is neither a folder nor a model: {models_text(known)}")
+    return name
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether `path` names a checkpoint: by its folder, or as a model's name where there is no file of that name."""
+    if (path / CHECKPOINT_JSON).is_file():
+        return True
+    return (str(path) == PROMOTED and not path.exists()) or _is_model(path, registry.read())
+
+
+def models_text(known: Registry) -> str:
+    """Which models can be named, for an error."""
+    names = [model.name for model in known.models]
+    return f"the models here are {', '.join([*names, PROMOTED])}" if names else "no model is registered in this folder"
+
+
+def unpromoted_warning(folder: Path) -> str | None:
+    """A sentence where `folder` holds a model of the registry, but not the promoted one; None otherwise."""
+    known = registry.read()
+    if known.promoted is None or not (folder / CHECKPOINT_JSON).is_file():
+        return None
+    digest = sha256(folder / CHECKPOINT_JSON)
+    found = next((model for model in known.models if model.checkpoint == digest), None)
+    if found is None or found.name == known.promoted:
+        return None
+    return (
+        f"{folder} is model {found.name}, and {known.promoted} is the promoted one ({found.name}: {found.verdict}): "
+        f"'{known.promoted}' in place of '{folder}' uses it"
+    )
+
+
+def choose_checkpoint(name: Path | None) -> Path:
+    """find_checkpoint, with a line on stdout that names the promoted model, or warns of another one."""
+    folder = find_checkpoint(name)
+    if name is None or str(name) == PROMOTED:
+        print(f"facemask: using the promoted model, {folder.name}", flush=True)
+    elif warning := unpromoted_warning(folder):
+        print(f"facemask: warning: {warning}", file=sys.stderr, flush=True)
+    return folder
+
+
+def _is_model(name: Path, known: Registry) -> bool:
+    return not name.exists() and any(model.name == str(name) for model in known.models)
