@@ -71,7 +71,7 @@ def test_a_folder_without_images_is_an_error(tmp_path):
 
 
 def test_a_missing_folder_is_an_error(tmp_path):
-    with pytest.raises(FacemaskError, match="is not a folder"):
+    with pytest.raises(FacemaskError, match="nowhere does not exist: name a folder of images"):
         curate_folder(tmp_path / "nowhere", tmp_path / "out", None, DEMO)
 
 
