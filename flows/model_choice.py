@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows.promotion import bring_weights
 from models import registry
+from models.pretrained import PRETRAINED
 from models.registry import Registry
 from pipeline.errors import FacemaskError
 from pipeline.paths import CHECKPOINT_JSON
@@ -12,15 +13,19 @@ from pipeline.storage.files import sha256
 
 PROMOTED = "promoted"
 """The name of the promoted model, whichever it is."""
+BOXED = "pretrained"
+"""The name of the model in the box."""
 
 
 def find_checkpoint(name: Path | None) -> Path:
-    """The folder of the checkpoint `name`: a folder, a model of the registry, or `promoted`, which None means too.
+    """The folder of the checkpoint `name`: a folder, a model of the registry, `pretrained`, or `promoted`, as None.
 
     The weights of a model are checked out of DVC's cache if need be. A folder is not verified. Raises FacemaskError for
     an unknown name, and where no model is promoted.
     """
     known = registry.read()
+    if str(name) == BOXED and not Path(BOXED).exists():
+        return PRETRAINED
     if name is None or (str(name) == PROMOTED and not name.exists()):
         if known.promoted is None:
             raise FacemaskError(
@@ -38,13 +43,13 @@ def is_checkpoint(path: Path) -> bool:
     """Whether `path` names a checkpoint: by its folder, or as a model's name where there is no file of that name."""
     if (path / CHECKPOINT_JSON).is_file():
         return True
-    return (str(path) == PROMOTED and not path.exists()) or _is_model(path, registry.read())
+    return (str(path) in (PROMOTED, BOXED) and not path.exists()) or _is_model(path, registry.read())
 
 
 def models_text(known: Registry) -> str:
     """Which models can be named, for an error."""
     names = [model.name for model in known.models]
-    return f"the models here are {', '.join([*names, PROMOTED])}" if names else "no model is registered in this folder"
+    return f"the models here are {', '.join([*names, PROMOTED, BOXED])}" if names else f"the only model here is {BOXED}"
 
 
 def unpromoted_warning(folder: Path) -> str | None:
@@ -63,7 +68,13 @@ def unpromoted_warning(folder: Path) -> str | None:
 
 
 def choose_checkpoint(name: Path | None) -> Path:
-    """find_checkpoint, with a line on stdout that names the promoted model, or warns of another one."""
+    """find_checkpoint, with a line on stdout that names the promoted model, or warns of another one.
+
+    Without a name, and where no model is promoted, it is the model in the box.
+    """
+    if name is None and registry.read().promoted is None:
+        print(f"facemask: using the model in the box ({PRETRAINED / 'README.md'}): no model is promoted here", flush=True)
+        return PRETRAINED
     folder = find_checkpoint(name)
     if name is None or str(name) == PROMOTED:
         print(f"facemask: using the promoted model, {folder.name}", flush=True)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.storage.files import replacing
 
-MAX_BYTES = 400_000
+MAX_BYTES = 1_200_000
 _GAP = 2  # px of white between faces
 
 

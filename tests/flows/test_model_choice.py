@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from flows.model_choice import find_checkpoint, unpromoted_warning
+from flows.model_choice import choose_checkpoint, find_checkpoint, unpromoted_warning
 from models import registry
 from models.evaluation_report import Evaluation
+from models.pretrained import PRETRAINED
 from models.registry import Model, Registry
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import sha256
@@ -77,8 +78,15 @@ def test_a_folder_comes_before_a_model_of_the_same_name(here):
     assert find_checkpoint(Path("v2")) == Path("v2")
 
 
+def test_the_model_in_the_box_is_used_where_none_is_promoted_or_by_its_name(here, capsys):
+    assert find_checkpoint(Path("pretrained")) == PRETRAINED
+    registry.write(Registry(None, registry.read().models))
+    assert choose_checkpoint(None) == PRETRAINED
+    assert "using the model in the box" in capsys.readouterr().out
+
+
 def test_an_unknown_name_lists_the_models(here):
-    with pytest.raises(FacemaskError, match="v7 is neither a folder nor a model: the models here are v1, v2, promoted"):
+    with pytest.raises(FacemaskError, match="v7 is neither a folder nor a model: the models here are v1, v2, promoted, pretrained"):
         find_checkpoint(Path("v7"))
 
 
@@ -134,7 +142,7 @@ def test_apply_warns_of_a_model_that_is_not_promoted(here, used, capsys):
         (["apply", "v1", "--out", "out"], "name the photos"),
         (
             ["apply", "v9", "photos", "--out", "out"],
-            "v9 is no photo, no folder and no model: name one (the models here",
+            "v9 does not exist, and no model: name a photo, a folder, or a model (the models here",
         ),
         (["apply", "photos", "--out", "out", "--unmask", "--kind", "kn95"], "--kind is for drawn masks, and --unmask"),
     ],

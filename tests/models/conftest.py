@@ -27,6 +27,7 @@ TINY = TrainParams(
     loss="lsgan",
     image_px=32,
     images_per_domain=12,
+    minutes=None,
     batch_size=2,
     width=4,
     blocks=1,

@@ -77,7 +77,18 @@ def test_the_true_and_the_painted_face_stand_beside_the_same_input_for_the_discr
     assert fake[:, 6:].flip(0)[changed].all() and not fake[:, 6:, :12].any()
 
 
-def test_every_fourth_pair_is_corrected_and_every_fourth_has_a_transferred_mask():
+def test_half_of_the_pairs_are_relit_both_images_alike():
+    same = Batch(Faces(*(torch.cat([part] * 8) for part in faces(IMAGE, IMAGE))), range(16))
+    masked = Batch(Faces(*(torch.cat([part] * 8) for part in faces(IMAGE.flip(0))[:3])), range(16))
+    unmasked, _, pairs, _ = guided.generator_inputs(same, masked, TINY)
+    drawn = [place for place in range(16) if place % 4 != 3]  # the others have transferred masks
+    assert torch.equal(unmasked.images[drawn], pairs[drawn])
+    changed = [not torch.allclose(found, IMAGE[place % 2], atol=1e-5) for place, found in enumerate(unmasked.images)]
+    assert 3 < sum(changed) < 13
+
+
+def test_every_fourth_pair_is_corrected_and_every_fourth_has_a_transferred_mask(monkeypatch):
+    monkeypatch.setattr(guided, "relit", lambda images, _: images)
     pair = torch.full_like(IMAGE, 0.25)
     unmasked = Batch(Faces(*(torch.cat([part] * 4) for part in faces(IMAGE, pair))), range(8))
     masked = Batch(Faces(*(torch.cat([part] * 4) for part in faces(IMAGE.flip(0))[:3])), range(8))
