@@ -10,6 +10,7 @@ from pipeline.masks.catalogue import KINDS, OFTEN, Colour
 from pipeline.masks.compositing import CompositeStyle, Layer, MaskLayers, render_mask
 from pipeline.masks.designs import FAMILIES, draw_design
 from pipeline.masks.fit import MaskFit, face_width
+from pipeline.masks.lifted import MaskReference
 from pipeline.masks.light import exposed
 from pipeline.masks.named_designs import draw_kind, draw_kind_fit
 from pipeline.masks.records import ByteImage, UnmaskedFace
@@ -31,6 +32,13 @@ def draw_worn(
     kind = kind or often
     design = draw_kind(rng, kind, fabric, round(_width_px(face)))
     return render_mask(face, design, draw_kind_fit(rng, kind), _STYLE)
+
+
+def draw_reference(face: UnmaskedFace, rng: np.random.Generator, reference: MaskReference) -> MaskLayers:
+    """Draw the mask of a photo on another face; where it cannot be lifted, a mask that has its colour."""
+    if reference.lifted is None:
+        return draw_like(face, rng, reference.colour)
+    return render_mask(face, reference.lifted.design, reference.lifted.fit, _STYLE)
 
 
 def draw_like(face: UnmaskedFace, rng: np.random.Generator, seen: Colour) -> MaskLayers:

@@ -37,6 +37,7 @@ class PaintedPhoto:
     pixels: NDArray[np.uint8]  # (H, W, 3) RGB
     faces: int  # that were painted
     left: int = 0  # faces left as they are: they wear a mask already, or are hardly to be seen
+    note: str = ""  # what else to tell
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Outcome:
     state: Literal["painted", "copied", "present", "unreadable"]  # present: an earlier run has written it
     faces: int = 0
     left: int = 0  # as in PaintedPhoto
+    note: str = ""  # as in PaintedPhoto
 
 
 def paint_photos(images: list[Path], out: Path, task: Task) -> None:
@@ -148,7 +150,7 @@ def paint_file(photo: Photo, task: Task) -> Outcome:
     )
     result = np.hstack([pixels, painted.pixels]) if task.side_by_side else painted.pixels
     write_marked_png(photo.painted, result, provenance, content)
-    return Outcome(photo, "painted", painted.faces, painted.left)
+    return Outcome(photo, "painted", painted.faces, painted.left, painted.note)
 
 
 def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
@@ -163,8 +165,10 @@ def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
 
 
 def _report(outcome: Outcome) -> None:
-    """Print a line for a photo that was not painted, and for faces that were left as they are."""
+    """Print a line for a photo that was not painted, for faces that were left as they are, and for a note."""
     source, left = outcome.photo.source, outcome.left
+    if outcome.note:
+        print(f"apply: {source}: {outcome.note}", flush=True)
     match outcome.state:
         case "copied":
             why = f"no face in {source}" if not left else f"{source}: {_faces(left)} masked or covered already"
