@@ -41,9 +41,10 @@ def add_commands(commands: Commands) -> None:
     drawn.add_argument("--like", type=Path, metavar="IMAGE", help=like_help)
     drawn.add_argument("--seed", type=int, metavar="N", help="the same seed, the same masks; default: from the photo")
 
-    summary = "Serve a page on 127.0.0.1 where a photo is dropped and seen masked, or with its mask taken off."
-    app = commands.add("app", _app, summary, "facemask app checkpoints")
-    add_checkpoint(app)
+    summary = "Serve a page on 127.0.0.1 where a photo is dropped and seen masked, or with its mask taken off. "
+    summary += "Without a checkpoint the masks are drawn."
+    app = commands.add("app", _app, summary, "facemask app")
+    add_checkpoint(app, nargs="?")
     add_port(app, 4281)
 
 

@@ -73,7 +73,7 @@ def make_choice(
     if seed is not None and seed < 0:
         raise FacemaskError(f"--seed {seed} is negative: take 0 or more")
     if like is not None:
-        return MaskChoice(like=read_reference(like), seed=seed)
+        return MaskChoice(like=read_reference(like, f"--like {like}"), seed=seed)
     fabric = _read_texture(texture) if texture is not None else None if colour is None else _parse_colour(colour)
     return MaskChoice(kind, fabric, seed)
 
@@ -199,26 +199,29 @@ def _parse_colour(text: str) -> Colour:
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError as error:
-        raise FacemaskError(f"'{text}' is no colour: write --colour '#1f6feb', or a CSS name such as navy") from error
+        raise FacemaskError(f"'{text}' is no colour: write one as '#1f6feb', or a CSS name such as navy") from error
     return red, green, blue
 
 
 def _read_texture(path: Path) -> ByteImage:
     """Read an image (H, W, 3) RGB, reduced to _TEXTURE_PX. Raises FacemaskError."""
-    image = Image.fromarray(_read_option("--texture", path)[0])
+    image = Image.fromarray(_read_picture(path, f"--texture {path}")[0])
     image.thumbnail((_TEXTURE_PX, _TEXTURE_PX))
     return np.asarray(image, np.uint8)
 
 
-def read_reference(path: Path) -> MaskReference:
-    """Read the mask of the largest masked face in a photo. Raises FacemaskError if there is none."""
-    pixels, digest = _read_option("--like", path)
+def read_reference(path: Path, shown: str) -> MaskReference:
+    """Read the mask of the largest masked face in a photo, which errors call `shown`.
+
+    Raises FacemaskError if there is none.
+    """
+    pixels, digest = _read_picture(path, shown)
     faces = drawable_faces(pixels)
     if not faces:
-        raise FacemaskError(f"--like {path}: no face is found in this photo: name one of a person who wears a mask")
+        raise FacemaskError(f"{shown}: no face is found in this photo: take one of somebody who wears a mask")
     masked = masked_faces(pixels, faces)
     if not masked:
-        raise FacemaskError(f"--like {path}: no face in this photo wears a mask: name another")
+        raise FacemaskError(f"{shown}: no face in this photo wears a mask: take another")
     points = masked[0]
     left, top, right, bottom = crop_box(points, pixels)
     shares = ((points - (left, top)) / (right - left, bottom - top)).astype(np.float32)
@@ -226,15 +229,15 @@ def read_reference(path: Path) -> MaskReference:
     return MaskReference(lift_mask(face), mask_colour(face.image, face.landmarks), digest)
 
 
-def _read_option(option: str, path: Path) -> tuple[ByteImage, str]:
-    """An image (H, W, 3) RGB that an option names, and the sha256 of its file. Raises FacemaskError."""
+def _read_picture(path: Path, shown: str) -> tuple[ByteImage, str]:
+    """An image (H, W, 3) RGB, which errors call `shown`, and the sha256 of its file. Raises FacemaskError."""
     try:
         content = read_image_file(path)
     except OSError as error:
-        raise FacemaskError(f"{option} {path}: {error.strerror}: name an image") from error
+        raise FacemaskError(f"{shown}: {error.strerror}: name an image") from error
     picture = decode(content, None)
     if picture is None:
-        raise FacemaskError(f"{option} {path} cannot be read as an image: name another")
+        raise FacemaskError(f"{shown} cannot be read as an image: take another")
     return picture.pixels(), hashlib.sha256(content).hexdigest()
 
 
