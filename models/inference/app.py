@@ -39,9 +39,9 @@ SETTINGS = PageSettings(
 )
 _MAX_AGE_S = 3600  # of photos and results, after which Gradio removes them
 _DIRECTIONS: dict[str, Direction] = {"Put a mask on": "mask", "Take the mask off": "unmask"}
+_FONTS = ["system-ui", "sans-serif"]  # Gradio's default fonts come from another server
 _File = dict[str, Any] | None  # an uploaded photo, which Gradio describes as {"path": ...}
 ANY_KIND = "any"
-_FONTS = ["system-ui", "sans-serif"]  # Gradio's default fonts come from another server
 
 
 def app(folder: Path | None, port: int) -> None:
@@ -197,10 +197,7 @@ def _paint_uploaded(photo: _File, task: Task, scratch: Path) -> tuple[str | None
             note = f" {outcome.note[0].upper()}{outcome.note[1:]}." if outcome.note else ""
             return str(outcome.photo.painted), f"{faces} painted.{note} The picture is marked as synthetic."
         case "copied":
-            return (
-                None,
-                "Nothing to paint: every face is covered." if outcome.left else "No face was found in this photo.",
-            )
+            return None, "No face was found in this photo."
         case _:
             raise FacemaskError(f"{source.name} cannot be read as an image: drop a JPEG, PNG or WebP")
 

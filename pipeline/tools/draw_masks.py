@@ -195,21 +195,6 @@ def _describe(choice: MaskChoice) -> str:
     return f"{choice.kind or 'any kind'}, {shown}, seed {seed}, renderer {renderer}"
 
 
-def _parse_colour(text: str) -> Colour:
-    try:
-        red, green, blue = ImageColor.getrgb(text)[:3]
-    except ValueError as error:
-        raise FacemaskError(f"'{text}' is no colour: write one as '#1f6feb', or a CSS name such as navy") from error
-    return red, green, blue
-
-
-def _read_texture(path: Path) -> ByteImage:
-    """Read an image (H, W, 3) RGB, reduced to _TEXTURE_PX. Raises FacemaskError."""
-    image = Image.fromarray(_read_picture(path, f"--texture {path}")[0])
-    image.thumbnail((_TEXTURE_PX, _TEXTURE_PX))
-    return np.asarray(image, np.uint8)
-
-
 def read_reference(path: Path, shown: str) -> MaskReference:
     """Read the mask of the largest masked face in a photo, which errors call `shown`.
 
@@ -248,6 +233,21 @@ def _reference_note(reference: MaskReference, points: NDArray[np.float32]) -> st
     width, wanted = reference.lifted.width_px, round(face_width(points.astype(np.float64)))
     soft = wanted > _SOFT * width
     return f"the mask to copy is {width} px wide, this face {wanted} px: it is drawn soft" if soft else ""
+
+
+def _parse_colour(text: str) -> Colour:
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError as error:
+        raise FacemaskError(f"'{text}' is no colour: write one as '#1f6feb', or a CSS name such as navy") from error
+    return red, green, blue
+
+
+def _read_texture(path: Path) -> ByteImage:
+    """Read an image (H, W, 3) RGB, reduced to _TEXTURE_PX. Raises FacemaskError."""
+    image = Image.fromarray(_read_picture(path, f"--texture {path}")[0])
+    image.thumbnail((_TEXTURE_PX, _TEXTURE_PX))
+    return np.asarray(image, np.uint8)
 
 
 def _use_one_thread() -> None:
