@@ -92,7 +92,7 @@ def lift_mask(face: UnmaskedFace) -> LiftedMask | None:
     width = int(np.clip(width_px, MIN_WIDTH, MAX_WIDTH))
     height, outline = round(width * HEIGHT / WIDTH), _outline(edges)
     positions = _flat_positions(to_picture, edges, outline, (height, width))
-    seen = matte(positions)
+    seen = matte(positions) * _in_picture(positions, face)
     if width_px < _LEAST_PX or float((seen > 0.5).mean()) < _LEAST_SEEN:
         return None
     skin = _skin(face)
@@ -222,6 +222,12 @@ def _outline(edges: _Edges) -> Outline:
     drop = float(np.clip((upper[1] - upper[0]) / height, *_DROPS))
     rise = float(np.clip((lower[0] - lower[1]) / height, *_RISES))
     return Outline(drop, 2.0, rise, 2.0, taper=0.03, corner_radius=0.1)
+
+
+def _in_picture(positions: NDArray[np.float32], face: UnmaskedFace) -> FloatImage:
+    """1 where positions (h, w, 2) px are within a face's picture, else 0: its repeated edge would give streaks."""
+    limits = np.array(face.image.shape[1::-1], np.float32) - 1
+    return np.asarray(((positions >= 0) & (positions <= limits)).all(axis=2), np.float32)
 
 
 def _trusted(colour: FloatImage, matte: FloatImage, near: float, skin: FloatImage) -> FloatImage:

@@ -88,3 +88,15 @@ def test_a_lifted_mask_is_the_same_each_time(faces):
     masked = worn(faces[2], BLUE)
     first, second = lift_mask(masked), lift_mask(masked)
     assert (first.design.drawing == second.design.drawing).all() and first.fit == second.fit
+
+
+def test_a_mask_cut_off_by_the_photos_edge_goes_on_without_streaks(faces):
+    """Where the photo ends, its last row is of another colour."""
+    masked = worn(faces[0], (60, 160, 80))
+    height, width = masked.image.shape[:2]
+    end = round(float(masked.landmarks[152, 1]) * height) - round(0.04 * height)
+    image = masked.image[:end].copy()
+    image[-1] = (200, 40, 160)
+    points = masked.landmarks * np.array([1, height / end], np.float32)
+    lower = lift_mask(UnmaskedFace(image, points)).design.drawing[-30:-10, 80:-80, :3]
+    assert (lower[..., 1] > lower[..., 0]).mean() > 0.99
