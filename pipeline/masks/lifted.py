@@ -16,12 +16,13 @@ from pipeline.faces.alignment import CROP_SIDE, AlignedFace, align
 from pipeline.faces.mask_coverage import segment_crops
 from pipeline.faces.regions import BETWEEN_EYES, lower_face_mask, polygon_mask
 from pipeline.masks.catalogue import Colour, Outline
-from pipeline.masks.compositing import ACROSS, DOWN, sheet_places
+from pipeline.masks.compositing import ACROSS, DOWN, MaskLayers, render_mask, sheet_places
 from pipeline.masks.fit import MaskFit, Placement, place_mask, visible_shares
 from pipeline.masks.light import exposed, overall_light, white_balance
 from pipeline.masks.named_designs import MAX_WIDTH, MIN_WIDTH, outline_alpha, strap_colour
 from pipeline.masks.records import HEIGHT, WIDTH, FloatImage, MaskDesign, Points, UnmaskedFace
 from pipeline.masks.warp import Spline, dense_map, fit_spline, resample
+from pipeline.masks.worn import PHOTOGRAPHED, draw_like
 
 _TOP, _BOTTOM, _SIDE = -0.2, 4.7, 1.15  # of the sheet that is laid over the masked face: a mask lies within it
 _CHIN_LEVEL = 4.3  # where the lower edge of a mask is brought to
@@ -73,6 +74,13 @@ class _Edges:
         return np.asarray(np.polyval(self.upper, distance)), np.asarray(np.polyval(self.lower, distance))
 
 
+def draw_reference(face: UnmaskedFace, rng: np.random.Generator, reference: MaskReference) -> MaskLayers:
+    """Draw the mask of a photo on another face; where it cannot be lifted, a mask that has its colour."""
+    if reference.lifted is None:
+        return draw_like(face, rng, reference.colour)
+    return render_mask(face, reference.lifted.design, reference.lifted.fit, PHOTOGRAPHED)
+
+
 def lift_mask(face: UnmaskedFace) -> LiftedMask | None:
     """Lift the mask off a masked face, its picture and landmarks.
 
@@ -84,7 +92,8 @@ def lift_mask(face: UnmaskedFace) -> LiftedMask | None:
     placement = place_mask(_with_chin_at_edge(face, map_, aligned), MaskFit(_TOP, _BOTTOM, -_SIDE, _SIDE, 0.0, 0.0))
     near = _near_side(placement)
     to_picture = _sheet_map(sheet_places(placement))
-    edges = _find_edges(matte(_sheet_positions(to_picture)), near)
+    sheet = _sheet_positions(to_picture)
+    edges = _find_edges(matte(sheet) * _in_picture(sheet, face), near)
     if edges is None:
         return None
     ends = to_picture(np.array([[-edges.side, 0.5], [edges.side, 0.5]]))

@@ -10,7 +10,6 @@ from pipeline.masks.catalogue import KINDS, OFTEN, Colour
 from pipeline.masks.compositing import CompositeStyle, Layer, MaskLayers, render_mask
 from pipeline.masks.designs import FAMILIES, draw_design
 from pipeline.masks.fit import MaskFit, face_width
-from pipeline.masks.lifted import MaskReference
 from pipeline.masks.light import exposed
 from pipeline.masks.named_designs import draw_kind, draw_kind_fit
 from pipeline.masks.records import ByteImage, UnmaskedFace
@@ -18,7 +17,7 @@ from pipeline.masks.records import ByteImage, UnmaskedFace
 DRAWING_CHANNELS = 5
 """Of a flattened drawing: RGB times alpha, alpha, shadow."""
 
-_STYLE = CompositeStyle(light=1.0, shadow=0.42, pasted=False, opacity=1.0)
+PHOTOGRAPHED = CompositeStyle(light=1.0, shadow=0.42, pasted=False, opacity=1.0)
 _ANY_COLOUR, _ANY_DESIGN = 0.35, 0.3  # shares of the varied masks
 # Between the cheeks, below the nose and above the chin: every worn mask covers it.
 _COVERED = (50, 205, 187, 192, 214, 170, 175, 395, 434, 416, 411, 425, 280, 4)
@@ -31,14 +30,7 @@ def draw_worn(
     often = OFTEN[int(rng.integers(len(OFTEN)))]  # drawn in any case: a seed gives the same wrinkles in any kind
     kind = kind or often
     design = draw_kind(rng, kind, fabric, round(_width_px(face)))
-    return render_mask(face, design, draw_kind_fit(rng, kind), _STYLE)
-
-
-def draw_reference(face: UnmaskedFace, rng: np.random.Generator, reference: MaskReference) -> MaskLayers:
-    """Draw the mask of a photo on another face; where it cannot be lifted, a mask that has its colour."""
-    if reference.lifted is None:
-        return draw_like(face, rng, reference.colour)
-    return render_mask(face, reference.lifted.design, reference.lifted.fit, _STYLE)
+    return render_mask(face, design, draw_kind_fit(rng, kind), PHOTOGRAPHED)
 
 
 def draw_like(face: UnmaskedFace, rng: np.random.Generator, seen: Colour) -> MaskLayers:

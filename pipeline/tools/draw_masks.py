@@ -23,9 +23,9 @@ from pipeline.faces.tiled_detection import find_all_faces
 from pipeline.masks.catalogue import KINDS, Colour
 from pipeline.masks.compositing import compose
 from pipeline.masks.fit import face_width
-from pipeline.masks.lifted import MaskReference, lift_mask
+from pipeline.masks.lifted import MaskReference, draw_reference, lift_mask
 from pipeline.masks.records import ByteImage, UnmaskedFace
-from pipeline.masks.worn import draw_reference, draw_worn, mask_colour
+from pipeline.masks.worn import draw_worn, mask_colour
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import read_image_file
 from pipeline.storage.images import decode
