@@ -73,7 +73,7 @@ def choose_checkpoint(name: Path | None) -> Path:
     Without a name, and where no model is promoted, it is the model in the box.
     """
     if name is None and registry.read().promoted is None:
-        print(f"facemask: using the model in the box ({PRETRAINED / 'README.md'}): no model is promoted here", flush=True)
+        print(f"facemask: no model is promoted here: using the one in the box, {PRETRAINED / 'README.md'}", flush=True)
         return PRETRAINED
     folder = find_checkpoint(name)
     if name is None or str(name) == PROMOTED:

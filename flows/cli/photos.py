@@ -9,7 +9,7 @@ from pipeline.errors import FacemaskError
 from pipeline.masks.catalogue import KINDS
 
 _USAGE = "facemask apply [MODEL] IMAGE|FOLDER... --out DIR"
-_DRAWING = ("kind", "colour", "texture", "seed")  # options that a drawing has and a checkpoint has not
+_DRAWING = ("kind", "colour", "texture", "like", "seed")  # options that a drawing has and a checkpoint has not
 
 
 def add_commands(commands: Commands) -> None:
@@ -40,6 +40,8 @@ def add_commands(commands: Commands) -> None:
     drawn.add_argument("--kind", metavar="KIND", help="default: a different one for each face")
     drawn.add_argument("--colour", "--color", metavar="COLOUR", help="as '#1f6feb' or a CSS name; default: the kind's")
     drawn.add_argument("--texture", type=Path, metavar="IMAGE", help="an image as the fabric, instead of a colour")
+    like_help = "a photo of somebody whose mask is copied, instead of kind, colour and texture"
+    drawn.add_argument("--like", type=Path, metavar="IMAGE", help=like_help)
     drawn.add_argument("--seed", type=int, metavar="N", help="the same seed, the same masks; default: from the photo")
 
     summary = "Serve a page on 127.0.0.1 where a photo is dropped and seen masked, or with its mask taken off."
@@ -79,7 +81,7 @@ def _draw(options: argparse.Namespace, images: list[Path]) -> None:
 
     if not has_images(images[0]):  # meant as a checkpoint: to draw on the others would not be what was asked for
         raise FacemaskError(f"{images[0]} has neither {JSON_NAME} nor images: name a checkpoint, or photos")
-    choice = make_choice(options.kind, options.colour, options.texture, options.seed)
+    choice = make_choice(options.kind, options.colour, options.texture, options.seed, options.like)
     paint_photos(images, options.out, draw_task(choice, side_by_side=options.side_by_side))
 
 

@@ -7,9 +7,9 @@ folder is refused here, and only the addresses that the page uses exist.
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, StringConstraints
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,6 +23,9 @@ _ADDRESSES = re.compile(
 )
 
 
+_Text = Annotated[str, StringConstraints(max_length=64)]
+
+
 class UploadedPhoto(BaseModel):
     """A photo on the page."""
 
@@ -32,7 +35,8 @@ class UploadedPhoto(BaseModel):
 class PaintRequest(BaseModel):
     """The request to paint a photo."""
 
-    data: tuple[UploadedPhoto | None, str]  # the photo, and the label of a direction
+    # The photo, the label of a direction, the kind and the colour of the mask, and the photo whose mask is copied.
+    data: tuple[UploadedPhoto | None, _Text, _Text, _Text | None, UploadedPhoto | None]
     fn_index: int
     session_hash: str
     trigger_id: int | None = None
@@ -68,11 +72,16 @@ async def _checked_body(request: Request, scratch: Path) -> bytes:
         wanted = PaintRequest.model_validate_json(await request.body())
     except ValueError as error:
         raise HTTPException(400, "this is not a request of the page") from error
-    photo, direction = wanted.data
-    if photo is not None and scratch_file(photo.path, scratch) is None:
-        raise HTTPException(403, "only photos of this page are available")
-    file = photo and {"path": photo.path, "meta": {"_type": "gradio.FileData"}}
-    return json.dumps({**wanted.model_dump(), "data": [file, direction]}).encode()
+    *_, reference = wanted.data
+    for photo in (wanted.data[0], reference):
+        if photo is not None and scratch_file(photo.path, scratch) is None:
+            raise HTTPException(403, "only photos of this page are available")
+    data = [_as_gradio_file(value) if isinstance(value, UploadedPhoto) else value for value in wanted.data]
+    return json.dumps({**wanted.model_dump(), "data": data}).encode()
+
+
+def _as_gradio_file(photo: UploadedPhoto) -> dict[str, Any]:
+    return {"path": photo.path, "meta": {"_type": "gradio.FileData"}}
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:

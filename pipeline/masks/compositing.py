@@ -20,7 +20,7 @@ from pipeline.masks.warp import dense_map, fit_spline, resample
 _SHADOWS = ((0.75, 0.006, 0.007), (0.55, 0.02, 0.03))  # each: strength; down, and sigma, as shares of the face's width
 _STRAP_SHADOW = 0.8  # how strongly straps cast a shadow, beside the mask
 _LEAST_BLUR, _LEAST_NOISE = 0.35, 0.3  # px, grey levels: less is not seen
-_ACROSS, _DOWN = np.linspace(-1, 1, 9), np.linspace(0, 1, 7)
+ACROSS, DOWN = np.linspace(-1, 1, 9), np.linspace(0, 1, 7)
 _CHIN, _FOREHEAD = 152, 10
 
 
@@ -55,7 +55,7 @@ class MaskLayers:
 def render_mask(face: UnmaskedFace, design: MaskDesign, fit: MaskFit, style: CompositeStyle) -> MaskLayers:
     """Render a mask on a face, as layers of the size of its picture."""
     whole = place_mask(face, fit)
-    places = _in_picture(whole)
+    places = sheet_places(whole)
     left, top, right, bottom = _surroundings(whole, places)
     placement = cut_placement(whole, left, top, right, bottom)
     image = np.ascontiguousarray(face.image[top:bottom, left:right])
@@ -131,17 +131,17 @@ def _surroundings(placement: Placement, places: Points) -> tuple[int, int, int, 
     return int(left), int(top), int(right), int(bottom)
 
 
-def _in_picture(placement: Placement) -> Points:
-    """The places of the drawing's points _ACROSS x _DOWN in the picture, (rows, columns, 2) px."""
-    across, down = (axis.ravel() for axis in np.meshgrid(_ACROSS, _DOWN))
-    places = mask_to_pixels(placement, across, down).reshape(len(_DOWN), len(_ACROSS), 2)
+def sheet_places(placement: Placement) -> Points:
+    """The places of the drawing's points ACROSS x DOWN in the picture, (rows, columns, 2) px."""
+    across, down = (axis.ravel() for axis in np.meshgrid(ACROSS, DOWN))
+    places = mask_to_pixels(placement, across, down).reshape(len(DOWN), len(ACROSS), 2)
     return unfolded(places, placement)
 
 
 def _warp_drawing(drawing: FloatImage, placement: Placement, places: Points) -> tuple[FloatImage, FloatImage]:
     """Warp a drawing (h, w, 4), at its places (rows, columns, 2), onto the picture: colours (H, W, 3), alpha (H, W)."""
     height, width = drawing.shape[:2]
-    across, down = (axis.ravel() for axis in np.meshgrid(_ACROSS, _DOWN))
+    across, down = (axis.ravel() for axis in np.meshgrid(ACROSS, DOWN))
     in_picture = places.reshape(-1, 2)
     in_drawing = np.column_stack([(across + 1) / 2 * (width - 1), down * (height - 1)])
     # A drawing larger than the mask in the picture would alias: filter it first.

@@ -33,10 +33,14 @@ def face_light(image: ByteImage, face: Points) -> FloatImage:
     weighted = np.dstack([grey * weight, weight]).astype(np.float32)
     blurred = np.asarray(cv2.GaussianBlur(weighted, (0, 0), 0.14 * face_width(places)), np.float32)
     mean = float((grey * weight).sum() / weight.sum())
-    # Dark skin does not mean a dark room: only part of the brightness is light.
-    overall = np.clip((mean / 150) ** 0.45, 0.62, 1.12)
-    factors = overall * _relative_light(blurred[..., 0] / blurred[..., 1] / mean, inside, places)
+    factors = overall_light(mean) * _relative_light(blurred[..., 0] / blurred[..., 1] / mean, inside, places)
     return np.asarray(cv2.resize(factors, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def overall_light(brightness: float) -> float:
+    """Return the factor about 1 by which a face's mean brightness, in grey levels, shows more or less light."""
+    # Dark skin does not mean a dark room: only part of the brightness is light.
+    return float(np.clip((brightness / 150) ** 0.45, 0.62, 1.12))
 
 
 def _relative_light(luminance: FloatImage, inside: NDArray[np.uint8], face: Points) -> FloatImage:

@@ -16,7 +16,7 @@ from pipeline.masks.textures import noise
 
 _ELASTIC = (226, 229, 231)
 _DARKEST, _LIGHTEST = 20, 242  # of 255: what cloth reflects. Pure black would show no folds, pure yellow would glow
-_MIN_WIDTH, _MAX_WIDTH = 208, 1664  # px of a drawing: the larger fills a photo of 12 megapixels
+MIN_WIDTH, MAX_WIDTH = 208, 1664  # px of a drawing: the larger fills a photo of 12 megapixels
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,9 @@ def draw_kind(rng: np.random.Generator, name: str, fabric: Colour | ByteImage | 
     `fabric` is its colour, or an image (H, W, 3) RGB that is fitted to the mask; None: a colour of the kind.
     """
     kind = KINDS[name]
-    width = int(np.clip(width, _MIN_WIDTH, _MAX_WIDTH))
+    width = int(np.clip(width, MIN_WIDTH, MAX_WIDTH))
     height = round(width * HEIGHT / WIDTH)
-    across, down = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
-    flat = _Flat(across, down, rng)
+    flat = _make_flat(rng, height, width)
     colour = kind.colours[int(rng.integers(len(kind.colours)))]  # drawn in any case: all else is the same in any fabric
     chosen = colour if fabric is None else fabric
     plain = _as_image(chosen, height, width)
@@ -52,7 +51,12 @@ def draw_kind(rng: np.random.Generator, name: str, fabric: Colour | ByteImage | 
         plain = np.asarray(_DARKEST + plain * ((_LIGHTEST - _DARKEST) / 255), np.float32)
     relief, cloth = _relief(flat, kind, plain)
     drawing = np.dstack([np.clip(cloth * relief[..., None], 0, 255), _alpha(flat, kind.outline)])
-    return MaskDesign(drawing.astype(np.float32), kind.straps, _strap_colour(chosen))
+    return MaskDesign(drawing.astype(np.float32), kind.straps, strap_colour(chosen))
+
+
+def _make_flat(rng: np.random.Generator, height: int, width: int) -> _Flat:
+    across, down = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
+    return _Flat(across, down, rng)
 
 
 def draw_kind_fit(rng: np.random.Generator, name: str) -> MaskFit:
@@ -228,6 +232,11 @@ def _to_edge(flat: _Flat, outline: Outline) -> FloatImage:
     return np.asarray(np.where(rounded < radius, np.minimum(nearest, rounded), nearest), np.float32)
 
 
+def outline_alpha(outline: Outline, height: int, width: int) -> FloatImage:
+    """The inside of an outline, (height, width) 0-1, as the kinds have it."""
+    return _alpha(_make_flat(np.random.default_rng(0), height, width), outline)
+
+
 def _alpha(flat: _Flat, outline: Outline) -> FloatImage:
     """The inside of the outline, (H, W) 0-1, with an edge of two pixels."""
     height = len(flat.down)
@@ -252,7 +261,7 @@ def _as_image(fabric: Colour | ByteImage, height: int, width: int) -> FloatImage
     return np.asarray(cv2.resize(part, (width, height), interpolation=method), np.float32)
 
 
-def _strap_colour(fabric: Colour | ByteImage) -> FloatImage:
+def strap_colour(fabric: Colour | ByteImage) -> FloatImage:
     """White elastic; dark on a dark mask."""
     mean: NDArray[Any] = np.mean(np.reshape(fabric, (-1, 3)), axis=0)
     return np.asarray(_ELASTIC if float(mean.mean()) > 85 else mean * 0.8 + 8, np.float32)

@@ -18,7 +18,7 @@ from pipeline.masks.records import ByteImage, UnmaskedFace
 DRAWING_CHANNELS = 5
 """Of a flattened drawing: RGB times alpha, alpha, shadow."""
 
-_STYLE = CompositeStyle(light=1.0, shadow=0.42, pasted=False, opacity=1.0)
+PHOTOGRAPHED = CompositeStyle(light=1.0, shadow=0.42, pasted=False, opacity=1.0)
 _ANY_COLOUR, _ANY_DESIGN = 0.35, 0.3  # shares of the varied masks
 # Between the cheeks, below the nose and above the chin: every worn mask covers it.
 _COVERED = (50, 205, 187, 192, 214, 170, 175, 395, 434, 416, 411, 425, 280, 4)
@@ -31,7 +31,7 @@ def draw_worn(
     often = OFTEN[int(rng.integers(len(OFTEN)))]  # drawn in any case: a seed gives the same wrinkles in any kind
     kind = kind or often
     design = draw_kind(rng, kind, fabric, round(_width_px(face)))
-    return render_mask(face, design, draw_kind_fit(rng, kind), _STYLE)
+    return render_mask(face, design, draw_kind_fit(rng, kind), PHOTOGRAPHED)
 
 
 def draw_like(face: UnmaskedFace, rng: np.random.Generator, seen: Colour) -> MaskLayers:

@@ -23,8 +23,9 @@ from pipeline.faces.tiled_detection import find_all_faces
 from pipeline.masks.catalogue import KINDS, Colour
 from pipeline.masks.compositing import compose
 from pipeline.masks.fit import face_width
+from pipeline.masks.lifted import MaskReference, draw_reference, lift_mask
 from pipeline.masks.records import ByteImage, UnmaskedFace
-from pipeline.masks.worn import draw_worn, use_one_thread
+from pipeline.masks.worn import draw_worn, mask_colour, use_one_thread
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import read_image_file
 from pipeline.storage.images import decode
@@ -42,6 +43,7 @@ _MAX_DIFFERENCE = 0.015  # mean of the landmarks, as a share of FFHQ's frame
 
 _SIDE, _ABOVE, _BELOW = 0.45, 0.15, 0.45  # of the face's width: what a crop has around the landmarks
 _MIN_CROP_PX = 16  # on a face that is hardly within the photo, nothing is drawn
+_SOFT = 1.5  # by how much a face may be wider than the mask that is copied to it, before a line says so
 _TEXTURE_PX = 1664  # longer side of a texture: no mask is drawn larger
 
 
@@ -52,19 +54,26 @@ class MaskChoice:
     kind: str | None = None  # of catalogue.KINDS
     fabric: Colour | ByteImage | None = None
     seed: int | None = None  # None: from the photo's pixels
+    like: MaskReference | None = None  # instead of kind and fabric: the mask in another photo
 
 
 ANY_MASK = MaskChoice()
 
 
-def make_choice(kind: str | None, colour: str | None, texture: Path | None, seed: int | None) -> MaskChoice:
+def make_choice(
+    kind: str | None, colour: str | None, texture: Path | None, seed: int | None, like: Path | None = None
+) -> MaskChoice:
     """Read the options of the command line. Raises FacemaskError for what is unknown, unreadable or contradictory."""
     if kind is not None and kind not in KINDS:
         raise FacemaskError(f"there is no mask '{kind}': --kind is one of {', '.join(KINDS)}")
     if colour is not None and texture is not None:
         raise FacemaskError("a mask has a --colour or a --texture, not both: leave one out")
+    if like is not None and (kind, colour, texture) != (None, None, None):
+        raise FacemaskError("--like takes kind and fabric from a photo: leave --kind, --colour and --texture out")
     if seed is not None and seed < 0:
         raise FacemaskError(f"--seed {seed} is negative: take 0 or more")
+    if like is not None:
+        return MaskChoice(like=read_reference(like, f"--like {like}"), seed=seed)
     fabric = _read_texture(texture) if texture is not None else None if colour is None else _parse_colour(colour)
     return MaskChoice(kind, fabric, seed)
 
@@ -88,7 +97,8 @@ def draw_photo(pixels: NDArray[np.uint8], choice: MaskChoice) -> PaintedPhoto:
     """
     faces = drawable_faces(pixels)
     bare = bare_faces(pixels, faces)
-    return PaintedPhoto(draw_on_faces(pixels, bare, choice), len(bare), len(faces) - len(bare))
+    note = _reference_note(choice.like, bare[0]) if choice.like and bare else ""
+    return PaintedPhoto(draw_on_faces(pixels, bare, choice), len(bare), len(faces) - len(bare), note)
 
 
 def drawable_faces(pixels: ByteImage) -> list[NDArray[np.float32]]:
@@ -151,7 +161,8 @@ def _draw_face(drawn: ByteImage, points: NDArray[np.float32], choice: MaskChoice
     left, top, right, bottom = crop_box(points, drawn)
     crop = np.ascontiguousarray(drawn[top:bottom, left:right])
     shares = (points - (left, top)) / (right - left, bottom - top)
-    layers = draw_worn(UnmaskedFace(crop, shares.astype(np.float32)), rng, choice.kind, choice.fabric)
+    face = UnmaskedFace(crop, shares.astype(np.float32))
+    layers = draw_reference(face, rng, choice.like) if choice.like else draw_worn(face, rng, choice.kind, choice.fabric)
     drawn[top:bottom, left:right] = compose(crop, layers)
 
 
@@ -179,26 +190,61 @@ def _describe(choice: MaskChoice) -> str:
         shown = "any colour" if fabric is None else "colour #{:02x}{:02x}{:02x}".format(*fabric)
     seed = "of the photo" if choice.seed is None else choice.seed
     renderer = closure_digest("pipeline.tools.draw_masks")[:12]
+    if choice.like:
+        return f"like the mask in {choice.like.digest[:12]}, seed {seed}, renderer {renderer}"
     return f"{choice.kind or 'any kind'}, {shown}, seed {seed}, renderer {renderer}"
+
+
+def read_reference(path: Path, shown: str) -> MaskReference:
+    """Read the mask of the largest masked face in a photo, which errors call `shown`.
+
+    Raises FacemaskError if there is none.
+    """
+    pixels, digest = _read_picture(path, shown)
+    faces = drawable_faces(pixels)
+    if not faces:
+        raise FacemaskError(f"{shown}: no face is found in this photo: take one of somebody who wears a mask")
+    masked = masked_faces(pixels, faces)
+    if not masked:
+        raise FacemaskError(f"{shown}: no face in this photo wears a mask: take another")
+    points = masked[0]
+    left, top, right, bottom = crop_box(points, pixels)
+    shares = ((points - (left, top)) / (right - left, bottom - top)).astype(np.float32)
+    face = UnmaskedFace(np.ascontiguousarray(pixels[top:bottom, left:right]), shares)
+    return MaskReference(lift_mask(face), mask_colour(face.image, face.landmarks), digest)
+
+
+def _read_picture(path: Path, shown: str) -> tuple[ByteImage, str]:
+    """An image (H, W, 3) RGB, which errors call `shown`, and the sha256 of its file. Raises FacemaskError."""
+    try:
+        content = read_image_file(path)
+    except OSError as error:
+        raise FacemaskError(f"{shown}: {error.strerror}: name an image") from error
+    picture = decode(content, None)
+    if picture is None:
+        raise FacemaskError(f"{shown} cannot be read as an image: take another")
+    return picture.pixels(), hashlib.sha256(content).hexdigest()
+
+
+def _reference_note(reference: MaskReference, points: NDArray[np.float32]) -> str:
+    """What is to be said of a mask copied to a photo whose largest face has the landmarks (478, 2), px; mostly none."""
+    if reference.lifted is None:
+        return "the mask to copy is too small or partly hidden: a drawn one has its colour"
+    width, wanted = reference.lifted.width_px, round(face_width(points.astype(np.float64)))
+    soft = wanted > _SOFT * width
+    return f"the mask to copy is {width} px wide, this face {wanted} px: it is drawn soft" if soft else ""
 
 
 def _parse_colour(text: str) -> Colour:
     try:
         red, green, blue = ImageColor.getrgb(text)[:3]
     except ValueError as error:
-        raise FacemaskError(f"'{text}' is no colour: write --colour '#1f6feb', or a CSS name such as navy") from error
+        raise FacemaskError(f"'{text}' is no colour: write one as '#1f6feb', or a CSS name such as navy") from error
     return red, green, blue
 
 
 def _read_texture(path: Path) -> ByteImage:
     """Read an image (H, W, 3) RGB, reduced to _TEXTURE_PX. Raises FacemaskError."""
-    try:
-        content = read_image_file(path)
-    except OSError as error:
-        raise FacemaskError(f"--texture {path}: {error.strerror}: name an image") from error
-    picture = decode(content, None)
-    if picture is None:
-        raise FacemaskError(f"--texture {path} cannot be read as an image: name another")
-    image = Image.fromarray(picture.pixels())
+    image = Image.fromarray(_read_picture(path, f"--texture {path}")[0])
     image.thumbnail((_TEXTURE_PX, _TEXTURE_PX))
     return np.asarray(image, np.uint8)

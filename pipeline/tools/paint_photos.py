@@ -39,6 +39,7 @@ class PaintedPhoto:
     pixels: NDArray[np.uint8]  # (H, W, 3) RGB
     faces: int  # that were painted
     left: int = 0  # faces left as they are: masked already or hardly to be seen, or without a mask to take off
+    note: str = ""  # what else to tell
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ class Outcome:
     faces: int = 0
     left: int = 0  # as in PaintedPhoto
     lost: tuple[str, ...] = ()  # as in storage.images.Picture
+    note: str = ""  # as in PaintedPhoto
 
 
 def paint_photos(images: list[Path], out: Path, task: Task) -> None:
@@ -154,7 +156,7 @@ def paint_file(photo: Photo, task: Task) -> Outcome:
         before = np.asarray(picture.layered, np.uint8)
         after = on_layers(before, pixels, after)
     write_marked_png(photo.painted, np.hstack([before, after]) if task.side_by_side else after, provenance, content)
-    return Outcome(photo, "painted", painted.faces, painted.left, picture.lost)
+    return Outcome(photo, "painted", painted.faces, painted.left, picture.lost, painted.note)
 
 
 def on_layers(layered: NDArray[np.uint8], on_white: NDArray[np.uint8], painted: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -186,6 +188,8 @@ def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
 def _report(outcome: Outcome, task: Task) -> None:
     """Print a line for a photo that was not painted, for faces that were left, and for what the result lacks."""
     source, left = outcome.photo.source, f"{_faces(outcome.left)} {_LEFT[task.direction]}"
+    if outcome.note:
+        print(f"apply: {source}: {outcome.note}", flush=True)
     match outcome.state:
         case "copied":
             why = f"{source}: {left}" if outcome.left else f"no face in {source}"

@@ -82,11 +82,12 @@ def test_the_model_in_the_box_is_used_where_none_is_promoted_or_by_its_name(here
     assert find_checkpoint(Path("pretrained")) == PRETRAINED
     registry.write(Registry(None, registry.read().models))
     assert choose_checkpoint(None) == PRETRAINED
-    assert "using the model in the box" in capsys.readouterr().out
+    assert "using the one in the box" in capsys.readouterr().out
 
 
 def test_an_unknown_name_lists_the_models(here):
-    with pytest.raises(FacemaskError, match="v7 is neither a folder nor a model: the models here are v1, v2, promoted, pretrained"):
+    models = "the models here are v1, v2, promoted, pretrained"
+    with pytest.raises(FacemaskError, match=f"v7 is neither a folder nor a model: {models}"):
         find_checkpoint(Path("v7"))
 
 

@@ -1,8 +1,10 @@
 """`facemask app` in a real browser, and against requests that its page does not send."""
 
 import contextlib
+import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -19,9 +21,10 @@ import pytest
 from PIL import Image
 
 from flows.cli import main
-from models.inference.app import MAX_PHOTO_BYTES, SETTINGS, _paint_uploaded, make_page, page_app
+from models.inference.app import MAX_PHOTO_BYTES, SETTINGS, _MaskFields, _paint_uploaded, _task, make_page, page_app
 from models.inference.apply import make_task
 from models.inference.scratch_folder import scratch_folder
+from models.pretrained import PRETRAINED
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import listening, serving
 from pipeline.tools.draw_masks import MaskChoice, draw_photo
@@ -57,7 +60,8 @@ def opened(browser, portraits, tmp_path):
 
 @contextmanager
 def serve(model, scratch):
-    served = make_page(write_checkpoint(model), scratch)
+    """The page for a checkpoint, which is written to `model`, or for the model in the box."""
+    served = make_page(PRETRAINED if model == PRETRAINED else write_checkpoint(model), scratch)
     with listening(0) as listener, serving(page_app(served, scratch), listener, SETTINGS) as address:
         yield address
 
@@ -170,9 +174,9 @@ def upload(page, content, name="face.png", **headers):
     return answer.status, json.loads(content)[0] if answer.status == 200 else None
 
 
-def paint(page, photo, label=MASK, **headers):
+def paint(page, photo, label=MASK, *, kind="any", colour="", like=None, **headers):
     """Send a request to paint; returns its status and the response."""
-    body = {"data": [photo, label], "fn_index": 0, "session_hash": "test"}
+    body = {"data": [photo, label, kind, colour, like], "fn_index": 0, "session_hash": "test"}
     headers = {"Content_Type": "application/json"} | headers
     answer, content = page.request("POST", "/gradio_api/queue/join", json.dumps(body), **headers)
     if answer.status != 200:
@@ -283,8 +287,8 @@ def test_an_upload_without_a_length_is_refused_as_soon_as_it_is_too_large(client
         "no json",
         "",
         "NaN",
-        '{"data": [NaN, Infinity], "fn_index": 0, "session_hash": "test"}',
-        '{"data": [null, "Put a mask on"], "fn_index": NaN, "session_hash": "test"}',
+        '{"data": [NaN, Infinity, "any", "", null], "fn_index": 0, "session_hash": "test"}',
+        '{"data": [null, "Put a mask on", "any", "", null], "fn_index": NaN, "session_hash": "test"}',
         "[" * 100_000,
         b"\xff\xfe",
     ],
@@ -305,6 +309,144 @@ def test_values_of_wrong_types_are_refused_without_a_traceback(client, photo, la
     assert "Traceback" not in answer + "".join(capfd.readouterr())
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"kind": 1},
+        {"kind": None},
+        {"kind": ["any"]},
+        {"kind": "k" * 65},
+        {"colour": 1},
+        {"colour": {"path": "a"}},
+        {"colour": "c" * 65},
+        {"like": "a"},
+        {"like": {}},
+        {"like": {"path": 1}},
+        {"like": []},
+    ],
+)
+def test_choices_of_wrong_types_or_lengths_are_refused_without_a_traceback(client, fields, capfd):
+    status, answer = paint(client, None, **fields)
+    assert status == 400
+    assert "Traceback" not in answer + "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("data", [[None, MASK], [None, MASK, "any", "", None, None], []])
+def test_a_request_with_other_fields_than_the_page_has_is_refused(client, data):
+    body = json.dumps({"data": data, "fn_index": 0, "session_hash": "test"})
+    answer, _ = client.request("POST", "/gradio_api/queue/join", body, Content_Type="application/json")
+    assert answer.status == 400
+
+
+@pytest.mark.parametrize("shape", ["{}", "link", "SCRATCH/../{}"])
+def test_no_mask_is_copied_from_a_file_outside_the_scratch_folder(client, shape):
+    secret = Path("secret.png").resolve()
+    (client.scratch / "link").symlink_to(secret)
+    named = os.path.relpath(secret, client.scratch.parent) if shape.startswith("SCRATCH") else secret
+    path = str(client.scratch / "link") if shape == "link" else shape.format(named)
+    _, photo = upload(client, secret.read_bytes())
+    status, _ = paint(client, as_photo(photo), like=as_photo(path.replace("SCRATCH", str(client.scratch))))
+    assert status == 403
+
+
+def test_copying_refuses_a_file_outside_the_scratch_folder(tmp_path):
+    """The check is repeated where the photo is opened, whatever Gradio makes of a request."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    Image.new("RGB", (64, 64)).save("secret.png")
+    with pytest.raises(FacemaskError, match="drop it again"):
+        _task(PRETRAINED, MASK, _MaskFields("any", None, {"path": str(Path("secret.png").resolve())}), scratch)
+
+
+# --- the page that draws ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def drawing_page(tmp_path_factory):
+    scratch = tmp_path_factory.mktemp("drawing") / "scratch"
+    scratch.mkdir()
+    with serve(PRETRAINED, scratch) as address:
+        yield OpenPage(address)
+
+
+def drawn(page, photo, **fields):
+    """The picture that the page makes of a photo."""
+    buffer = io.BytesIO()
+    photo.save(buffer, "PNG")
+    status, events = paint(page, as_photo(upload(page, buffer.getvalue())[1]), **fields)
+    assert status == 200, events
+    path = re.search(r'"path": ?"([^"]+-mask\.png)"', events)
+    assert path, events
+    return Path(path[1])
+
+
+def test_with_the_model_in_the_box_the_page_draws_and_the_choices_are_recorded(drawing_page, portraits):
+    path = drawn(drawing_page, portraits[0], kind="kn95", colour="#1f6feb")
+    assert read_provenance(path).drawing.startswith("kn95, colour #1f6feb, ")
+
+
+def test_the_page_copies_the_mask_of_another_photo(drawing_page, portraits):
+    masked = drawn(drawing_page, portraits[1], kind="kn95", colour="#1f6feb")
+    like = as_photo(upload(drawing_page, masked.read_bytes())[1])
+    path = drawn(drawing_page, portraits[0], like=like)
+    assert read_provenance(path).drawing.startswith("like the mask in ")
+    red, _, blue = np.asarray(Image.open(path).convert("RGB"))[170:190, 110:146].reshape(-1, 3).mean(axis=0)
+    assert blue > 2 * red
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"kind": "n96"}, "there is no mask 'n96'"),
+        ({"colour": "blurple"}, "'blurple' is no colour"),
+        ({"label": "Paint it black"}, "choose to put a mask on"),
+        ({"kind": "kn95", "like": True}, "the other photo gives kind and colour"),
+        ({"colour": "red", "like": True}, "the other photo gives kind and colour"),
+        ({"like": True}, "the mask to copy: no face in this photo wears a mask"),
+    ],
+)
+def test_a_wrong_choice_is_a_message_on_the_page_that_draws(drawing_page, portraits, fields, message, capfd):
+    buffer = io.BytesIO()
+    portraits[0].save(buffer, "PNG")
+    photo = as_photo(upload(drawing_page, buffer.getvalue())[1])
+    status, events = paint(drawing_page, photo, **{**fields, **({"like": photo} if "like" in fields else {})})
+    assert status == 200 and message in events
+    assert "Traceback" not in events + "".join(capfd.readouterr())
+
+
+def test_a_checkpoint_copies_no_mask(client):
+    _, path = upload(client, Path("secret.png").read_bytes())
+    status, events = paint(client, as_photo(path), like=as_photo(path))
+    assert status == 200 and "only drawn masks are copied from a photo" in events
+
+
+def test_kind_and_colour_reach_a_checkpoint(monkeypatch, tmp_path):
+    folder = write_checkpoint(Path("model"))
+    task = _task(folder, MASK, _MaskFields("kn95", "#1f6feb", None), tmp_path)
+    assert task.paint.keywords["choice"] == MaskChoice("kn95", (31, 111, 235))
+
+
+def test_the_page_that_draws_offers_kind_and_colour(browser, portraits, tmp_path):
+    portraits[0].save("face.png")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with serve(PRETRAINED, scratch) as address:
+        for page in open_page(browser, address):
+            drop(page, "face.png")
+            page.get_by_text("1 face painted").wait_for()
+            page.get_by_label("Colour").fill("#1f6feb")
+            page.get_by_label("Colour").press("Enter")
+            page.get_by_label("Kind of mask").click()
+            page.get_by_role("option", name="kn95").click()
+            first = page.locator("img[src*=face-mask]").first.get_attribute("src")
+            page.wait_for_function(
+                "before => [...document.images].some(i => i.src.includes('face-mask') && i.src != before)", arg=first
+            )
+            page.wait_for_timeout(3000)
+            mark = read_provenance(downloaded(page, "1 face painted"))
+            assert mark.drawing.startswith("kn95, colour #1f6feb, ")
+
+
 def test_an_unknown_direction_is_a_message_on_the_page(client, capfd):
     status, events = paint(client, None, "Paint it black")
     assert status == 200 and "choose to put a mask on" in events
@@ -313,7 +455,7 @@ def test_an_unknown_direction_is_a_message_on_the_page(client, capfd):
 
 @pytest.mark.parametrize("fn_index", [999, -1])
 def test_an_unknown_function_is_refused_without_a_traceback(client, fn_index, capfd):
-    body = json.dumps({"data": [None, MASK], "fn_index": fn_index, "session_hash": "test"})
+    body = json.dumps({"data": [None, MASK, "any", "", None], "fn_index": fn_index, "session_hash": "test"})
     answer, content = client.request("POST", "/gradio_api/queue/join", body, Content_Type="application/json")
     assert answer.status >= 400
     assert "Traceback" not in content.decode() + "".join(capfd.readouterr())
@@ -346,7 +488,7 @@ def test_every_signal_that_ends_the_page_removes_its_photos(portraits, tmp_path,
         _, path = upload(page, Path("face.png").read_bytes())
         assert Path(path).is_file() and Path(path).is_relative_to(temporary)
         # The signal arrives while the photo is being painted.
-        body = {"data": [as_photo(path), MASK], "fn_index": 0, "session_hash": "test"}
+        body = {"data": [as_photo(path), MASK, "any", "", None], "fn_index": 0, "session_hash": "test"}
         page.request("POST", "/gradio_api/queue/join", json.dumps(body), Content_Type="application/json")
         process.send_signal(number)
         assert process.wait(300) == 0
@@ -369,7 +511,9 @@ def test_a_photo_painted_while_the_page_ends_is_removed_too(tmp_path, monkeypatc
         scratch = ending.enter_context(scratch_folder())
         (scratch / "face.png").write_bytes(b"a photo")
         (painted,) = make_page(write_checkpoint(Path("model")), scratch).fns.values()
-        painting = threading.Thread(target=painted.fn, args=({"path": str(scratch / "face.png")}, MASK))
+        painting = threading.Thread(
+            target=painted.fn, args=({"path": str(scratch / "face.png")}, MASK, "any", "", None)
+        )
         painting.start()
         started.wait()
         removing = threading.Thread(target=ending.pop_all().close)

@@ -1,5 +1,6 @@
 """Masks drawn without a checkpoint: which faces get one, where pixels change, and what kind, colour and seed do."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -208,6 +209,11 @@ def test_css_names_are_colours():
         ((None, None, Path("missing.png"), None), "missing.png"),
         ((None, None, ROOT / "README.md", None), "cannot be read as an image"),
         ((None, None, None, -1), "--seed -1 is negative"),
+        ((None, None, None, None, Path("missing.png")), "--like missing.png"),
+        ((None, None, None, None, ROOT / "README.md"), "README.md cannot be read as an image"),
+        (("kn95", None, None, None, Path("a.png")), "leave --kind, --colour and --texture out"),
+        ((None, "red", None, None, Path("a.png")), "leave --kind, --colour and --texture out"),
+        ((None, None, Path("b.png"), None, Path("a.png")), "leave --kind, --colour and --texture out"),
     ],
 )
 def test_wrong_choices_are_one_line_errors(arguments, message):
@@ -282,6 +288,10 @@ def test_a_texture_of_the_command_is_on_the_mask(photos):
         (["empty", "photos", "--out", "out"], "empty has neither checkpoint.json nor images"),
         (["model", "photos", "--out", "out", "--kind", "kn95"], "--kind is for drawn masks, and model is a checkpoint"),
         (["model", "photos", "--out", "out", "--seed", "0"], "--seed is for drawn masks, and model is a checkpoint"),
+        (
+            ["model", "photos", "--out", "out", "--like", "a.png"],
+            "--like is for drawn masks, and model is a checkpoint",
+        ),
         (["photos"], "name what to use, and where it goes"),
         (["missing.png", "--out", "out"], "missing.png does not exist"),
     ],
@@ -295,6 +305,59 @@ def test_wrong_arguments_are_a_one_line_error(photos, arguments, message):
     assert str(ended.value).startswith("facemask: error: ") and message in str(ended.value)
     assert "\n" not in str(ended.value)
     assert not Path("out").exists()
+
+
+@pytest.fixture
+def masked(portraits):
+    """masked.png: a face with a blue mask, beside a smaller one with a red mask."""
+    photo = Image.new("RGB", (900, 600), (96, 112, 128))
+    for portrait, colour, (left, top, side) in zip(portraits[1:3], (BLUE, (220, 30, 30)), BOXES, strict=True):
+        drawn = draw_photo(np.asarray(portrait), MaskChoice("kn95", colour)).pixels
+        photo.paste(Image.fromarray(drawn).resize((side, side)), (left, top))
+    photo.save("masked.png")
+    return Path("masked.png")
+
+
+def test_like_draws_the_mask_of_the_largest_masked_face_and_records_the_photo(photos, masked):
+    run(photos / "one.png", "--out", "out", "--like", masked)
+    red, _, blue = np.asarray(Image.open("out/one.png"))[170:190, 110:146].reshape(-1, 3).mean(axis=0)
+    assert blue > 2 * red
+    digest = hashlib.sha256(masked.read_bytes()).hexdigest()[:12]
+    assert read_provenance(Path("out/one.png")).drawing.startswith(f"like the mask in {digest}, ")
+
+
+def test_another_photo_to_copy_from_draws_again(photos, masked, capsys):
+    run(photos / "one.png", "--out", "out", "--like", masked)
+    run(photos / "one.png", "--out", "out", "--like", masked)
+    assert "1 already present" in capsys.readouterr().out
+    Image.open(masked).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(masked)
+    run(photos / "one.png", "--out", "out", "--like", masked)
+    assert "1 faces drawn on in 1 photos" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("times", "soft"), [(1, False), (4, True)])
+def test_a_line_says_where_a_copied_mask_is_smaller_than_the_face(photos, masked, portraits, capsys, times, soft):
+    portraits[0].resize((256 * times, 256 * times)).save("large.png")
+    run("large.png", "--out", "out", "--like", masked)
+    assert ("px wide, this face" in capsys.readouterr().out) is soft
+
+
+def test_a_line_says_where_a_mask_is_too_small_to_be_copied(photos, masked, capsys):
+    Image.open(masked).crop((60, 200, 316, 456)).resize((72, 72)).save("small.png")
+    run(photos / "one.png", "--out", "out", "--like", "small.png")
+    assert "the mask to copy is too small or partly hidden: a drawn one has its colour" in capsys.readouterr().out
+    red, _, blue = np.asarray(Image.open("out/one.png"))[170:190, 110:146].reshape(-1, 3).mean(axis=0)
+    assert blue > 2 * red
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("none.png", "no face is found in this photo"), ("one.png", "no face in this photo wears a mask")],
+)
+def test_a_photo_without_a_mask_to_copy_is_a_one_line_error(photos, name, message):
+    with pytest.raises(SystemExit, match=message) as ended:
+        run(photos / "one.png", "--out", "out", "--like", photos / name)
+    assert "\n" not in str(ended.value) and not Path("out").exists()
 
 
 def test_the_help_lists_the_kinds(capsys):
