@@ -106,16 +106,18 @@ def make_page(folder: Path | None, scratch: Path) -> "gradio.Blocks":
 
 
 def _mask_fields(folder: Path | None) -> "tuple[gradio.Dropdown, gradio.Textbox, gradio.Image]":
-    """The choices of a mask: its kind, its colour and a photo of somebody who wears one; hidden where of no use."""
+    """The choices of a mask: its kind, its colour and a photo of somebody who wears one.
+
+    The paper's generator paints what it has learned: kind and colour are hidden there.
+    """
     import gradio
 
-    draws = folder is None
-    chooses = draws or (folder is not None and checkpoint.read_info(folder).generator == "guided")
+    chooses = folder is None or checkpoint.read_info(folder).generator == "guided"
     with gradio.Row():
         kind = gradio.Dropdown([ANY_KIND, *KINDS], value=ANY_KIND, label="Kind of mask", visible=chooses)
         hint = "#1f6feb, navy, ... and Enter; empty: the kind's own"
         colour = gradio.Textbox(label="Colour", placeholder=hint, max_lines=1, visible=chooses)
-    with gradio.Accordion("Copy the mask of another photo", open=False, visible=draws):
+    with gradio.Accordion("Copy the mask of another photo", open=False):
         like = gradio.Image(label="Photo of somebody who wears a mask", type="filepath", image_mode=None, buttons=[])
     return kind, colour, like
 
@@ -134,12 +136,10 @@ def _task(folder: Path | None, label: str, fields: _MaskFields, scratch: Path) -
     if label not in _DIRECTIONS:
         raise FacemaskError("choose to put a mask on, or to take it off")
     direction = _DIRECTIONS[label]
-    if folder is None:
-        if direction == "unmask":
-            raise FacemaskError("taking masks off needs a checkpoint: facemask app CHECKPOINT")
+    if direction == "mask" and (folder is None or fields.like is not None):  # no generator copies a mask
         return draw_task(_choice(fields, scratch))
-    if fields.like is not None:
-        raise FacemaskError("only drawn masks are copied from a photo: start facemask app without a checkpoint")
+    if folder is None:
+        raise FacemaskError("taking masks off needs a checkpoint: facemask app CHECKPOINT")
     return make_task(folder, direction, _choice(fields, scratch) if direction == "mask" else ANY_MASK)
 
 
