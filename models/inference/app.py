@@ -1,6 +1,6 @@
 """`facemask app`: a page on 127.0.0.1 that puts a mask on the faces of an uploaded photo, or takes masks off.
 
-The model in the box takes masks off, but its masks are drawn: then another photo's mask can be copied, too.
+The masks of the model in the box, and those that are copied from another photo, are drawn.
 
 The page is made with Gradio and served by pipeline/report/local_page.py, which controls access to it. It produces what
 `facemask apply` produces: a marked PNG of the photo's size. Photos and results are kept in a private folder
@@ -110,15 +110,18 @@ def make_page(folder: Path, scratch: Path) -> "gradio.Blocks":
 
 
 def _mask_fields(folder: Path) -> "tuple[gradio.Dropdown, gradio.Textbox, gradio.Image]":
-    """The choices of a mask: its kind, its colour and a photo of somebody who wears one; hidden where of no use."""
+    """The choices of a mask: its kind, its colour and a photo of somebody who wears one.
+
+    The paper's generator paints what it has learned: kind and colour are hidden there.
+    """
     import gradio
 
-    draws, chooses = folder == PRETRAINED, checkpoint.read_info(folder).generator == "guided"
+    chooses = checkpoint.read_info(folder).generator == "guided"
     with gradio.Row():
         kind = gradio.Dropdown([ANY_KIND, *KINDS], value=ANY_KIND, label="Kind of mask", visible=chooses)
         hint = "#1f6feb, navy, ... and Enter; empty: the kind's own"
         colour = gradio.Textbox(label="Colour", placeholder=hint, max_lines=1, visible=chooses)
-    with gradio.Accordion("Copy the mask of another photo", open=False, visible=draws):
+    with gradio.Accordion("Copy the mask of another photo", open=False):
         like = gradio.Image(label="Photo of somebody who wears a mask", type="filepath", image_mode=None, buttons=[])
     return kind, colour, like
 
@@ -137,13 +140,9 @@ def _task(folder: Path, label: str, fields: _MaskFields, scratch: Path) -> Task:
     if label not in _DIRECTIONS:
         raise FacemaskError("choose to put a mask on, or to take it off")
     direction = _DIRECTIONS[label]
-    if direction == "unmask":
-        return make_task(folder, direction, ANY_MASK)
-    if folder == PRETRAINED:
+    if direction == "mask" and (folder == PRETRAINED or fields.like is not None):  # no generator copies a mask
         return draw_task(_choice(fields, scratch))
-    if fields.like is not None:
-        raise FacemaskError("only drawn masks are copied from a photo: start 'facemask app pretrained'")
-    return make_task(folder, direction, _choice(fields, scratch))
+    return make_task(folder, direction, _choice(fields, scratch) if direction == "mask" else ANY_MASK)
 
 
 def _choice(fields: _MaskFields, scratch: Path) -> MaskChoice:

@@ -414,10 +414,12 @@ def test_a_wrong_choice_is_a_message_on_the_page_that_draws(drawing_page, portra
     assert "Traceback" not in events + "".join(capfd.readouterr())
 
 
-def test_a_checkpoint_copies_no_mask(client):
-    _, path = upload(client, Path("secret.png").read_bytes())
-    status, events = paint(client, as_photo(path), like=as_photo(path))
-    assert status == 200 and "only drawn masks are copied from a photo" in events
+def test_a_copied_mask_is_drawn_where_there_is_a_checkpoint_too(drawing_page, portraits, tmp_path):
+    masked = drawn(drawing_page, portraits[1], kind="kn95", colour="#1f6feb")
+    (tmp_path / "masked.png").write_bytes(masked.read_bytes())
+    folder = write_checkpoint(Path("model"))
+    task = _task(folder, MASK, _MaskFields("any", None, as_photo(tmp_path / "masked.png")), tmp_path)
+    assert task.drawing.startswith("like the mask in ") and task.checkpoint == ""
 
 
 def test_kind_and_colour_reach_a_checkpoint(monkeypatch, tmp_path):
