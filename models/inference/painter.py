@@ -68,7 +68,15 @@ def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction, c
         wanted = wanted[::-1]
         for start in range(0, len(wanted), _BATCH):
             _paint(pixels, painted, wanted[start : start + _BATCH], generator)
-    return PaintedPhoto(painted, len(wanted), len(faces) - len(wanted))
+    note = "" if isinstance(generator.network, DrawingCorrector) else _coarse_note(wanted, generator.image_px)
+    return PaintedPhoto(painted, len(wanted), len(faces) - len(wanted), note)
+
+
+def _coarse_note(faces: list[NDArray[np.float32]], image_px: int) -> str:
+    """A note where the largest face, landmarks (478, 2) in px, is far larger than the model's images; mostly none."""
+    side = max((round(frame_side(face_frame(points))) for points in faces), default=0)
+    soft = side > 2 * image_px
+    return f"the model's images have {image_px} px, this face {side}: it is painted soft" if soft else ""
 
 
 def _draw_corrected(
