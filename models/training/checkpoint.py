@@ -134,8 +134,10 @@ def other_schema(folder: Path) -> str:
 def _read_json(folder: Path) -> dict[str, Any]:
     try:
         values = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
         raise FacemaskError(f"no checkpoint in {folder}: run 'dvc repro train'") from error
+    except (ValueError, RecursionError) as error:
+        raise FacemaskError(f"{folder / JSON_NAME} is not JSON in UTF-8: restore it, or train again") from error
     if not isinstance(values, dict):
         raise FacemaskError(f"{folder / JSON_NAME} does not describe a checkpoint: restore it, or train again")
     return values

@@ -68,3 +68,9 @@ def test_a_written_checkpoint_is_read_back(written):
     info = read_info(MODEL)
     assert (info.images_seen, info.weights_sha256) == (written["images_seen"], written["weights_sha256"])
     assert all(torch.isfinite(value).all() for value in load_file(MODEL / "generator_mask.safetensors").values())
+
+
+def test_a_checkpoint_json_in_another_encoding_is_called_so(tmp_path):
+    (tmp_path / "checkpoint.json").write_bytes("{}".encode("utf-16"))
+    with pytest.raises(FacemaskError, match=r"checkpoint.json is not JSON in UTF-8: restore it"):
+        checkpoint.read_info(tmp_path)
