@@ -67,8 +67,9 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
         outcome, refused = None, None
         before = image_ids(Paths(workspace))
         chosen = choose(stage_names(workspace), stages)
-        for line in unused_inboxes(load_sources(), Paths()):
-            get_run_logger().warning("%s", line)
+        if any(stage.startswith("fetch@") for stage in chosen):
+            for line in unused_inboxes(load_sources(), Paths()):
+                get_run_logger().warning("%s", line)
         for number, stage in enumerate(chosen, start=1):
             log(f"stage {number} of {len(chosen)}: {stage}")
             lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))

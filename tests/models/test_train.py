@@ -13,7 +13,7 @@ from models.methods.method import load_method
 from models.training import checkpoint
 from models.training import loop as train_module
 from models.training.loop import train
-from models.training.optimisers import linear_learning_rate
+from models.training.optimisers import linear_learning_rate, progress
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.storage import packed_arrays as packed
@@ -232,8 +232,17 @@ def test_plateau_schedule_divides_the_learning_rate_by_five_if_the_cycle_loss_do
 
 def test_linear_schedule_is_constant_for_half_the_images_then_falls_to_0(tiny):
     params = replace(tiny, images_per_domain=1000, learning_rate=2e-4)
-    rates = [linear_learning_rate(params, seen) for seen in (0, 500, 750, 1000)]
+    rates = [linear_learning_rate(params, progress(params, seen, 0.0)) for seen in (0, 500, 750, 1000)]
     assert rates == pytest.approx([2e-4, 2e-4, 1e-4, 0])
+
+
+def test_a_time_limit_ends_a_training_and_its_learning_rate_falls_by_the_time(pack, tiny):
+    params = replace(tiny, images_per_domain=1_000_000, minutes=0.02)
+    assert progress(params, 10, 0.9) == pytest.approx(0.75)
+    paths = train_in("limited", params)
+    assert checkpoint.read_info(paths.checkpoints).images_seen < 1_000_000
+    assert checkpoint.read_info(paths.checkpoints).seconds >= 1.2
+    assert (paths.training_report / "plots/metrics").is_dir()
 
 
 def test_tensorboard_shows_each_point_once_after_an_interruption(pack, monkeypatch):
