@@ -2,8 +2,8 @@
 
 * A file that cannot be read stops DVC for every source, and a FIFO hangs it. Such files are named in data/.dvcignore:
   fetch itself leaves them out with a word. (Not in data/inbox/.dvcignore: DVC refuses one within a dependency.)
-* A source that is itself a link, or has a local `path`, may change without any change that DVC sees. Its state is
-  recorded in the inbox before DVC looks there.
+* A source whose inbox is a link, or that has a local `path`, may change without any change that DVC sees. The state of
+  a `path` is recorded in the inbox before DVC looks there; a changed inbox behind a link is fetched by force.
 """
 
 import os
@@ -23,15 +23,25 @@ _SPECIAL = re.compile(r"([\\*?\[\]!#])")  # in a pattern
 _NO_TEXT = re.compile("[\ud800-\udfff\n\r]")  # not UTF-8, or the end of a line: any character in a pattern
 
 
-def show_to_dvc(source: str, workspace: Path, log: Log) -> None:
-    """Prepare data/inbox of `workspace` for DVC, before it decides whether to fetch `source`."""
+def show_to_dvc(source: str, workspace: Path, log: Log) -> bool:
+    """Prepare data/inbox of `workspace` for DVC, before it decides whether to fetch `source`.
+
+    Returns whether it must be fetched although DVC sees no change: because an inbox that is a link has changed.
+    """
     paths = Paths(workspace)
     if not paths.inbox.is_dir():
-        return
+        return False
     _ignore_unreadable(paths, log)
     found = load_sources(paths.params).get(source)
-    if found is not None and record_unseen_change(source, found, paths):
-        log(f"fetch {source}: its files have changed where DVC does not look")
+    if found is None or not record_unseen_change(source, found, paths):
+        return False
+    log(f"fetch {source}: its files have changed where DVC does not look")
+    return (paths.inbox / source).is_symlink()
+
+
+def forget(source: str, workspace: Path) -> None:
+    """Forget the state of an inbox that is a link: its fetch has failed, and the next one must not be left out."""
+    (Paths(workspace).work("changed") / f"{source}.inbox").unlink(missing_ok=True)
 
 
 def _ignore_unreadable(paths: Paths, log: Log) -> None:

@@ -71,14 +71,18 @@ def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage | Non
             log(line)
 
     kind, _, source = stage.partition("@")
+    force = False
     if kind == "fetch":
-        from flows.inbox import show_to_dvc  # more than a second
+        from flows.inbox import forget, show_to_dvc  # more than a second
 
         create_inbox(source, Paths(workspace))
-        show_to_dvc(source, workspace, log)
+        force = show_to_dvc(source, workspace, log)
     elif kind == "report":
         registry.create(Paths(workspace).registry)
-    if status := run_dvc(["repro", "--single-item", stage], workspace, on_line, receive):
+    options = ["--single-item", *(["--force"] if force else [])]
+    if status := run_dvc(["repro", *options, stage], workspace, on_line, receive):
+        if force:
+            forget(source, workspace)
         raise _failure(stage, lines, last, status)
     if kind == "fetch" and (fetched := Paths(workspace).raw / source).is_dir():
         from pipeline.sources.shard_store import share_shards

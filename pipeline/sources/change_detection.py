@@ -88,8 +88,9 @@ def recorded_change(name: str, place: str, paths: Paths) -> str:
 
 
 def _record(name: str, place: str, paths: Paths) -> Path:
-    """The file of record_change; hidden, so that it is no image."""
-    return paths.inbox / name / f".changed.{place}"
+    """The file of record_change; hidden, so that it is no image, and never in a folder that an inbox links to."""
+    inbox = paths.inbox / name
+    return paths.work("changed") / f"{name}.{place}" if inbox.is_symlink() else inbox / f".changed.{place}"
 
 
 def _of_files(place: Path, fetched_s: float) -> SourceFingerprint:
