@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,12 @@ def demo_params() -> dict:
 
 def write_params(folder: Path, values: dict) -> None:
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
+
+
+def put_socket(path: Path) -> None:
+    """Make a socket. Its address is only the name: an address holds 107 bytes, fewer than pytest's paths may have."""
+    with inside(path.parent), socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path.name)
 
 
 def fetch_here(name: str) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 
 import pandas as pd
 import pytest
@@ -12,7 +11,7 @@ from flows.inbox import show_to_dvc
 from flows.processes.dvc_runner import program_env
 from flows.stages import run_stage
 from pipeline.sources.verify import verify
-from tests.conftest import ROOT, demo_params, write_params
+from tests.conftest import ROOT, demo_params, put_socket, write_params
 from tests.flows.conftest import python
 
 STAGES = {
@@ -72,8 +71,7 @@ def put_odd_files(inbox):
     (inbox / os.fsdecode(b"b\xe9.png")).write_bytes(b"b")
     (inbox / ".hidden").mkdir()
     (inbox / ".hidden/dangling").symlink_to("nowhere")
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(os.path.relpath(inbox / "socket.png"))
+    put_socket(inbox / "socket.png")
 
 
 def test_files_that_dvc_cannot_read_stop_no_source(workspace):

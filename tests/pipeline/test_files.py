@@ -1,5 +1,4 @@
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +9,7 @@ import pytest
 
 from pipeline.errors import FacemaskError
 from pipeline.storage import files
+from tests.conftest import put_socket
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_beside_it(tmp_path):
@@ -58,8 +58,7 @@ def test_only_regular_files_are_read(tmp_path, kind):
             os.mkfifo(tmp_path / "fifo")
             path.symlink_to(tmp_path / "fifo")
         case "socket":
-            with socket.socket(socket.AF_UNIX) as server:
-                server.bind(str(path))
+            put_socket(path)
     with pytest.raises(OSError, match=r"a\.jpg"):
         files.read_image_file(path)
     assert files.read_or_empty(tmp_path, "a.jpg") == b""
