@@ -28,11 +28,12 @@ from models.image_grids import image_grid, write_png
 from models.methods.method import Faces
 from models.params import Direction, EvaluateParams
 from models.training import checkpoint
-from models.training.data import evenly_spaced, mask_colours, to_pixels, whole_batch
+from models.training.data import evenly_spaced, to_pixels, whole_batch
 from pipeline.curation.acceptance import acceptance_rate
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.rules import CurateParams
 from pipeline.errors import FacemaskError
+from pipeline.masks.lifted import LiftedMask
 from pipeline.paths import Paths
 from pipeline.storage.files import replacing_folder, sha256
 from pipeline.storage.packed_arrays import PackedSet, read_set
@@ -50,13 +51,13 @@ class FaceSet:
     indices: list[int]  # evenly spaced over `packed`
     image_px: int  # the size that the generators take
     batch_size: int
-    colours: NDArray[np.uint8]  # (K, 3) RGB, of the masks to draw: those of masked training faces
+    masks: list[LiftedMask]  # that the checkpoint draws
 
     def batches(self) -> Iterator[Faces]:
         """Faces with drawn masks, in the order of `indices`."""
         for start in range(0, len(self.indices), self.batch_size):
             indices = self.indices[start : start + self.batch_size]
-            yield whole_batch(self.packed, self.domain, indices, self.image_px, self.colours)
+            yield whole_batch(self.packed, self.domain, indices, self.image_px, self.masks)
 
     def ffhq_ids(self) -> list[int | None]:
         """The ids of the faces, in the order of `indices`."""
@@ -108,7 +109,10 @@ def evaluate_checkpoint(
     generators, info = checkpoint.load_generators(folder)
     for generator in generators.values():
         generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    unmasked, masked = (_face_set(pack, domain, params, info.params["image_px"]) for domain in ("unmasked", "masked"))
+    masks = checkpoint.load_masks(folder, info)
+    unmasked, masked = (
+        _face_set(pack, domain, params, info.params["image_px"], masks) for domain in ("unmasked", "masked")
+    )
     print(f"evaluating {folder} on up to {params.images} test faces a domain", flush=True)
     masking = translate_and_reconstruct("mask", generators, unmasked)
     unmasking = translate_and_reconstruct("unmask", generators, masked)
@@ -141,12 +145,11 @@ def evaluate_checkpoint(
     return evaluation, _sample_grid(masking, unmasking, params.grid_faces)
 
 
-def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int) -> FaceSet:
+def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int, masks: list[LiftedMask]) -> FaceSet:
     packed = read_set(pack, domain, SPLIT)
     if len(packed) == 0:
         raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
-    indices, colours = evenly_spaced(len(packed), params.images), mask_colours(read_set(pack, "masked", "train"))
-    return FaceSet(packed, domain, indices, image_px, params.batch_size, colours)
+    return FaceSet(packed, domain, evenly_spaced(len(packed), params.images), image_px, params.batch_size, masks)
 
 
 def _true_faces(masked: FaceSet, unmasked: FaceSet) -> tuple[list[int], FaceSet]:
@@ -156,8 +159,8 @@ def _true_faces(masked: FaceSet, unmasked: FaceSet) -> tuple[list[int], FaceSet]
 
 
 def _test_set_digest(*sets: FaceSet) -> str:
-    """16 hex digits: equal if, and only if, the same test faces are evaluated, with masks of the same colours."""
-    digest = hashlib.sha256(sets[0].colours.tobytes())
+    """16 hex digits: equal if, and only if, the same test faces are evaluated."""
+    digest = hashlib.sha256()
     for faces in sets:
         packed = faces.packed
         for index in faces.indices:

@@ -19,9 +19,12 @@ from models.training.data import load_px, to_faces, to_pixels
 from models.training.device import has_bf16_units
 from pipeline.faces.alignment import face_frame, frame_side
 from pipeline.faces.face_crops import align_face, crop_frame, framed_points, paste_back, unframed
+from pipeline.masks.fit import face_width
+from pipeline.masks.lifted import LiftedMask
+from pipeline.masks.mask_set import draw_one_of
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.worn import draw_worn, flatten
-from pipeline.tools.draw_masks import MaskChoice, bare_faces, content_seed, crop_box, drawable_faces, masked_faces
+from pipeline.tools.draw_masks import SOFT, MaskChoice, bare_faces, content_seed, crop_box, drawable_faces, masked_faces
 from pipeline.tools.paint_photos import PaintedPhoto
 
 _BATCH = 16  # faces in one pass of the generator: bounds the memory
@@ -49,6 +52,7 @@ class _Generator:
     image_px: int  # the side of its input
     fade: float  # see _FADE
     device: torch.device
+    masks: list[LiftedMask]  # that it draws, if it has its own
 
 
 def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction, choice: MaskChoice) -> PaintedPhoto:
@@ -68,15 +72,32 @@ def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction, c
         wanted = wanted[::-1]
         for start in range(0, len(wanted), _BATCH):
             _paint(pixels, painted, wanted[start : start + _BATCH], generator)
-    note = "" if isinstance(generator.network, DrawingCorrector) else _coarse_note(wanted, generator.image_px)
+    soft = _soft_note if isinstance(generator.network, DrawingCorrector) else _coarse_note
+    note = soft(wanted, generator, choice)
     return PaintedPhoto(painted, len(wanted), len(faces) - len(wanted), note)
 
 
-def _coarse_note(faces: list[NDArray[np.float32]], image_px: int) -> str:
+def _coarse_note(faces: list[NDArray[np.float32]], generator: _Generator, _: MaskChoice) -> str:
     """A note where the largest face, landmarks (478, 2) in px, is far larger than the model's images; mostly none."""
     side = max((round(frame_side(face_frame(points))) for points in faces), default=0)
-    soft = side > 2 * image_px
-    return f"the model's images have {image_px} px, this face {side}: it is painted soft" if soft else ""
+    soft = side > 2 * generator.image_px
+    return f"the model's images have {generator.image_px} px, this face {side}: it is painted soft" if soft else ""
+
+
+def _soft_note(faces: list[NDArray[np.float32]], generator: _Generator, choice: MaskChoice) -> str:
+    """A note where the widest face, landmarks (478, 2) in px, is far wider than the model's masks; mostly none."""
+    if not _draws_own(generator, choice):
+        return ""
+    widest = max((round(face_width(points.astype(np.float64))) for points in faces), default=0)
+    width = max(mask.width_px for mask in generator.masks)
+    if widest <= SOFT * width:
+        return ""
+    return f"the model's masks are {width} px wide, this face {widest} px: they are drawn soft"
+
+
+def _draws_own(generator: _Generator, choice: MaskChoice) -> bool:
+    """Whether the masks of the model's training set are drawn: it has some, and no others are chosen."""
+    return bool(generator.masks) and (choice.kind, choice.fabric) == (None, None)
 
 
 def _draw_corrected(
@@ -94,8 +115,10 @@ def _draw_corrected(
     photo, frame, side = painted[top:bottom, left:right], face_frame(points), generator.image_px
 
     def drawing(image: NDArray[np.uint8], shares: NDArray[np.float32]) -> NDArray[np.uint8]:
-        rng = np.random.default_rng(seed)
-        return flatten(draw_worn(UnmaskedFace(image, shares), rng, choice.kind, choice.fabric))
+        face, rng = UnmaskedFace(image, shares), np.random.default_rng(seed)
+        if _draws_own(generator, choice):
+            return flatten(draw_one_of(face, rng, generator.masks))
+        return flatten(draw_worn(face, rng, choice.kind, choice.fabric))
 
     small = crop_frame(Image.fromarray(painted), frame, side)
     with torch.inference_mode(), _autocast(generator):
@@ -154,4 +177,6 @@ def _generator(folder: Path, direction: Direction) -> _Generator:
     generators, info = checkpoint.load_generators(folder)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = generators[f"generator_{direction}"].to(device)
-    return _Generator(network, int(info.params["image_px"]), _FADE[info.generator], device)
+    return _Generator(
+        network, int(info.params["image_px"]), _FADE[info.generator], device, checkpoint.load_masks(folder, info)
+    )

@@ -5,6 +5,8 @@ discriminator_masked.safetensors, discriminator_unmasked.safetensors    weights,
 state.pt           optimisers, plateaus and image pools; loaded with weights_only=True
 history.json       every point of the training curves
 checkpoint.json    a readable description, written last; its licence is that of the data
+masks.npy          the masks that the training drew (pipeline/masks/mask_set.py), where its method draws masks; in a
+                   finished checkpoint, not in the states of a training, which has them from its packed images
 """
 
 import io
@@ -32,6 +34,8 @@ from models.training.state_files import HISTORY_NAME, STATE_NAME, weights_name
 from models.training.state_files import JSON_NAME as JSON_NAME
 from models.training.tracking import Row
 from pipeline.errors import FacemaskError
+from pipeline.masks import mask_set
+from pipeline.masks.lifted import LiftedMask
 from pipeline.storage.files import flush_to_disk, sha256
 
 SCHEMA = 5
@@ -62,6 +66,7 @@ class CheckpointInfo:
     data_licence: str
     started_from: StartingModel | None = None
     seconds: float = 0.0  # of training
+    masks_sha256: str = ""  # of masks.npy; empty: it has none
 
 
 @dataclass
@@ -212,6 +217,19 @@ def load_generators(folder: Path) -> tuple[dict[str, nn.Module], CheckpointInfo]
         _load_weights(folder, info, name, network)
         generators[name] = network.eval()
     return generators, info
+
+
+def load_masks(folder: Path, info: CheckpointInfo) -> list[LiftedMask]:
+    """The masks that a checkpoint draws; empty if it has none of its own.
+
+    Raises FacemaskError if the file is not the one that `info` describes.
+    """
+    if not info.masks_sha256:
+        return []
+    path = folder / mask_set.NAME
+    if not path.is_file() or sha256(path) != info.masks_sha256:
+        raise FacemaskError(f"{path} is not the file that {JSON_NAME} beside it names: restore it, or train again")
+    return mask_set.read_masks(path)
 
 
 def _load_weights(folder: Path, info: CheckpointInfo, name: str, network: nn.Module) -> None:

@@ -5,6 +5,7 @@ image, and no data state has to be saved.
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,13 +17,14 @@ from torch import Tensor
 from models.methods.method import Faces
 from models.random_streams import AUGMENT, DRAW, ORDER, PAIR, stream
 from pipeline.faces.conditioning import conditioning_maps
+from pipeline.masks import mask_set
 from pipeline.masks.compositing import compose
+from pipeline.masks.lifted import LiftedMask
 from pipeline.masks.records import ByteImage, UnmaskedFace
-from pipeline.masks.worn import DRAWING_CHANNELS, draw_like, draw_varied, draw_worn, flatten, mask_colour
+from pipeline.masks.worn import DRAWING_CHANNELS, draw_like, draw_varied, flatten, mask_colour
 from pipeline.storage.packed_arrays import PackedSet
 
 _DRAWING, _PAIR = 3 + 2, 3 + 2 + DRAWING_CHANNELS  # first channels of a batch
-_COLOURS = 500  # masks, at most, whose colours are measured
 _TWINS = 0.5  # share of the pairs that are both photos of one FFHQ id, where there are both
 _Points = NDArray[np.float32]
 
@@ -53,26 +55,16 @@ class TrainingSet:
 class DrawnMasks:
     """What drawn masks are like, from the masked training faces."""
 
-    colours: NDArray[np.uint8]  # (K, 3) RGB, of some of their masks
+    lifted: Sequence[LiftedMask]  # masks of the training set
     masked: PackedSet
     twins: NDArray[np.int64]  # for each unmasked image the masked one of the same FFHQ id, or -1
 
 
-def drawn_masks(unmasked: PackedSet, masked: PackedSet) -> DrawnMasks:
-    """The colours of the masks in the training set, and its pairs of faces with and without a mask."""
+def drawn_masks(unmasked: PackedSet, masked: PackedSet, lifted: Sequence[LiftedMask]) -> DrawnMasks:
+    """The masks to draw, and the pairs of faces with and without a mask."""
     known = {ffhq_id: index for index, ffhq_id in enumerate(masked.ffhq_ids) if ffhq_id is not None}
     twins = [-1 if ffhq_id is None else known.get(ffhq_id, -1) for ffhq_id in unmasked.ffhq_ids]
-    return DrawnMasks(mask_colours(masked), masked, np.array(twins, np.int64))
-
-
-def mask_colours(masked: PackedSet) -> NDArray[np.uint8]:
-    """The colours of masks in a set, (K, 3) RGB: of evenly spaced images."""
-    colours = [
-        mask_colour(masked.images[index], masked.landmarks[index])
-        for index in evenly_spaced(len(masked), _COLOURS)
-        if not np.isnan(masked.landmarks[index]).any()
-    ]
-    return np.array(colours, np.uint8).reshape(-1, 3)
+    return DrawnMasks(lifted, masked, np.array(twins, np.int64))
 
 
 def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int) -> Tensor:
@@ -89,7 +81,7 @@ def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int
         layers = [image, _maps(points, load)]
         if data.masks:
             rng = stream(seed, DRAW, data.domain, position)
-            layers.append(_drawing(data.domain, image, points, rng, data.masks.colours))
+            layers.append(_drawing(data.domain, image, points, rng, data.masks.lifted))
             if data.domain == "unmasked":
                 layers.append(_pair(data.masks, index, image, points, stream(seed, PAIR, data.domain, position)))
         rng = stream(seed, AUGMENT, data.domain, position)
@@ -100,19 +92,19 @@ def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int
 
 
 def whole_batch(
-    packed: PackedSet, domain: str, indices: list[int], image_px: int, colours: NDArray[np.uint8] | None
+    packed: PackedSet, domain: str, indices: list[int], image_px: int, masks: Sequence[LiftedMask] | None
 ) -> Faces:
-    """Whole images, resized to image_px, with drawn masks of those colours (K, 3); None: without drawn masks.
+    """Whole images, resized to image_px, with one of those masks drawn on each; None: without drawn masks.
 
-    The mask that is drawn on an image depends on its id and the colours only.
+    The mask that is drawn on an image depends on its id and the masks only.
     """
     rows = []
     for index in indices:
         image, points = _resized(packed.images[index], image_px), packed.landmarks[index]
         layers = [image, _maps(points, image_px)]
-        if colours is not None:
+        if masks is not None:
             rng = np.random.default_rng(zlib.crc32(packed.image_ids[index].encode()))
-            layers.append(_drawing(domain, image, points, rng, colours))
+            layers.append(_drawing(domain, image, points, rng, masks))
         rows.append(np.dstack(layers))
     return to_faces(torch.from_numpy(np.stack(rows)))
 
@@ -141,21 +133,18 @@ def _maps(points: _Points, side: int) -> NDArray[np.uint8]:
 
 
 def _drawing(
-    domain: str, image: ByteImage, points: _Points, rng: np.random.Generator, colours: NDArray[np.uint8]
+    domain: str, image: ByteImage, points: _Points, rng: np.random.Generator, masks: Sequence[LiftedMask]
 ) -> NDArray[np.uint8]:
-    """A mask (H, W, 5) drawn on a face: of one of the colours, or on a masked face of the colour of its mask.
+    """A mask (H, W, 5) drawn on a face: one of `masks`, or on a masked face one of the colour of its mask.
 
-    If drawn masks had other colours than real ones, the discriminator would see nothing else.
+    If drawn masks were of other kinds and colours than real ones, the discriminator would see nothing else.
     """
     if np.isnan(points).any():
         return np.zeros((*image.shape[:2], DRAWING_CHANNELS), np.uint8)
     face = UnmaskedFace(image, points)
     if domain == "masked":
         return flatten(draw_like(face, rng, mask_colour(image, points)))
-    if not len(colours):
-        return flatten(draw_worn(face, rng))
-    red, green, blue = colours[int(rng.integers(len(colours)))].tolist()
-    return flatten(draw_like(face, rng, (red, green, blue)))
+    return flatten(mask_set.draw_one_of(face, rng, masks))
 
 
 def _pair(

@@ -30,6 +30,7 @@ from models.training.tracking import Curves, Row, open_curves
 from models.training.work_folder import latest_state, mark_finished, publish, remove_finished, save_latest
 from pipeline import messages
 from pipeline.errors import FacemaskError
+from pipeline.masks import mask_set
 from pipeline.paths import Paths
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import digest_of, locked, sha256
@@ -100,7 +101,8 @@ def train(params: TrainParams, paths: Paths) -> None:
         curves.close()
         if group.is_main:
             compose_strip(work / "strips", work / "live" / "progress.png")
-            publish(work / f"state-{state.images_seen:012d}", paths.checkpoints)
+            masks = [paths.pack / mask_set.NAME] if context.method.drawings else []
+            publish(work / f"state-{state.images_seen:012d}", paths.checkpoints, masks)
             publish(work / "live", paths.training_report)
             mark_finished(work, code)
         results = f"{paths.checkpoints}/, {paths.training_report}/"
@@ -158,7 +160,10 @@ def _read_inputs(params: TrainParams, paths: Paths) -> _Inputs:
     packed = {domain: _training_set(paths.pack, domain, params) for domain in DOMAINS}
     method = load_method(params.method)
     epochs = method.epoch_indices(packed["unmasked"], packed["masked"])
-    masks = drawn_masks(packed["unmasked"], packed["masked"]) if method.drawings else None
+    masks = None
+    if method.drawings:
+        lifted = mask_set.read_masks(paths.pack / mask_set.NAME)
+        masks = drawn_masks(packed["unmasked"], packed["masked"], lifted)
     sets = {domain: TrainingSet(domain, packed[domain], epochs[domain], masks) for domain in DOMAINS}
     pack_sha256 = sha256(paths.pack / "pack.json")
     return _Inputs(params, sets, pack_sha256, info.data_licence, _starting_model(paths.start, params))
@@ -222,6 +227,7 @@ def _save(run: _Run, *, samples: bool) -> None:
             params=values_used(inputs.params),
             pack_sha256=inputs.pack_sha256,
             weights_sha256=weights_sha256,
+            masks_sha256=sha256(run.pack / mask_set.NAME) if run.context.method.drawings else "",
             losses=state.losses,
             data_licence=inputs.data_licence,
             started_from=inputs.started_from,

@@ -9,9 +9,11 @@ from PIL import Image
 
 from models.image_grids import image_grid, write_png
 from models.training.checkpoint import TrainingState
-from models.training.data import evenly_spaced, mask_colours, to_pixels, whole_batch
+from models.training.data import evenly_spaced, to_pixels, whole_batch
 from models.training.state_files import GENERATORS
 from models.training.step import TrainingContext
+from pipeline.masks.mask_set import NAME as MASKS
+from pipeline.masks.mask_set import read_masks
 from pipeline.storage.files import replacing
 from pipeline.storage.packed_arrays import DOMAINS, SPLITS, PackedSet, read_set
 
@@ -22,11 +24,11 @@ _ROWS = 8
 def write_row(folder: Path, state: TrainingState, pack: Path, context: TrainingContext) -> None:
     """Write one row: outputs of generator_mask, then of generator_unmask; before the first step the input faces."""
     row: list[NDArray[np.uint8]] = []
-    colours = mask_colours(read_set(pack, "masked", "train")) if context.method.drawings else None
+    masks = read_masks(pack / MASKS) if context.method.drawings else None
     for domain, name in zip(DOMAINS, GENERATORS, strict=True):
         packed = _sample_set(pack, domain)
         chosen = evenly_spaced(len(packed), _FACES)
-        faces = whole_batch(packed, domain, chosen, context.params.image_px, colours)
+        faces = whole_batch(packed, domain, chosen, context.params.image_px, masks)
         images = faces.images
         if state.images_seen:
             images, conditioning, drawing, _ = faces.on(context.device.device)

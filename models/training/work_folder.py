@@ -1,6 +1,7 @@
 """The work folder of a training: its newest state, samples and curves, until they are published."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.training import checkpoint
@@ -44,7 +45,9 @@ def remove_finished(work: Path, code: str) -> None:
             finished.unlink()
 
 
-def publish(made: Path, target: Path) -> None:
-    """Replace `target` by a copy of the finished folder `made`, which may be on another disk."""
+def publish(made: Path, target: Path, files: Sequence[Path] = ()) -> None:
+    """Replace `target` by a copy of the finished folder `made`, which may be on another disk, and of `files`."""
     with replacing_folder(target) as beside:
         shutil.copytree(made, beside, dirs_exist_ok=True)
+        for path in files:
+            shutil.copyfile(path, beside / path.name)

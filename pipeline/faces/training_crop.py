@@ -34,6 +34,11 @@ class MeasuredFace:
             return None
         return decode_landmarks(self.landmarks) * np.array([self.width, self.height], np.float32)
 
+    def frame_px(self) -> int:
+        """The side, px of the image, of what training_crop cuts out."""
+        points = self.points()
+        return min(self.width, self.height) if points is None else round(frame_side(face_frame(points)))
+
 
 _COLUMNS = pa.schema([MEASURED_SCHEMA.field(name) for name in ("path", "width", "height", "landmarks")])
 

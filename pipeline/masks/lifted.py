@@ -112,9 +112,14 @@ def lift_mask(face: UnmaskedFace) -> LiftedMask | None:
     colour = _completed(_without_side_light(colour / exposure, trusted, near), trusted)
     fabric = np.asarray(np.median(colour[alpha > 0.5], axis=0).clip(0, 255), np.uint8).reshape(1, 1, 3)
     design = MaskDesign(np.asarray(np.dstack([colour, alpha]), np.float32), "loops", strap_colour(fabric))
-    side = float(np.clip(edges.side * _SIDE, *_SIDES))
-    top = float(np.clip(_TOP + edges.at(np.zeros(1))[0][0] * (_BOTTOM - _TOP), *_TOPS))
-    return LiftedMask(design, MaskFit(top, _CHIN_LEVEL, -side, side, tilt=0.0, arch=_ARCH), width_px)
+    top = _TOP + edges.at(np.zeros(1))[0][0] * (_BOTTOM - _TOP)
+    return LiftedMask(design, worn_fit(top, edges.side * _SIDE), width_px)
+
+
+def worn_fit(top: float, side: float) -> MaskFit:
+    """The fit of a lifted mask whose upper edge was at `top` and whose sides at `side`: as worn correctly."""
+    top, side = float(np.clip(top, *_TOPS)), float(np.clip(side, *_SIDES))
+    return MaskFit(top, _CHIN_LEVEL, -side, side, tilt=0.0, arch=_ARCH)
 
 
 def _with_chin_at_edge(face: UnmaskedFace, map_: FloatImage, aligned: AlignedFace) -> UnmaskedFace:

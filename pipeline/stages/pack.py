@@ -1,7 +1,8 @@
 """Stage `pack`: the accepted images as memory-mapped arrays, one set for each domain and split.
 
 storage/packed_arrays.py describes the files. Each image is the face in FFHQ's frame at load_px, with its landmarks
-(faces/training_crop.py).
+(faces/training_crop.py). Beside the sets lie some masks of the masked training faces, lifted off their photos at the
+photos' resolution (masks/mask_set.py): training draws them.
 """
 
 import hashlib
@@ -9,7 +10,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -21,11 +22,14 @@ from pydantic.dataclasses import dataclass as params_dataclass
 from pipeline.errors import FacemaskError
 from pipeline.faces.landmarks import LANDMARKS
 from pipeline.faces.training_crop import MeasuredFace, read_measured_faces, training_crop
+from pipeline.masks import mask_set
+from pipeline.masks.lifted import LiftedMask, lift_mask
+from pipeline.masks.records import UnmaskedFace
 from pipeline.params import STRICT
 from pipeline.paths import Paths
 from pipeline.progress import Progress
 from pipeline.storage import packed_arrays as packed
-from pipeline.storage.files import digest_of, replacing_folder
+from pipeline.storage.files import digest_of, replacing_folder, sha256
 from pipeline.storage.licences import read_licence
 from pipeline.storage.manifest import read_manifest
 from pipeline.storage.shards import read_members
@@ -33,6 +37,8 @@ from pipeline.storage.shards import read_members
 _Number = TypeVar("_Number", bound=np.generic)
 
 _BATCH = 64  # files read at a time: bounds the memory
+_LIFT_PX = 1024  # side of the frame in which a mask is lifted, at most
+_FRONTAL = 15.0  # degrees of yaw, up to which both halves of a mask are seen
 _CONTENT = ["image_id", "split", "digest"]  # PackInfo.content is a digest of these
 _COLUMNS = ["image_id", "ffhq_id", "source", "domain", "path", "archive", "sha256", "yaw", "accepted", "split"]
 
@@ -64,7 +70,9 @@ def pack(params: PackParams, paths: Paths) -> None:
                 counts[name] = len(part)
                 images, landmarks = _create_set(made, name, part, params.load_px)
                 digests |= _fill_set(images, landmarks, part, paths, progress)
-        content = digest_of(rows.assign(digest=rows["image_id"].map(digests))[_CONTENT].to_numpy().tolist())
+        mask_set.write_masks(made / mask_set.NAME, _lift_masks(rows, paths))
+        rows = rows.assign(digest=rows["image_id"].map(digests))
+        content = digest_of(rows[_CONTENT].to_numpy().tolist(), sha256(made / mask_set.NAME))
         licence = read_licence(paths.manifest)
         packed.write_info(made, packed.PackInfo(packed.SCHEMA, params.load_px, content, counts, licence))
 
@@ -130,6 +138,23 @@ def _fill_set(
                     digests[image_id] = digest
                 progress.add(len(batch))
     return digests
+
+
+def _lift_masks(rows: pd.DataFrame, paths: Paths) -> list[LiftedMask]:
+    """Masks of evenly spaced masked training faces, seen from the front where there are such; none of other splits."""
+    masked = rows[(rows["domain"] == "masked") & (rows["split"] == "train")]
+    frontal = masked[masked["yaw"].abs() <= _FRONTAL]
+    masked = frontal if len(frontal) else masked
+    places = np.linspace(0, len(masked) - 1, min(mask_set.MOST, len(masked))).round().astype(int)
+    return [mask for _, row in masked.iloc[places].iterrows() if (mask := _lift_mask(row, paths))]
+
+
+def _lift_mask(row: "pd.Series[Any]", paths: Paths) -> LiftedMask | None:
+    """The mask of one image; None where it has no landmarks, or its mask cannot be lifted."""
+    face = read_measured_faces(paths.measured, row["source"], row["archive"])[row["path"]]
+    (content,) = read_members(paths.raw / row["source"] / row["archive"], [row["path"]])
+    image, points = training_crop(content, face, min(_LIFT_PX, face.frame_px()))
+    return None if np.isnan(points).any() else lift_mask(UnmaskedFace(image, points))
 
 
 def _digested_crop(content: bytes, face: MeasuredFace, px: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], str]:

@@ -7,6 +7,8 @@ A folder holds `pack.json` and, for each set DOMAIN_SPLIT (such as `unmasked_tra
                                      Training draws the conditioning maps and the masks from them
     DOMAIN_SPLIT.faces.json          image_ids, ffhq_ids (null: unknown) and yaws (degrees, null without landmarks) of
                                      the N images, in the arrays' order
+
+and masks.npy, some masks of the training faces (masks/mask_set.py).
 """
 
 import json
@@ -30,7 +32,7 @@ class PackInfo:
 
     schema: int
     load_px: int
-    content: str  # digest of ids, splits, images and landmarks: the same for the same pack, whatever else changes
+    content: str  # digest of ids, splits, images, landmarks and masks: the same for the same pack
     images: dict[str, int]  # set name -> N
     data_licence: str
 

@@ -43,7 +43,8 @@ _MAX_DIFFERENCE = 0.015  # mean of the landmarks, as a share of FFHQ's frame
 
 _SIDE, _ABOVE, _BELOW = 0.45, 0.15, 0.45  # of the face's width: what a crop has around the landmarks
 _MIN_CROP_PX = 16  # on a face that is hardly within the photo, nothing is drawn
-_SOFT = 1.5  # by how much a face may be wider than the mask that is copied to it, before a line says so
+SOFT = 1.5
+"""By how much a face may be wider than the mask that is copied to it, before a line says so."""
 _TEXTURE_PX = 1664  # longer side of a texture: no mask is drawn larger
 
 
@@ -231,7 +232,7 @@ def _reference_note(reference: MaskReference, points: NDArray[np.float32]) -> st
     if reference.lifted is None:
         return "the mask to copy is too small or partly hidden: a drawn one has its colour"
     width, wanted = reference.lifted.width_px, round(face_width(points.astype(np.float64)))
-    soft = wanted > _SOFT * width
+    soft = wanted > SOFT * width
     return f"the mask to copy is {width} px wide, this face {wanted} px: it is drawn soft" if soft else ""
 
 

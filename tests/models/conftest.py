@@ -1,5 +1,6 @@
 """Packed random images, parameters of networks that train within a second, and checkpoints."""
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +15,13 @@ from models.training import checkpoint
 from models.training.device import training_device
 from models.training.loop import train
 from models.training.optimisers import fresh_state
+from pipeline.masks.lifted import LiftedMask, worn_fit
+from pipeline.masks.mask_set import NAME as MASKS
+from pipeline.masks.mask_set import write_masks
+from pipeline.masks.records import MaskDesign
 from pipeline.paths import Paths
 from pipeline.storage import packed_arrays as packed
+from pipeline.storage.files import sha256
 
 LOAD_PX = 36
 FACE = np.loadtxt(Path(__file__).with_name("landmarks.txt"), np.float32)
@@ -69,6 +75,15 @@ def write_checkpoint(folder, params=TINY, colour=BLUE):
     return folder
 
 
+def with_masks(folder, masks):
+    """Add the masks of a training set to the checkpoint in `folder`."""
+    write_masks(folder / MASKS, masks)
+    values = json.loads((folder / checkpoint.JSON_NAME).read_text())
+    values["masks_sha256"] = sha256(folder / MASKS)
+    (folder / checkpoint.JSON_NAME).write_text(json.dumps(values))
+    return folder
+
+
 def write_start(folder=Path("data/start")):
     """Write what stage `start` writes without a model to start from."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +105,12 @@ def train_in(root, params):
     return Paths(root)
 
 
+def plain_mask(colour):
+    """A mask of one colour, as if lifted off a photo."""
+    drawing = np.full((144, 208, 4), (*colour, 1), np.float32)
+    return LiftedMask(MaskDesign(drawing, "loops", np.full(3, 220, np.float32)), worn_fit(0.8, 0.95), 150)
+
+
 def write_pack(folder, counts, seed=0):
     """Write packed images of noise, with landmarks near FACE. counts: set name -> images; other sets are empty."""
     folder.mkdir(parents=True)
@@ -104,6 +125,7 @@ def write_pack(folder, counts, seed=0):
             np.save(to_landmarks, FACE + rng.normal(0, 0.02, (count, 1, 2)).astype(np.float32))
             image_ids = [f"{name}/{place}" for place in range(count)]
             packed.write_faces(to_faces, image_ids, [None] * count, [0.0] * count)
+    write_masks(folder / MASKS, [plain_mask(BLUE)])
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, LOAD_PX, "m" * 64, images, "CC BY-NC-SA 4.0"))
     return folder
 

@@ -23,7 +23,7 @@ from pipeline.storage import worker_pool as workers
 from pipeline.tools import paint_photos as module
 from pipeline.tools.draw_masks import MaskChoice, draw_photo
 from pipeline.tools.provenance import read_provenance
-from tests.models.conftest import BLUE, FACE, TINY, write_checkpoint
+from tests.models.conftest import BLUE, FACE, TINY, plain_mask, with_masks, write_checkpoint
 from tests.pipeline.strangers import EPS
 
 
@@ -126,6 +126,35 @@ def test_an_untrained_guided_generator_draws_the_mask_of_the_drawing_alone(photo
     assert np.abs(found.pixels.astype(int) - expected.pixels).max() <= 2
 
 
+@pytest.fixture
+def red_masks(photos):
+    """A checkpoint whose training set had red masks, 150 px wide."""
+    return with_masks(write_checkpoint(Path("red")), [plain_mask((230, 30, 30))])
+
+
+def red_pixels(picture):
+    values = picture.astype(int)
+    return (values[..., 0] > 2 * values[..., 1]) & (values[..., 0] > 2 * values[..., 2])
+
+
+def test_a_model_draws_the_masks_of_its_training_set(photos, red_masks):
+    photo = pixels(photos / "two/group.png").astype(np.uint8)
+    found = paint_photo(photo, red_masks, "mask", MaskChoice(seed=4))
+    assert found.faces == 2 and red_pixels(found.pixels).sum() > 0.05 * red_pixels(photo).size
+
+
+def test_a_chosen_kind_is_drawn_instead_of_the_training_sets_masks(photos, red_masks):
+    photo, choice = pixels(photos / "two/group.png").astype(np.uint8), MaskChoice("kn95", (31, 111, 235), seed=4)
+    found = paint_photo(photo, red_masks, "mask", choice)
+    assert np.array_equal(found.pixels, paint_photo(photo, Path("model"), "mask", choice).pixels)
+
+
+def test_a_face_far_wider_than_the_masks_of_the_training_set_is_said_to_get_a_soft_one(photos, red_masks):
+    photo = np.asarray(Image.open(photos / "two/group.png").convert("RGB").resize((2700, 1800)))
+    assert "masks are 150 px wide, this face" in paint_photo(photo, red_masks, "mask", MaskChoice()).note
+    assert not paint_photo(photo, red_masks, "mask", MaskChoice("kn95")).note
+
+
 def test_a_photo_that_is_its_frame_is_corrected_as_the_generator_sees_it(photos, monkeypatch):
     """Drawing and correction at the photo's size equal those at image_px."""
     generator = make_generator("guided", "mask", 8, 1)
@@ -137,7 +166,7 @@ def test_a_photo_that_is_its_frame_is_corrected_as_the_generator_sees_it(photos,
     monkeypatch.setattr(painter, "face_frame", lambda _: whole)
     monkeypatch.setattr(painter, "crop_box", lambda *_: (0, 0, side, side))
     monkeypatch.setattr(painter, "has_bf16_units", lambda _: False)
-    ready = painter._Generator(generator, side, 0.0, torch.device("cpu"))
+    ready = painter._Generator(generator, side, 0.0, torch.device("cpu"), [])
     painted = photo.copy()
     painter._draw_corrected(painted, FACE * side, ready, MaskChoice("cloth"), (1, 0))
     drawing = flatten(draw_worn(UnmaskedFace(photo, FACE), np.random.default_rng((1, 0)), "cloth"))

@@ -12,8 +12,9 @@ from models.training.device import training_device
 from models.training.optimisers import fresh_state
 from models.training.state_files import STATE_FILES
 from pipeline.errors import FacemaskError
+from pipeline.masks.mask_set import write_masks
 from pipeline.storage.files import sha256
-from tests.models.conftest import train_in
+from tests.models.conftest import BLUE, TINY, plain_mask, train_in, with_masks, write_checkpoint
 
 MADE = Path("checkpoints")
 
@@ -45,8 +46,37 @@ def test_a_saved_state_is_loaded_with_pools_and_optimisers(made, tiny):
     assert all(optimiser.state_dict()["state"] for optimiser in state.optimisers.values())
 
 
-def test_a_checkpoint_has_exactly_the_files_that_the_handoff_accepts(made):
-    assert {path.name for path in MADE.iterdir()} == STATE_FILES
+def test_a_checkpoint_has_the_files_of_a_state_and_the_masks_that_its_method_draws(made, tiny):
+    masks = {"masks.npy"} if tiny.method == "guided" else set()
+    assert {path.name for path in MADE.iterdir()} == STATE_FILES | masks
+
+
+def test_the_masks_of_a_trained_checkpoint_are_those_of_its_pack(pack):
+    train_in(".", TINY)
+    assert (MADE / "masks.npy").read_bytes() == (pack / "masks.npy").read_bytes()
+    assert len(checkpoint.load_masks(MADE, checkpoint.read_info(MADE))) == 1
+
+
+def test_the_masks_of_a_checkpoint_are_those_that_it_was_given():
+    folder = with_masks(write_checkpoint(Path("masks")), [plain_mask(BLUE)])
+    (mask,) = checkpoint.load_masks(folder, checkpoint.read_info(folder))
+    assert (mask.design.drawing[..., :3] == BLUE).all()
+
+
+def test_a_checkpoint_without_masks_has_none_to_draw():
+    folder = write_checkpoint(Path("none"))
+    assert checkpoint.load_masks(folder, checkpoint.read_info(folder)) == []
+
+
+@pytest.mark.parametrize("change", ["other", "missing"])
+def test_masks_that_are_not_those_of_the_checkpoint_are_refused(change):
+    folder = with_masks(write_checkpoint(Path("masks")), [plain_mask(BLUE)])
+    info = checkpoint.read_info(folder)
+    (folder / "masks.npy").unlink()
+    if change == "other":
+        write_masks(folder / "masks.npy", [])
+    with pytest.raises(FacemaskError, match=r"masks\.npy is not the file that checkpoint\.json"):
+        checkpoint.load_masks(folder, info)
 
 
 @pytest.mark.parametrize("change", [{"width": 8}, {"blocks": 2}, {"discriminator_width": 8}])

@@ -55,7 +55,7 @@ def test_both_directions_are_measured_on_the_test_faces(trained, pack, tiny):
     assert (PATHS.samples / "grid.png").stat().st_size < MAX_BYTES
 
 
-def test_evaluation_opens_test_images_and_the_training_masks_for_their_colours(trained, pack, monkeypatch):
+def test_evaluation_opens_test_images_only(trained, pack, monkeypatch):
     opened = []
 
     def read_set(folder, domain, split):
@@ -63,11 +63,11 @@ def test_evaluation_opens_test_images_and_the_training_masks_for_their_colours(t
         return packed.read_set(folder, domain, split)
 
     monkeypatch.setattr(evaluate_module, "read_set", read_set)
-    for name in ("unmasked_train", "unmasked_val", "masked_val"):
+    for name in ("unmasked_train", "masked_train", "unmasked_val", "masked_val"):
         for path in packed.array_paths(pack, name):
             path.unlink()
     evaluated()
-    assert sorted(set(opened)) == ["masked_test", "masked_train", "unmasked_test"]
+    assert sorted(set(opened)) == ["masked_test", "unmasked_test"]
 
 
 def test_an_empty_test_set_is_a_one_line_error(trained, pack):
@@ -103,9 +103,10 @@ def test_without_a_promoted_model_there_is_nothing_to_evaluate():
 
 
 @pytest.mark.parametrize(
-    ("name", "same"), [("unmasked_train", True), ("unmasked_test", False), ("masked_train", False)]
+    ("name", "same"),
+    [("unmasked_train", True), ("masked_train", True), ("unmasked_test", False), ("masked_test", False)],
 )
-def test_the_digest_of_the_test_set_changes_with_test_faces_and_the_colours_of_masks(trained, pack, name, same):
+def test_the_digest_of_the_test_set_changes_with_test_faces_only(trained, pack, name, same):
     before = evaluated()["test_set"]
     images, _, _ = packed.array_paths(pack, name)
     np.save(images, 255 - np.load(images))

@@ -19,7 +19,7 @@ from tests.models.conftest import TINY
 def sets(pack):
     packed = {domain: read_set(pack, domain, "train") for domain in DOMAINS}
     epochs = load_method("guided").epoch_indices(packed["unmasked"], packed["masked"])
-    masks = drawn_masks(packed["unmasked"], packed["masked"])
+    masks = drawn_masks(packed["unmasked"], packed["masked"], [])
     return {domain: TrainingSet(domain, packed[domain], epochs[domain], masks) for domain in DOMAINS}
 
 
