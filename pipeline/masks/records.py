@@ -14,7 +14,7 @@ Straps = Literal["loops", "bands", "none"]
 """Around the ears, around the head, or not visible."""
 
 HEIGHT, WIDTH = 288, 416
-"""Size of a flat design in units. A unit is a pixel at scale 1; larger faces get drawings at higher scales."""
+"""Size of a random design, px; the named ones are drawn at any size of this shape."""
 
 
 @dataclass(frozen=True)
