@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -50,27 +50,9 @@ def model_bytes() -> bytes:
     return model
 
 
-@contextmanager
-def open_landmarker(max_faces: int, confidence: float = 0.5) -> Iterator[Detect]:
-    """Load the model and yield a function that detects up to `max_faces` faces in an image; closed with the block.
-
-    `confidence`, 0-1, is the threshold of the face detection and of the face's presence; MediaPipe's default is 0.5.
-    """
-    landmarker, detect = _load(max_faces, confidence)
-    with landmarker:
-        yield detect
-
-
 @cache
-def get_landmarker(max_faces: int, confidence: float = 0.5) -> Detect:
-    """This process's landmarker, loaded once; as open_landmarker yields it. The end of the process frees it."""
-    landmarker, detect = _load(max_faces, confidence)
-    # Never collected: at the end of the process MediaPipe cannot close it any more, and would print an error.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
-    return detect
-
-
-def _load(max_faces: int, confidence: float) -> tuple[AbstractContextManager[object], Detect]:
+def get_landmarker(max_faces: int) -> Detect:
+    """This process's landmarker for up to `max_faces` faces in an image, loaded once."""
     # Imported here: it takes a second, and only processes that detect faces need it.
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
@@ -78,8 +60,6 @@ def _load(max_faces: int, confidence: float) -> tuple[AbstractContextManager[obj
     options = vision.FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_buffer=model_bytes()),
         num_faces=max_faces,
-        min_face_detection_confidence=confidence,
-        min_face_presence_confidence=confidence,
         output_facial_transformation_matrixes=True,
     )
 
@@ -97,7 +77,9 @@ def _load(max_faces: int, confidence: float) -> tuple[AbstractContextManager[obj
     with _hide_native_log():
         landmarker = vision.FaceLandmarker.create_from_options(options)
         detect(np.zeros((256, 256, 3), np.uint8))  # the first image makes MediaPipe log more
-    return landmarker, detect
+    # Never collected: at the end of the process MediaPipe cannot close it any more, and would print an error.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
+    return detect
 
 
 @contextmanager
