@@ -108,7 +108,8 @@ def evaluate_checkpoint(
     generators, info = checkpoint.load_generators(folder)
     for generator in generators.values():
         generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    unmasked, masked = (_face_set(pack, domain, params, info.params["image_px"]) for domain in ("unmasked", "masked"))
+    colours, px = mask_colours(read_set(pack, "masked", "train")), int(info.params["image_px"])
+    unmasked, masked = (_face_set(pack, domain, params, px, colours) for domain in ("unmasked", "masked"))
     print(f"evaluating {folder} on up to {params.images} test faces a domain", flush=True)
     masking = translate_and_reconstruct("mask", generators, unmasked)
     unmasking = translate_and_reconstruct("unmask", generators, masked)
@@ -141,11 +142,11 @@ def evaluate_checkpoint(
     return evaluation, _sample_grid(masking, unmasking, params.grid_faces)
 
 
-def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int) -> FaceSet:
+def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int, colours: NDArray[np.uint8]) -> FaceSet:
     packed = read_set(pack, domain, SPLIT)
     if len(packed) == 0:
         raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
-    indices, colours = evenly_spaced(len(packed), params.images), mask_colours(read_set(pack, "masked", "train"))
+    indices = evenly_spaced(len(packed), params.images)
     return FaceSet(packed, domain, indices, image_px, params.batch_size, colours)
 
 

@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
 
@@ -37,6 +37,13 @@ def model_bytes() -> bytes:
 @cache
 def get_landmarker(max_faces: int) -> Detect:
     """This process's landmarker for up to `max_faces` faces in an image, loaded once."""
+    landmarker, detect = _load(max_faces)
+    # Never collected: at the end of the process MediaPipe cannot close it any more, and would print an error.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
+    return detect
+
+
+def _load(max_faces: int) -> tuple[AbstractContextManager[object], Detect]:
     # Imported here: it takes a second, and only processes that detect faces need it.
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
@@ -61,9 +68,7 @@ def get_landmarker(max_faces: int) -> Detect:
     with _hide_native_log():
         landmarker = vision.FaceLandmarker.create_from_options(options)
         detect(np.zeros((256, 256, 3), np.uint8))  # the first image makes MediaPipe log more
-    # Never collected: at the end of the process MediaPipe cannot close it any more, and would print an error.
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
-    return detect
+    return landmarker, detect
 
 
 @contextmanager
