@@ -89,8 +89,8 @@ def _wrinkles(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
                 start = (round((side * 0.97 + 1) / 2 * WIDTH), round(corner * HEIGHT))
                 end = (round((side * (0.97 - length) + 1) / 2 * WIDTH), round((corner + rise) * HEIGHT))
                 cv2.line(creases, start, end, float(rng.choice([-1.0, 1.0])), 4, cv2.LINE_AA)
-    creases = cv2.GaussianBlur(creases, (0, 0), 4)
-    return np.asarray(1 + mask.creases * (dents + 1.3 * creases + 2.2 * _fine_creases(mask, rng)), np.float32)
+    soft = cv2.GaussianBlur(creases, (0, 0), 4)
+    return np.asarray(1 + mask.creases * (dents + 1.3 * soft + 2.2 * _fine_creases(mask, rng)), np.float32)
 
 
 def _fine_creases(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
