@@ -5,7 +5,6 @@ reports/groups.csv (who is dropped).
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -23,6 +22,7 @@ from pipeline.curation.verdicts import (
 )
 from pipeline.errors import FacemaskError
 from pipeline.paths import INDEX, Paths
+from pipeline.sources.config import Source, of_ffhq
 from pipeline.storage.licences import licence_metadata
 from pipeline.storage.manifest import (
     COMPARED_SCHEMA,
@@ -32,22 +32,6 @@ from pipeline.storage.manifest import (
     to_frame,
     write_manifest,
 )
-
-
-class Source(Protocol):
-    """The part of sources.config.Source that is read here: that module would tie this stage to what fetch needs."""
-
-    @property
-    def kind(self) -> str:
-        """Where its images are from."""
-
-    @property
-    def domain(self) -> str:
-        """unmasked or masked."""
-
-    @property
-    def of_ffhq(self) -> bool:
-        """Whether five digits in a file name are the number of an FFHQ photo."""
 
 
 def curate(limits: CurateParams, sources: Mapping[str, Source], paths: Paths) -> None:
@@ -78,5 +62,5 @@ def _measured_images(name: str, source: Source, paths: Paths) -> MeasuredImages:
     images = measured.merge(attribution, on="path", how="inner", validate="1:1")
     if not len(images) == len(measured) == index.num_rows:
         raise FacemaskError(f"{folder} does not match {paths.raw / name}: run '{measure_again}'")
-    images = images.assign(source=name, domain=source.domain, of_ffhq=source.of_ffhq, kind=source.kind)
+    images = images.assign(source=name, domain=source.domain, of_ffhq=of_ffhq(source), kind=source.kind)
     return MeasuredImages(images, patch_array(table.column("face_patch")))
