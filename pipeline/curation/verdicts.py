@@ -6,6 +6,7 @@ many.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +42,12 @@ class MeasuredImages:
     numbers: pd.DataFrame
     """Columns of NUMBERS_SCHEMA, and source, its kind, domain, of_ffhq (file_names.py), licence, author and url."""
     patches: NDArray[np.uint8]  # (N, PATCH_PX, PATCH_PX), in the same order
+
+
+def join(parts: Sequence[MeasuredImages]) -> MeasuredImages:
+    """The images of all parts, of which there is one or more."""
+    numbers = pd.concat([part.numbers for part in parts], ignore_index=True)
+    return MeasuredImages(numbers, np.concatenate([part.patches for part in parts]))
 
 
 def manifest_rows(images: MeasuredImages, limits: CurateParams, reviews: dict[str, Review]) -> pd.DataFrame:

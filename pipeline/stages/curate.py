@@ -6,8 +6,6 @@ reports/groups.csv (who is dropped).
 
 from collections.abc import Mapping
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from pipeline.curation.face_patches import patch_array
@@ -16,6 +14,7 @@ from pipeline.curation.rules import CurateParams
 from pipeline.curation.summary import write_summary
 from pipeline.curation.verdicts import (
     MeasuredImages,
+    join,
     manifest_rows,
     refuse_empty_domain,
     refuse_too_many_duplicates,
@@ -40,10 +39,8 @@ def curate(limits: CurateParams, sources: Mapping[str, Source], paths: Paths) ->
     Raises FacemaskError, and leaves the earlier manifest, where a measured table does not match its source, where a
     domain is left empty, and where too many images are near-duplicates.
     """
-    images = [_measured_images(name, source, paths) for name, source in sources.items()]
-    numbers = pd.concat([part.numbers for part in images], ignore_index=True)
-    measured = MeasuredImages(numbers, np.concatenate([part.patches for part in images]))
-    rows = manifest_rows(measured, limits, read_reviews(paths.review))
+    images = join([_measured_images(name, source, paths) for name, source in sources.items()])
+    rows = manifest_rows(images, limits, read_reviews(paths.review))
     refuse_too_many_duplicates(rows, limits)
     refuse_empty_domain(rows)
     write_manifest(rows, paths.manifest, licence_metadata(rows))
