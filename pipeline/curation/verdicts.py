@@ -15,13 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.curation.near_duplicates import (
-    DuplicateLimits,
-    Fingerprints,
-    ImageHashes,
-    find_duplicates,
-    find_pairs,
-)
+from pipeline.curation.near_duplicates import DuplicateLimits, Fingerprints, ImageHashes, find_duplicates, find_pairs
 from pipeline.curation.reasons import DROPPED_IN_REVIEW, DUPLICATE, NOT_SELECTED, apply_rules, passes_all_rules
 from pipeline.curation.reviews import Review
 from pipeline.curation.rules import CurateParams, SelectParams

@@ -31,9 +31,7 @@ class Detection:
 
     score: float  # 0-1: the mean over the image and its mirror image
     box: NDArray[np.float64]  # (4,) px: left, top, right, bottom
-    points: NDArray[
-        np.float64
-    ]  # (5, 2) px: the eye at the image's left, at its right, tip of the nose, mouth's corners
+    points: NDArray[np.float64]  # (5, 2) px: eyes, tip of the nose, mouth's corners; the image's left before its right
 
     @property
     def area(self) -> float:

@@ -13,16 +13,7 @@ from numpy.typing import NDArray
 from pipeline.errors import FacemaskError
 from pipeline.faces.alignment import CROP_SIDE, aligned_crop, ffhq_frame, landmark_alignment
 from pipeline.faces.landmarker import Face, get_landmarker
-from pipeline.faces.regions import (
-    BETWEEN_EYES,
-    CHIN,
-    LEFT_CHEEK,
-    LOWER_FACE,
-    MOUTH,
-    NOSE,
-    RIGHT_CHEEK,
-    polygon_mask,
-)
+from pipeline.faces.regions import BETWEEN_EYES, CHIN, LEFT_CHEEK, LOWER_FACE, MOUTH, NOSE, RIGHT_CHEEK, polygon_mask
 from pipeline.masks.compositing import compose, draw_style, render_mask
 from pipeline.masks.designs import FAMILIES, draw_design
 from pipeline.masks.fit import draw_any_fit

@@ -87,9 +87,8 @@ def _measured_now(
         for source, paths in missing:
             for start in range(0, len(paths), PIECE):
                 piece = paths[start : start + PIECE]
-                keys = [
-                    _file_key(source.folder / path) for path in piece
-                ]  # before: a file that changes now is new later
+                # Before they are read: a file that changes now is new later.
+                keys = [_file_key(source.folder / path) for path in piece]
                 table = measure_files(workers, source.folder, piece, progress)
                 number += 1
                 with replacing(kept / f"{prefix}-{number:06d}.parquet") as beside:

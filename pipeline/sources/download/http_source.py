@@ -14,13 +14,7 @@ from pipeline.errors import one_line
 from pipeline.proxies import proxy_of
 from pipeline.sources.download.error_pages import PAGE_BYTES, is_html
 from pipeline.sources.download.http_errors import ErrorResponse, error_for_page, error_for_status
-from pipeline.sources.download.response import (
-    PermanentError,
-    RemoteChanged,
-    Response,
-    ResumeInfo,
-    TransientError,
-)
+from pipeline.sources.download.response import PermanentError, RemoteChanged, Response, ResumeInfo, TransientError
 from pipeline.sources.download.settings import DownloadSettings
 
 _SNIFFED_BYTES = 512  # of a body, enough to recognize an HTML page
@@ -54,11 +48,7 @@ def open_http(client: httpx.Client, url: str, offset: int, info: ResumeInfo | No
             yield _as_response(answer, url, offset, info)
     except httpx.TooManyRedirects as error:
         raise PermanentError("the server redirects in a loop") from error
-    except (
-        httpx.InvalidURL,
-        httpx.UnsupportedProtocol,
-        UnicodeError,
-    ) as error:  # UnicodeError: by idna, of a host name
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:  # UnicodeError: idna, of a host name
         raise PermanentError(f"not a valid URL: {one_line(error)}") from error
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
         raise TransientError(f"{place_of(url)} cannot be reached ({one_line(error)})", unreachable=True) from error
