@@ -17,7 +17,7 @@ from pipeline.faces.regions import BETWEEN_EYES, CHIN, LEFT_CHEEK, LOWER_FACE, M
 from pipeline.masks.compositing import compose, draw_style, render_mask
 from pipeline.masks.designs import FAMILIES, draw_design
 from pipeline.masks.fit import draw_any_fit
-from pipeline.masks.records import ByteImage, FloatImage, MaskDesign, UnmaskedFace
+from pipeline.masks.records import ByteImage, FloatImage, MaskDesign, UnmaskedFace, cut_face
 from pipeline.storage.files import read_image_file
 from pipeline.storage.images import decode, is_image_name
 from pipeline.synthetic.camera_effects import degrade
@@ -71,13 +71,10 @@ def crop_face(image: ByteImage) -> UnmaskedFace | None:
     if len(detected) != 1:
         return None
     size = image.shape[1::-1]
-    landmarks = detected[0].points
-    centre, side = ffhq_frame(landmarks.astype(np.float64) * size)
+    centre, side = ffhq_frame(detected[0].points.astype(np.float64) * size)
     left, top = np.floor(centre - 0.75 * side).astype(int).clip(0)
     right, bottom = np.ceil(centre + 0.75 * side).astype(int).clip(0, size)
-    crop = np.ascontiguousarray(image[top:bottom, left:right])
-    shares = (landmarks * size - (left, top)) / (right - left, bottom - top)
-    return UnmaskedFace(crop, shares.astype(np.float32))
+    return cut_face(image, detected[0].points * size, (left, top, right, bottom))
 
 
 def draw_examples(rng: np.random.Generator, faces: list[UnmaskedFace]) -> Iterator[Example]:
