@@ -82,9 +82,9 @@ def load_sources(params_file: Path = PARAMS_FILE) -> dict[str, Source]:
     return sources
 
 
-def load_source(name: str, params_file: Path = PARAMS_FILE) -> Source:
+def load_source(name: str) -> Source:
     """Return one source of params.yaml. Raises FacemaskError for an unknown name."""
-    sources = load_sources(params_file)
+    sources = load_sources()
     if name not in sources:
         raise FacemaskError(f"params.yaml names no source '{name}': {choose_from(name, sources)}")
     return sources[name]

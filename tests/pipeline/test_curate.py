@@ -18,7 +18,7 @@ from pipeline.curation.verdicts import (
     refuse_too_many_duplicates,
 )
 from pipeline.errors import FacemaskError
-from pipeline.sources.config import load_source, of_ffhq
+from pipeline.sources.config import load_sources, of_ffhq
 from pipeline.storage.manifest import read_manifest
 from pipeline.synthetic.layout import SampleParams, sample_files
 from tests.conftest import FACES, ROOT, curate_here, inside, write_params
@@ -228,7 +228,7 @@ def test_equal_numbers_are_one_person_only_in_sources_named_after_ffhq():
 )
 def test_which_sources_are_named_after_ffhq(tmp_path, source, expected):
     write_params(tmp_path, {"sources": {"s": source}})
-    assert of_ffhq(load_source("s", tmp_path / "params.yaml")) is expected
+    assert of_ffhq(load_sources(tmp_path / "params.yaml")["s"]) is expected
 
 
 def test_ffhq_s_validation_photos_are_test_images():
