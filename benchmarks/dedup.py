@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.curation.face_patches import PATCH_PX, face_hashes
-from pipeline.curation.near_duplicates import DuplicateLimits, Fingerprints, ImageHashes, find_duplicates
+from pipeline.curation.near_duplicates import Fingerprints, ImageHashes, find_duplicates
+from pipeline.curation.rules import DedupParams
 
 MANY, FEW = 200_000, 20_000
-LIMITS = DuplicateLimits(max_hash_distance=76, min_similarity=0.77)
+LIMITS = DedupParams(max_hash_distance=76, min_similarity=0.77, max_removed=1)
 
 
 def textures(count: int, seed: int) -> NDArray[np.uint8]:

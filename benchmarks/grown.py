@@ -19,7 +19,8 @@ from pipeline import params
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.rules import CurateParams
 from pipeline.paths import Paths
-from pipeline.sources.config import FetchParams, load_source, load_sources
+from pipeline.sources.config import load_source, load_sources
+from pipeline.sources.fetch_params import FetchParams
 from pipeline.stages.curate import curate as curate_sources
 from pipeline.stages.fetch import fetch as fetch_source
 from pipeline.stages.measure import measure as measure_source

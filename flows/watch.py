@@ -24,7 +24,8 @@ from pipeline import params
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.sources.change_detection import SourceFingerprint, record_change, source_fingerprint
-from pipeline.sources.config import FetchParams, load_sources
+from pipeline.sources.config import load_sources
+from pipeline.sources.fetch_params import FetchParams
 from pipeline.sources.inbox import unused_inboxes
 from pipeline.storage.files import write_json
 

@@ -21,7 +21,8 @@ def main() -> None:
     # Imported one by one: a stage that draws no landmark need not load MediaPipe.
     match args.stage:
         case "fetch":
-            from pipeline.sources.config import FetchParams, load_source
+            from pipeline.sources.config import load_source
+            from pipeline.sources.fetch_params import FetchParams
             from pipeline.stages.fetch import fetch
 
             fetch(args.source, load_source(args.source), params.load("fetch", FetchParams), Paths())

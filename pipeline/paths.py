@@ -4,7 +4,6 @@ A workspace is a folder with dvc.yaml and params.yaml. dvc.yaml repeats the path
 """
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 CHECKPOINT_JSON = "checkpoint.json"  # in a checkpoint's folder, and in a model's
@@ -12,96 +11,28 @@ MODELS_JSON = "models.json"  # in the registry's folder: all models, and which o
 INDEX = "index.parquet"  # in a source's folder of shards
 
 
-@dataclass(frozen=True)
 class Paths:
     """The paths of the workspace `root`, by default the current folder."""
 
-    root: Path = Path()
-
-    @property
-    def params(self) -> Path:
-        """The parameters of every stage."""
-        return self.root / "params.yaml"
-
-    @property
-    def inbox(self) -> Path:
-        """Files that the user provides, one folder for each source."""
-        return self.root / "data/inbox"
-
-    @property
-    def raw(self) -> Path:
-        """Fetched shards, one folder for each source."""
-        return self.root / "data/raw"
-
-    @property
-    def measured(self) -> Path:
-        """Measurements, one folder for each source."""
-        return self.root / "data/measured"
-
-    @property
-    def review(self) -> Path:
-        """The decisions of human reviewers."""
-        return self.root / "data/review.csv"
-
-    @property
-    def manifest(self) -> Path:
-        """One row for every image."""
-        return self.root / "data/manifest.parquet"
-
-    @property
-    def pack(self) -> Path:
-        """The packed training arrays."""
-        return self.root / "data/train"
-
-    @property
-    def start(self) -> Path:
-        """The weights that training starts from."""
-        return self.root / "data/start"
-
-    @property
-    def checkpoints(self) -> Path:
-        """The trained model."""
-        return self.root / "checkpoints"
-
-    @property
-    def registry(self) -> Path:
-        """Promoted models."""
-        return self.root / "registry"
-
-    @property
-    def reports(self) -> Path:
-        """Reports and the page."""
-        return self.root / "reports"
-
-    @property
-    def curation_report(self) -> Path:
-        """Counts of kept and rejected images."""
-        return self.reports / "curation.json"
-
-    @property
-    def training_report(self) -> Path:
-        """DVCLive's folder: metrics.json, plots/metrics/ and progress.png."""
-        return self.reports / "training"
-
-    @property
-    def evaluation(self) -> Path:
-        """Metrics of the trained model."""
-        return self.reports / "evaluation.json"
-
-    @property
-    def headline(self) -> Path:
-        """The few numbers of a run that DVC compares."""
-        return self.reports / "metrics.json"
-
-    @property
-    def samples(self) -> Path:
-        """The grid of sample faces."""
-        return self.reports / "samples"
-
-    @property
-    def page(self) -> Path:
-        """The page that shows the manifest."""
-        return self.reports / "index.html"
+    def __init__(self, root: Path = Path()) -> None:
+        self.root = root
+        self.params = root / "params.yaml"  # the parameters of every stage
+        self.inbox = root / "data/inbox"  # files that the user provides, one folder for each source
+        self.raw = root / "data/raw"  # fetched shards, one folder for each source
+        self.measured = root / "data/measured"  # measurements, one folder for each source
+        self.review = root / "data/review.csv"  # the decisions of human reviewers
+        self.manifest = root / "data/manifest.parquet"  # one row for every image
+        self.pack = root / "data/train"  # the packed training arrays
+        self.start = root / "data/start"  # the weights that training starts from
+        self.checkpoints = root / "checkpoints"  # the trained model
+        self.registry = root / "registry"  # promoted models
+        self.reports = root / "reports"
+        self.curation_report = self.reports / "curation.json"  # counts of kept and rejected images
+        self.training_report = self.reports / "training"  # DVCLive's: metrics.json, plots/metrics/, progress.png
+        self.evaluation = self.reports / "evaluation.json"  # metrics of the trained model
+        self.headline = self.reports / "metrics.json"  # the few numbers of a run that DVC compares
+        self.samples = self.reports / "samples"  # the grid of sample faces
+        self.page = self.reports / "index.html"  # which shows the manifest
 
     def work(self, *parts: str) -> Path:
         """Return a folder for half-done work, in `work/` or FACEMASK_WORK; it is created."""

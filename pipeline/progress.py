@@ -4,24 +4,26 @@ import time
 
 from pipeline import messages
 
+_EVERY_S = 2.0  # between two lines
+
 
 class Progress:
     """Counts the finished units of `total`; prints `NAME: DONE of TOTAL UNITs, RATE/s, N s left`."""
 
-    def __init__(self, name: str, total: int, unit: str = "image", every_s: float = 2.0) -> None:
-        self.name, self.total, self.unit, self.every_s = name, total, unit, every_s
+    def __init__(self, name: str, total: int, unit: str = "image") -> None:
+        self.name, self.total, self.unit = name, total, unit
         self.done = 0
         self.started = time.monotonic()
         self.printed: float | None = None
 
     def add(self, count: int) -> None:
-        """Count `count` more units; print a line if the last one is `every_s` seconds old."""
+        """Count `count` more units; print a line if the last one is _EVERY_S seconds old."""
         self.done += count
         now = time.monotonic()
         if self.printed is None and self.done < self.total:
             self.printed = now  # not yet: until the workers have started the rate is too low
             return
-        if self.done < self.total and now - (self.printed or now) < self.every_s:
+        if self.done < self.total and now - (self.printed or now) < _EVERY_S:
             return
         self.printed = now
         rate = self.done / max(now - self.started, 1e-3)

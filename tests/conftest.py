@@ -58,7 +58,8 @@ def fetch_here(name: str) -> None:
     """Run stage `fetch` for one source in the current folder."""
     from pipeline import params
     from pipeline.paths import Paths
-    from pipeline.sources.config import FetchParams, load_source
+    from pipeline.sources.config import load_source
+    from pipeline.sources.fetch_params import FetchParams
     from pipeline.stages.fetch import fetch
 
     fetch(name, load_source(name), params.load("fetch", FetchParams), Paths())

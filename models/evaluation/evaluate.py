@@ -109,10 +109,8 @@ def evaluate_checkpoint(
     generators, info = checkpoint.load_generators(folder)
     for generator in generators.values():
         generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    masks = checkpoint.load_masks(folder, info)
-    unmasked, masked = (
-        _face_set(pack, domain, params, info.params["image_px"], masks) for domain in ("unmasked", "masked")
-    )
+    masks, px = checkpoint.load_masks(folder, info), int(info.params["image_px"])
+    unmasked, masked = (_face_set(pack, domain, params, px, masks) for domain in ("unmasked", "masked"))
     print(f"evaluating {folder} on up to {params.images} test faces a domain", flush=True)
     masking = translate_and_reconstruct("mask", generators, unmasked)
     unmasking = translate_and_reconstruct("unmask", generators, masked)

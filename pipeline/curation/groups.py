@@ -17,8 +17,6 @@ from pipeline.storage.files import replacing
 WARN_BELOW = 0.03
 """A skin tone is reported if its interval lies wholly below the others' share of accepted images by more than this."""
 
-_Z = 1.959964  # standard normal quantile of a two-sided interval of 95 %
-
 
 @dataclass(frozen=True)
 class GroupKind:
@@ -83,10 +81,10 @@ def wilson(accepted: int, images: int) -> tuple[float, float]:
     """The 95 % interval of a share (Wilson 1927), 0-1; 0 and 1 of no images."""
     if not images:
         return 0.0, 1.0
-    share, weight = accepted / images, _Z**2 / images
-    middle = (share + weight / 2) / (1 + weight)
-    half = _Z / (1 + weight) * np.sqrt(share * (1 - share) / images + weight / (4 * images))
-    return min(share, max(0.0, float(middle - half))), max(share, min(1.0, float(middle + half)))
+    from scipy.stats import binomtest  # slow to load
+
+    interval = binomtest(accepted, images).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def acceptance_by_group(rows: pd.DataFrame) -> pd.DataFrame:

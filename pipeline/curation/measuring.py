@@ -36,10 +36,7 @@ def measurement_digest(params: MeasureParams) -> str:
     """A digest of all that measurements depend on but the images: code, network, settings and columns."""
     code = closure_digest("pipeline.curation.measurements")
     columns = MEASURED_SCHEMA.to_string(show_field_metadata=False, show_schema_metadata=False)
-    settings = {
-        "max_faces": params.max_faces,
-        "decode_px": params.decode_px,
-    }  # not where it runs: no number depends on it
+    settings = {"max_faces": params.max_faces, "decode_px": params.decode_px}  # no number depends on where it runs
     return digest_of(code, sha256(WEIGHTS), columns, settings)
 
 

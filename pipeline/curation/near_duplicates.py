@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.curation.face_patches import ABOVE_MASK_ROWS, OUTSIDE
 from pipeline.curation.hash_index import BITS, HashIndex, Near, near_hashes, nearest
+from pipeline.curation.rules import DedupParams
 from pipeline.curation.similarity import Pairs, PreparedPatches, prepare, similarities
 
 _BLOCK = 4096  # images that the index is searched for at a time: the more, the less time
@@ -44,14 +45,6 @@ class Duplicates:
 
     first: NDArray[np.int64]  # (N,)
     similarity: NDArray[np.float32]  # (N,)
-
-
-@dataclass(frozen=True)
-class DuplicateLimits:
-    """From where on two images are copies of one photo."""
-
-    max_hash_distance: int  # Hamming, bits, of candidates: by the photo's hash or by the face's
-    min_similarity: float  # of their face patches
 
 
 class _ImageIndex:
@@ -94,7 +87,7 @@ class _ImageIndex:
         return Pairs(first, second, np.full(len(first), self._one_photo))
 
 
-def find_duplicates(prints: Fingerprints, limits: DuplicateLimits) -> Duplicates:
+def find_duplicates(prints: Fingerprints, limits: DedupParams) -> Duplicates:
     """Find clusters of copies, each around its first image, in the order of the images.
 
     An image joins the cluster whose first image it is most similar to, and is the first of a new one if it is similar
@@ -126,7 +119,7 @@ def find_duplicates(prints: Fingerprints, limits: DuplicateLimits) -> Duplicates
     return Duplicates(first, similarity)
 
 
-def find_pairs(some: Fingerprints, others: Fingerprints, limits: DuplicateLimits) -> NDArray[np.int64]:
+def find_pairs(some: Fingerprints, others: Fingerprints, limits: DedupParams) -> NDArray[np.int64]:
     """(M, 2) pairs of an image of `some` and one of `others` that show one photo above a mask."""
     both = _above_mask(some, others)
     indexes = _image_indexes(both)

@@ -24,8 +24,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class DedupParams:
     """params.yaml, block `curate`, key `dedup`."""
 
-    max_hash_distance: Annotated[int, Field(ge=0, le=128)]
-    min_similarity: Annotated[float, Field(ge=0.5, le=1)]
+    max_hash_distance: Annotated[int, Field(ge=0, le=128)]  # Hamming, bits, of candidates: by photo or by face
+    min_similarity: Annotated[float, Field(ge=0.5, le=1)]  # of their face patches: from it on they are copies
     max_removed: Share
 
 

@@ -58,15 +58,6 @@ class Pairs:
         return len(self.first)
 
 
-@dataclass(frozen=True)
-class _Details:
-    """The detail of some of the patches."""
-
-    rows: NDArray[np.int64]  # which ones, ascending
-    fine: Floats  # (n, PATCH_PX, PATCH_PX); 0 outside the photo
-    inside: Floats  # the same shape: 1 inside the photo, 0 outside
-
-
 def prepare(patches: NDArray[np.uint8], frames: Floats) -> PreparedPatches:
     """Prepare patches (N, PATCH_PX, PATCH_PX) with their frames (N, 2, 3)."""
     coarse = np.empty((len(patches), _HALF_PX, _HALF_PX), np.int8)
@@ -99,11 +90,10 @@ def _similarities(prepared: PreparedPatches, pairs: Pairs) -> Floats:
     flipped = coarse[1] > coarse[0]
     alike = coarse.max(axis=0) >= _MIN_COARSE
     result = np.asarray(np.minimum(coarse.max(axis=0), _MIN_COARSE), np.float32)
-    details = _details(prepared, pairs[alike])
     for flip in (False, True):
         some = np.flatnonzero(alike & (flipped == flip))
         if len(some):
-            result[some] = _unregistered(details, pairs[some], flip)
+            result[some] = _unregistered(prepared, pairs[some], flip)
     open_pairs = np.flatnonzero((alike | pairs.one_photo) & (result < _CERTAIN))
     by_photo = open_pairs[pairs.one_photo[open_pairs]]
     motions = dict(zip(by_photo.tolist(), _promising_motions(prepared, pairs[by_photo]), strict=True))
@@ -115,12 +105,6 @@ def _similarities(prepared: PreparedPatches, pairs: Pairs) -> Floats:
             if result[pair] >= _CERTAIN:
                 break
     return result
-
-
-def _details(prepared: PreparedPatches, pairs: Pairs) -> _Details:
-    """The detail of the patches of pairs."""
-    rows = np.unique(np.concatenate([pairs.first, pairs.second]))
-    return _Details(rows, *_fine(prepared, rows))
 
 
 def _fine(prepared: PreparedPatches, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -151,12 +135,11 @@ def _coarse(prepared: PreparedPatches, pairs: Pairs) -> Floats:
     )
 
 
-def _unregistered(details: _Details, pairs: Pairs, flip: bool) -> Floats:
+def _unregistered(prepared: PreparedPatches, pairs: Pairs, flip: bool) -> Floats:
     """The similarity of patches as they are, the second ones mirrored where `flip`."""
     step = -1 if flip else 1
-    one, other = (np.searchsorted(details.rows, side) for side in (pairs.first, pairs.second))
-    inside = details.inside[one] * details.inside[other][..., ::step]
-    return _with_part_above_mask(details.fine[one], details.fine[other][..., ::step], inside)
+    (one, inside), (other, inside_other) = (_fine(prepared, side) for side in (pairs.first, pairs.second))
+    return _with_part_above_mask(one, other[..., ::step], inside * inside_other[..., ::step])
 
 
 def _promising_motions(prepared: PreparedPatches, pairs: Pairs) -> list[list[Motion]]:

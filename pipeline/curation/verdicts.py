@@ -6,6 +6,7 @@ many.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +15,10 @@ import numpy.typing as npt
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.curation.near_duplicates import (
-    DuplicateLimits,
-    Fingerprints,
-    ImageHashes,
-    find_duplicates,
-    find_pairs,
-)
+from pipeline.curation.near_duplicates import Fingerprints, ImageHashes, find_duplicates, find_pairs
 from pipeline.curation.reasons import DROPPED_IN_REVIEW, DUPLICATE, NOT_SELECTED, apply_rules, passes_all_rules
 from pipeline.curation.reviews import Review
-from pipeline.curation.rules import CurateParams, SelectParams
+from pipeline.curation.rules import CurateParams, DedupParams, SelectParams
 from pipeline.curation.selection import select_in_splits
 from pipeline.curation.splits import assign_splits
 from pipeline.errors import FacemaskError
@@ -43,6 +38,12 @@ class MeasuredImages:
     patches: NDArray[np.uint8]  # (N, PATCH_PX, PATCH_PX), in the same order
 
 
+def join(parts: Sequence[MeasuredImages]) -> MeasuredImages:
+    """The images of all parts, of which there is one or more."""
+    numbers = pd.concat([part.numbers for part in parts], ignore_index=True)
+    return MeasuredImages(numbers, np.concatenate([part.patches for part in parts]))
+
+
 def manifest_rows(images: MeasuredImages, limits: CurateParams, reviews: dict[str, Review]) -> pd.DataFrame:
     """The manifest's rows, ordered by image_id, of measured images in any order; `reviews` are by image_id."""
     numbers = images.numbers
@@ -59,11 +60,10 @@ def manifest_rows(images: MeasuredImages, limits: CurateParams, reviews: dict[st
     rows["reasons"] = [
         _overruled(reasons, review) for reasons, review in zip(apply_rules(rows, limits), rows["review"], strict=True)
     ]
-    dedup = DuplicateLimits(limits.dedup.max_hash_distance, limits.dedup.min_similarity)
-    rows = _without_duplicates(rows, images.patches, dedup)
+    rows = _without_duplicates(rows, images.patches, limits.dedup)
     rows["accepted"] = rows["reasons"].str.len() == 0
     accepted = rows[rows["accepted"]]
-    same_photo = _same_photo(accepted.reset_index(drop=True), images.patches, dedup)
+    same_photo = _same_photo(accepted.reset_index(drop=True), images.patches, limits.dedup)
     rows["split"] = pd.Series(assign_splits(accepted, same_photo, limits.split), accepted.index, dtype=object)
     return _only_selected(rows, limits.select)
 
@@ -104,7 +104,7 @@ def _overruled(reasons: list[str], review: str | None) -> list[str]:
     return reasons
 
 
-def _without_duplicates(rows: pd.DataFrame, patches: NDArray[np.uint8], limits: DuplicateLimits) -> pd.DataFrame:
+def _without_duplicates(rows: pd.DataFrame, patches: NDArray[np.uint8], limits: DedupParams) -> pd.DataFrame:
     """`rows` with dup_of and dup_similarity, the reason `duplicate` for copies, and their `cluster`'s number.
 
     Only images of a domain that pass everything else are compared. The best copy is kept, and what a review keeps.
@@ -161,7 +161,7 @@ def _only_selected(rows: pd.DataFrame, select: SelectParams) -> pd.DataFrame:
     return rows
 
 
-def _same_photo(accepted: pd.DataFrame, patches: NDArray[np.uint8], limits: DuplicateLimits) -> NDArray[np.int64]:
+def _same_photo(accepted: pd.DataFrame, patches: NDArray[np.uint8], limits: DedupParams) -> NDArray[np.int64]:
     """(M, 2) pairs of accepted images that show one photo: copies kept by review, and a face with and without a mask.
 
     `accepted` has the index 0, 1, ..., by which the pairs are.

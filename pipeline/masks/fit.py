@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.masks.records import WIDTH, Points, UnmaskedFace
+from pipeline.masks.records import Points, UnmaskedFace
 from pipeline.masks.warp import Spline, fit_spline
 
 FitKind = Literal["correct", "nose_out", "chin_out", "chin_only", "eyes_covered", "shifted"]
@@ -161,12 +161,6 @@ def mask_to_pixels(placement: Placement, across: Points, down: Points) -> Points
 def face_width(face: Points) -> float:
     """Return the distance between the sides of a face, in the unit of its landmarks (478, 2)."""
     return float(np.hypot(*(face[SIDES[1]] - face[SIDES[0]])))
-
-
-def drawing_scale(face: UnmaskedFace) -> int:
-    """Return the scale, 1 to 4, at which a design for this face is drawn, so that its details are as sharp as it."""
-    height, width = face.image.shape[:2]
-    return int(np.clip(np.ceil(face_width(face.landmarks.astype(np.float64) * (width, height)) / (0.8 * WIDTH)), 1, 4))
 
 
 def draw_fit(kind: FitKind, rng: np.random.Generator) -> MaskFit:

@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.masks.canvas import mask_coordinates, soft_line, soft_step
 from pipeline.masks.catalogue import KINDS, WHITE, Colour, Kind, Outline
 from pipeline.masks.designs import Family
 from pipeline.masks.fit import MaskFit
 from pipeline.masks.records import HEIGHT, WIDTH, ByteImage, FloatImage, MaskDesign
-from pipeline.masks.surgical import soft_line
 from pipeline.masks.textures import noise
 
 _ELASTIC = (226, 229, 231)
@@ -43,7 +43,7 @@ def draw_kind(rng: np.random.Generator, name: str, fabric: Colour | ByteImage | 
     kind = KINDS[name]
     width = int(np.clip(width, MIN_WIDTH, MAX_WIDTH))
     height = round(width * HEIGHT / WIDTH)
-    flat = _make_flat(rng, height, width)
+    flat = _Flat(*mask_coordinates(height, width), rng)
     colour = kind.colours[int(rng.integers(len(kind.colours)))]  # drawn in any case: all else is the same in any fabric
     chosen = colour if fabric is None else fabric
     plain = _as_image(chosen, height, width)
@@ -52,11 +52,6 @@ def draw_kind(rng: np.random.Generator, name: str, fabric: Colour | ByteImage | 
     relief, cloth = _relief(flat, kind, plain)
     drawing = np.dstack([np.clip(cloth * relief[..., None], 0, 255), _alpha(flat, kind.outline)])
     return MaskDesign(drawing.astype(np.float32), kind.straps, strap_colour(chosen))
-
-
-def _make_flat(rng: np.random.Generator, height: int, width: int) -> _Flat:
-    across, down = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
-    return _Flat(across, down, rng)
 
 
 def draw_kind_fit(rng: np.random.Generator, name: str) -> MaskFit:
@@ -101,7 +96,7 @@ def _roundness(flat: _Flat) -> FloatImage:
     """The shape of the face below: darker at the sides and below the chin, lighter along the nose."""
     sides = 1 - flat.near(0.24, 0.04) * np.abs(flat.across) ** 3
     chin = 1 - flat.near(0.2, 0.04) / (1 + np.exp(-(flat.down - 0.86) / 0.05))
-    upper = 1 / (1 + np.exp((flat.down - 0.48) / 0.08))
+    upper = soft_step(flat.down, 0.48, -0.08)
     ridge = 1 + 0.06 * soft_line(flat.across, 0, 0.16) * upper
     flanks = 1 - 0.06 * soft_line(np.abs(flat.across), 0.36, 0.13) * upper
     return np.asarray(sides * chin * ridge * flanks, np.float32)
@@ -141,9 +136,9 @@ def _pleats(flat: _Flat) -> FloatImage:
 
 def _border(flat: _Flat) -> FloatImage:
     """The folded borders, (H, W) 0-1."""
-    upper = 1 / (1 + np.exp(np.clip((flat.down - 0.085) / 0.004, -30, 30)))
-    lower = 1 / (1 + np.exp(np.clip((0.955 - flat.down) / 0.004, -30, 30)))
-    sides = 1 / (1 + np.exp(np.clip((0.955 - np.abs(flat.across)) / 0.004, -30, 30)))
+    upper = soft_step(flat.down, 0.085, -0.004)
+    lower = soft_step(flat.down, 0.955, 0.004)
+    sides = soft_step(np.abs(flat.across), 0.955, 0.004)
     return np.asarray(np.clip(upper + 0.6 * lower + 0.5 * sides, 0, 1), np.float32)
 
 
@@ -160,7 +155,7 @@ def _welds(flat: _Flat) -> FloatImage:
 
 def _nose_clip(flat: _Flat) -> FloatImage:
     """A strip of metal under the fabric, over the bridge of the nose."""
-    within = 1 / (1 + np.exp(np.clip((np.abs(flat.across) - 0.2) / 0.006, -30, 30)))
+    within = soft_step(np.abs(flat.across), 0.2, -0.006)
     relief = 0.08 * soft_line(flat.down, 0.085, 0.012) - 0.12 * soft_line(flat.down, 0.11, 0.007)
     return np.asarray(1 + within * relief, np.float32)
 
@@ -177,7 +172,7 @@ def _middle_seam(flat: _Flat, depth: float) -> FloatImage:
 def _duckbill_folds(flat: _Flat) -> FloatImage:
     """The fold across the duckbill: the lower half faces down, and is darker."""
     fold = flat.near(0.55, 0.03) + 0.1 * flat.across**2
-    lower = 1 / (1 + np.exp(np.clip((fold - flat.down) / 0.012, -30, 30)))
+    lower = soft_step(flat.down, fold, 0.012)
     edge = 0.07 * soft_line(flat.down, fold - 0.014, 0.01) - 0.12 * soft_line(flat.down, fold + 0.006, 0.007)
     return np.asarray((1 - flat.near(0.15, 0.03) * lower) * (1 + edge), np.float32)
 
@@ -234,7 +229,7 @@ def _to_edge(flat: _Flat, outline: Outline) -> FloatImage:
 
 def outline_alpha(outline: Outline, height: int, width: int) -> FloatImage:
     """The inside of an outline, (height, width) 0-1, as the kinds have it."""
-    return _alpha(_make_flat(np.random.default_rng(0), height, width), outline)
+    return _alpha(_Flat(*mask_coordinates(height, width), np.random.default_rng(0)), outline)
 
 
 def _alpha(flat: _Flat, outline: Outline) -> FloatImage:

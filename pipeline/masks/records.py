@@ -1,7 +1,7 @@
 """Inputs of the mask renderer: an unmasked face, and a mask design, which is a mask drawn flat; array types."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ Straps = Literal["loops", "bands", "none"]
 """Around the ears, around the head, or not visible."""
 
 HEIGHT, WIDTH = 288, 416
-"""Size of a flat design in units. A unit is a pixel at scale 1; larger faces get drawings at higher scales."""
+"""Size of a random design, px; the named ones are drawn at any size of this shape."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,13 @@ class UnmaskedFace:
 
     image: ByteImage  # (H, W, 3)
     landmarks: NDArray[np.float32]  # (478, 2) shares of width and height
+
+
+def cut_face(image: ByteImage, points: NDArray[np.floating[Any]], box: tuple[int, int, int, int]) -> UnmaskedFace:
+    """Return the part left, top, right, bottom of a picture (H, W, 3) whose landmarks `points` (478, 2) are in px."""
+    left, top, right, bottom = box
+    shares = (points - (left, top)) / (right - left, bottom - top)
+    return UnmaskedFace(np.ascontiguousarray(image[top:bottom, left:right]), shares.astype(np.float32))
 
 
 @dataclass(frozen=True)

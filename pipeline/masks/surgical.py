@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.masks.canvas import Canvas, canvas_of
+from pipeline.masks.canvas import ACROSS, DOWN, soft_line, soft_step
 from pipeline.masks.light import exposed
 from pipeline.masks.records import HEIGHT, WIDTH, FloatImage, MaskDesign
 
@@ -41,54 +41,42 @@ def draw_surgical_mask(rng: np.random.Generator) -> SurgicalMask:
     )
 
 
-def surgical_design(mask: SurgicalMask, scale: int = 1) -> MaskDesign:
-    """Draw the mask flat, with ear loops, at `scale` times HEIGHT x WIDTH (fit.drawing_scale)."""
-    rng, canvas = np.random.default_rng(mask.seed), canvas_of(scale)
-    down, across = canvas.down, canvas.across
-    shade = _roundness(across, down) * _pleats(mask, across, down) * _wrinkles(mask, rng, canvas) * _weave(rng, canvas)
-    colour = _colour(mask, shade, _border_whiteness(across, down))
-    colour *= _seams(across, down)[..., None]
-    drawing = np.dstack([np.maximum(exposed(colour), 0), _outline(canvas)])
+def surgical_design(mask: SurgicalMask) -> MaskDesign:
+    """Draw the mask flat, HEIGHT x WIDTH, with ear loops."""
+    rng = np.random.default_rng(mask.seed)
+    shade = _roundness() * _pleats(mask) * _wrinkles(mask, rng) * _weave(rng)
+    colour = _colour(mask, shade, _border_whiteness())
+    colour *= _seams()[..., None]
+    drawing = np.dstack([np.maximum(exposed(colour), 0), _outline()])
     return MaskDesign(drawing, "loops", _ELASTIC)
 
 
-def soft_line(values: FloatImage, centre: float | FloatImage, sigma: float) -> FloatImage:
-    """Return 1 where values == centre, falling to 0 as a Gaussian."""
-    return np.asarray(np.exp(-0.5 * ((values - centre) / sigma) ** 2), np.float32)
-
-
-def _soft_step(values: FloatImage, centre: float | FloatImage, scale: float) -> FloatImage:
-    """Return 0 below centre and 1 above, as a logistic function."""
-    return np.asarray(1 / (1 + np.exp(-np.clip((values - centre) / scale, -30, 30))), np.float32)
-
-
-def _roundness(across: FloatImage, down: FloatImage) -> FloatImage:
+def _roundness() -> FloatImage:
     """The shape of the worn mask, as factors: darker at the sides and below the chin, lighter along the nose."""
-    sides = 1 - 0.24 * np.abs(across) ** 3
-    chin = 1 - 0.20 * _soft_step(down, 0.86, 0.05)
-    ridge = 1 + 0.07 * soft_line(across, 0, 0.16) * (1 - _soft_step(down, 0.5, 0.08))
-    flanks = 1 - 0.06 * soft_line(np.abs(across), 0.36, 0.13) * (1 - _soft_step(down, 0.42, 0.08))
+    sides = 1 - 0.24 * np.abs(ACROSS) ** 3
+    chin = 1 - 0.20 * soft_step(DOWN, 0.86, 0.05)
+    ridge = 1 + 0.07 * soft_line(ACROSS, 0, 0.16) * (1 - soft_step(DOWN, 0.5, 0.08))
+    flanks = 1 - 0.06 * soft_line(np.abs(ACROSS), 0.36, 0.13) * (1 - soft_step(DOWN, 0.42, 0.08))
     return np.asarray(sides * chin * ridge * flanks, np.float32)
 
 
-def _pleats(mask: SurgicalMask, across: FloatImage, down: FloatImage) -> FloatImage:
+def _pleats(mask: SurgicalMask) -> FloatImage:
     """Three pleats, as factors: a sharp edge with a shadow below and a highlight above, spread in the middle."""
-    out = np.ones_like(across)
+    out = np.ones_like(ACROSS)
     for number, height in enumerate(mask.pleats):
         # The pleats are closer together at the side seams than in the middle.
-        spread = 1 - 0.16 * across**2
-        line = np.asarray(0.5 + (height - 0.5) * spread + 0.02 * (number - 1) * (1 - across**2), np.float32)
-        below = np.clip(down - line, 0, None)
-        out *= 1 - mask.pleat_depth * np.exp(-below / 0.022) * _soft_step(down, line, 0.0025)
-        out *= 1 - 0.5 * mask.pleat_depth * soft_line(down, line + 0.004, 0.007)
-        out *= 1 + 0.55 * mask.pleat_depth * soft_line(down, line - 0.015, 0.009)
-        out *= 1 - 0.25 * mask.pleat_depth * soft_line(down, line + 0.06, 0.03)
+        spread = 1 - 0.16 * ACROSS**2
+        line = np.asarray(0.5 + (height - 0.5) * spread + 0.02 * (number - 1) * (1 - ACROSS**2), np.float32)
+        below = np.clip(DOWN - line, 0, None)
+        out *= 1 - mask.pleat_depth * np.exp(-below / 0.022) * soft_step(DOWN, line, 0.0025)
+        out *= 1 - 0.5 * mask.pleat_depth * soft_line(DOWN, line + 0.004, 0.007)
+        out *= 1 + 0.55 * mask.pleat_depth * soft_line(DOWN, line - 0.015, 0.009)
+        out *= 1 - 0.25 * mask.pleat_depth * soft_line(DOWN, line + 0.06, 0.03)
     return out
 
 
-def _wrinkles(mask: SurgicalMask, rng: np.random.Generator, canvas: Canvas) -> FloatImage:
+def _wrinkles(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
     """Soft creases from the corners inward, and dents, as factors."""
-    # Drawn at the unit size and enlarged: nothing here is finer than 4 units.
     dents = np.zeros((HEIGHT, WIDTH), np.float32)
     for cells, weight in ((3, 0.6), (6, 0.5), (12, 0.35)):
         coarse = rng.uniform(-1, 1, (cells, cells * 2)).astype(np.float32)
@@ -101,10 +89,8 @@ def _wrinkles(mask: SurgicalMask, rng: np.random.Generator, canvas: Canvas) -> F
                 start = (round((side * 0.97 + 1) / 2 * WIDTH), round(corner * HEIGHT))
                 end = (round((side * (0.97 - length) + 1) / 2 * WIDTH), round((corner + rise) * HEIGHT))
                 cv2.line(creases, start, end, float(rng.choice([-1.0, 1.0])), 4, cv2.LINE_AA)
-    factors = 1 + mask.creases * (dents + 1.3 * cv2.GaussianBlur(creases, (0, 0), 4) + 2.2 * _fine_creases(mask, rng))
-    if canvas.scale > 1:
-        factors = cv2.resize(factors, (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(factors, np.float32)
+    soft = cv2.GaussianBlur(creases, (0, 0), 4)
+    return np.asarray(1 + mask.creases * (dents + 1.3 * soft + 2.2 * _fine_creases(mask, rng)), np.float32)
 
 
 def _fine_creases(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
@@ -123,22 +109,19 @@ def _fine_creases(mask: SurgicalMask, rng: np.random.Generator) -> FloatImage:
     return np.asarray(cv2.GaussianBlur(lines, (0, 0), 1.2), np.float32)
 
 
-def _weave(rng: np.random.Generator, canvas: Canvas) -> FloatImage:
-    """The grain of the fabric, as factors: fibres one pixel thick, and the embossed dots, which have their size."""
-    grain = cv2.GaussianBlur(rng.standard_normal((canvas.height, canvas.width), np.float32), (0, 0), 1.0)
-    if canvas.scale > 1:  # clumps of fibres, which a drawing of one pixel a unit does not show apart
-        coarse = cv2.resize(grain[:HEIGHT, :WIDTH], (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)
-        grain = 0.7 * grain + 0.8 * coarse
-    rows = np.sin(np.arange(canvas.height, dtype=np.float32) * (1.9 / canvas.scale))[:, None]
-    columns = np.sin(np.arange(canvas.width, dtype=np.float32) * (1.9 / canvas.scale))[None]
+def _weave(rng: np.random.Generator) -> FloatImage:
+    """The grain of the fabric, as factors: fibres one pixel thick, and the embossed dots."""
+    grain = cv2.GaussianBlur(rng.standard_normal((HEIGHT, WIDTH), np.float32), (0, 0), 1.0)
+    rows = np.sin(np.arange(HEIGHT, dtype=np.float32) * 1.9)[:, None]
+    columns = np.sin(np.arange(WIDTH, dtype=np.float32) * 1.9)[None]
     return np.asarray(1 + 0.05 * grain + 0.014 * rows * columns, np.float32)
 
 
-def _border_whiteness(across: FloatImage, down: FloatImage) -> FloatImage:
+def _border_whiteness() -> FloatImage:
     """The share of the colour that is replaced by white, 0-1: the folded borders show the white inner side."""
-    upper = 1 - _soft_step(down, 0.085, 0.004)
-    lower = _soft_step(down, 0.955, 0.004)
-    sides = _soft_step(np.abs(across), 0.955, 0.004)
+    upper = 1 - soft_step(DOWN, 0.085, 0.004)
+    lower = soft_step(DOWN, 0.955, 0.004)
+    sides = soft_step(np.abs(ACROSS), 0.955, 0.004)
     return np.asarray(np.clip(0.62 * upper + 0.35 * lower + 0.30 * sides, 0, 0.75), np.float32)
 
 
@@ -151,22 +134,22 @@ def _colour(mask: SurgicalMask, shade: FloatImage, whiteness: FloatImage) -> Flo
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255 * shade[..., None], np.float32)
 
 
-def _seams(across: FloatImage, down: FloatImage) -> FloatImage:
+def _seams() -> FloatImage:
     """The ridge of the nose wire, and the dotted welds along the borders, as factors."""
-    middle = np.abs(across) < 0.52
-    wire = middle * (0.07 * soft_line(down, 0.036, 0.008) - 0.10 * soft_line(down, 0.056, 0.006))
-    dots_across = np.sin(across * 150) > 0
-    dots_down = np.sin(down * 190) > 0
-    welds = dots_across * sum(soft_line(down, height, 0.005) for height in (0.030, 0.080, 0.104, 0.935, 0.965))
-    welds = welds + dots_down * sum(soft_line(np.abs(across), place, 0.006) for place in (0.925, 0.955))
-    fold = soft_line(down, 0.122, 0.005) * (np.abs(across) < 0.92)
+    middle = np.abs(ACROSS) < 0.52
+    wire = middle * (0.07 * soft_line(DOWN, 0.036, 0.008) - 0.10 * soft_line(DOWN, 0.056, 0.006))
+    dots_across = np.sin(ACROSS * 150) > 0
+    dots_down = np.sin(DOWN * 190) > 0
+    welds = dots_across * sum(soft_line(DOWN, height, 0.005) for height in (0.030, 0.080, 0.104, 0.935, 0.965))
+    welds = welds + dots_down * sum(soft_line(np.abs(ACROSS), place, 0.006) for place in (0.925, 0.955))
+    fold = soft_line(DOWN, 0.122, 0.005) * (np.abs(ACROSS) < 0.92)
     return np.asarray((1 + wire) * (1 - 0.30 * np.clip(welds, 0, 1)) * (1 - 0.12 * fold), np.float32)
 
 
-def _outline(canvas: Canvas) -> FloatImage:
+def _outline() -> FloatImage:
     """Alpha (H, W): a rectangle with round corners and a soft edge of two pixels."""
-    x, y = np.abs(canvas.across) * WIDTH / 2, np.abs(canvas.down - 0.5) * HEIGHT
+    x, y = np.abs(ACROSS) * WIDTH / 2, np.abs(DOWN - 0.5) * HEIGHT
     radius, rim = 14.0, 3.0
     beyond_x, beyond_y = x - (WIDTH / 2 - radius - rim), y - (HEIGHT / 2 - radius - rim)
     outside = np.hypot(np.maximum(beyond_x, 0), np.maximum(beyond_y, 0)) - radius
-    return np.asarray(np.clip(0.5 - canvas.scale * outside / 2, 0, 1), np.float32)
+    return np.asarray(np.clip(0.5 - outside / 2, 0, 1), np.float32)

@@ -1,37 +1,30 @@
-"""Fabric: random colours, patterns and prints. Images are of a canvas's size (H, W, 3), RGB 0-255."""
+"""Fabric: random colours, patterns and prints. Images are (HEIGHT, WIDTH, 3), RGB 0-255."""
 
 import cv2
 import numpy as np
 
-from pipeline.masks.canvas import Canvas, canvas_of
 from pipeline.masks.records import HEIGHT, WIDTH, FloatImage, Points
 
 
-def draw_texture(rng: np.random.Generator, photo: FloatImage | None = None, scale: int = 1) -> FloatImage:
+def draw_texture(rng: np.random.Generator, photo: FloatImage | None = None) -> FloatImage:
     """Draw a fabric: one colour in half of the draws, else a pattern, or a print of a part of `photo` (H, W, 3)."""
-    canvas = canvas_of(scale)
-    ground = np.full((canvas.height, canvas.width, 3), draw_colour(rng), np.float32)
+    ground = np.full((HEIGHT, WIDTH, 3), draw_colour(rng), np.float32)
     kind = rng.random()
     if kind < 0.5:
         return ground
     if kind < 0.6:
-        return _mix(ground, draw_colour(rng), _stripes(rng, canvas))
+        return _mix(ground, draw_colour(rng), _stripes(rng))
     if kind < 0.68:
-        striped = _mix(ground, draw_colour(rng), 0.6 * _stripes(rng, canvas))
-        return _mix(striped, draw_colour(rng), 0.6 * _stripes(rng, canvas))
+        striped = _mix(ground, draw_colour(rng), 0.6 * _stripes(rng))
+        return _mix(striped, draw_colour(rng), 0.6 * _stripes(rng))
     if kind < 0.76:
-        return _mix(ground, draw_colour(rng), _dots(rng, canvas))
+        return _mix(ground, draw_colour(rng), _dots(rng))
     if kind < 0.84:
-        return _flowers(rng, ground, scale)
+        return _flowers(rng, ground)
     if kind < 0.92 or photo is None:
-        dyed = _mix(ground, draw_colour(rng), _clouds(rng, canvas))
-        return _mix(dyed, draw_colour(rng), _clouds(rng, canvas))
-    return _photo_print(rng, photo, canvas)
-
-
-def white_texture(rng: np.random.Generator, scale: int = 1) -> FloatImage:
-    """Draw a fabric of one nearly white colour."""
-    return np.full((scale * HEIGHT, scale * WIDTH, 3), rng.uniform(205, 250) + rng.normal(0, 4, 3), np.float32)
+        dyed = _mix(ground, draw_colour(rng), _clouds(rng))
+        return _mix(dyed, draw_colour(rng), _clouds(rng))
+    return _photo_print(rng, photo)
 
 
 def draw_colour(rng: np.random.Generator) -> FloatImage:
@@ -62,9 +55,9 @@ def noise(rng: np.random.Generator, cells: int, height: int = HEIGHT, width: int
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _units(canvas: Canvas) -> tuple[FloatImage, FloatImage]:
-    """Down and across, each (H, W), in units."""
-    y, x = np.mgrid[0 : canvas.height, 0 : canvas.width].astype(np.float32) / canvas.scale
+def _pixels() -> tuple[FloatImage, FloatImage]:
+    """Down and across, each (HEIGHT, WIDTH), in px."""
+    y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
     return y, x
 
 
@@ -72,29 +65,28 @@ def _mix(ground: FloatImage, colour: FloatImage, amount: FloatImage) -> FloatIma
     return np.asarray(ground + (colour - ground) * amount[..., None], np.float32)
 
 
-def _stripes(rng: np.random.Generator, canvas: Canvas) -> FloatImage:
+def _stripes(rng: np.random.Generator) -> FloatImage:
     """Amounts (H, W), 0-1, of stripes across, down or at any angle."""
     angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
-    y, x = _units(canvas)
+    y, x = _pixels()
     phase = (x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / rng.uniform(10, 70)
     return np.asarray(np.clip(0.5 + rng.uniform(0.6, 4) * (np.sin(phase) + rng.uniform(-0.7, 0.7)), 0, 1), np.float32)
 
 
-def _dots(rng: np.random.Generator, canvas: Canvas) -> FloatImage:
+def _dots(rng: np.random.Generator) -> FloatImage:
     """Amounts (H, W), 0-1, of round dots in rows."""
-    step, radius = rng.uniform(14, 48), rng.uniform(0.18, 0.4)  # units, share of the step
-    y, x = (axis / step for axis in _units(canvas))
+    step, radius = rng.uniform(14, 48), rng.uniform(0.18, 0.4)  # px, share of the step
+    y, x = (axis / step for axis in _pixels())
     x = x + 0.5 * (np.floor(y) % 2)
     distance = np.hypot(x - np.floor(x) - 0.5, y - np.floor(y) - 0.5)
-    return np.asarray(np.clip((radius - distance) * canvas.scale * step / 2 + 0.5, 0, 1), np.float32)
+    return np.asarray(np.clip((radius - distance) * step / 2 + 0.5, 0, 1), np.float32)
 
 
-def _flowers(rng: np.random.Generator, ground: FloatImage, scale: int) -> FloatImage:
+def _flowers(rng: np.random.Generator, ground: FloatImage) -> FloatImage:
     out, colours = ground.copy(), [draw_colour(rng).tolist() for _ in range(3)]
 
     def draw_disc(centre: Points, radius: float, colour: list[float]) -> None:
-        at = (round(scale * centre[0]), round(scale * centre[1]))
-        cv2.circle(out, at, max(1, round(scale * radius)), colour, -1, cv2.LINE_AA)
+        cv2.circle(out, (round(centre[0]), round(centre[1])), max(1, round(radius)), colour, -1, cv2.LINE_AA)
 
     for _ in range(int(rng.integers(12, 60))):
         centre = rng.uniform((0, 0), (WIDTH, HEIGHT))
@@ -106,21 +98,20 @@ def _flowers(rng: np.random.Generator, ground: FloatImage, scale: int) -> FloatI
     return out
 
 
-def _clouds(rng: np.random.Generator, canvas: Canvas) -> FloatImage:
+def _clouds(rng: np.random.Generator) -> FloatImage:
     """Amounts (H, W), 0-1, of dye in clouds."""
-    size = (canvas.height, canvas.width)
-    field = noise(rng, int(rng.integers(2, 14)), *size) + 0.5 * noise(rng, int(rng.integers(6, 30)), *size)
+    field = noise(rng, int(rng.integers(2, 14))) + 0.5 * noise(rng, int(rng.integers(6, 30)))
     return np.asarray(np.clip(0.5 + rng.uniform(0.8, 6) * (field + rng.uniform(-0.4, 0.4)), 0, 1), np.float32)
 
 
-def _photo_print(rng: np.random.Generator, photo: FloatImage, canvas: Canvas) -> FloatImage:
+def _photo_print(rng: np.random.Generator, photo: FloatImage) -> FloatImage:
     """A random part of the photo, often in other colours than the photo's, so that no print can be memorized."""
     height, width = photo.shape[:2]
     share = rng.uniform(0.2, 0.9)
     part_height, part_width = max(8, round(share * height)), max(8, round(share * width))
     top, left = int(rng.integers(height - part_height + 1)), int(rng.integers(width - part_width + 1))
     part = photo[top : top + part_height, left : left + part_width]
-    printed = cv2.resize(part, (canvas.width, canvas.height), interpolation=cv2.INTER_LINEAR)
+    printed = cv2.resize(part, (WIDTH, HEIGHT), interpolation=cv2.INTER_LINEAR)
     if rng.random() < 0.6:
         printed = printed[..., rng.permutation(3)]
         printed = 255 - printed if rng.random() < 0.3 else printed

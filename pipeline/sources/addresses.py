@@ -22,31 +22,9 @@ class DriveFile:
     md5: str | None = None
 
 
-@dataclass(frozen=True, config=STRICT)
-class Ffhq:
-    """The block `ffhq`."""
-
-    index: DriveFile
-
-
-@dataclass(frozen=True, config=STRICT)
-class Curated:
-    """The block `curated`."""
-
-    drive_folder: str  # folder id
-
-
-@dataclass(frozen=True, config=STRICT)
-class Portraits:
-    """The block `portraits`."""
-
-    base: str  # URL of the folder
-    licence: str
-
-
 def ffhq(mirror: str | None) -> Remote:
     """Return FFHQ's index file."""
-    return _remote("ffhq", params.load("ffhq", Ffhq, ADDRESSES).index, mirror)
+    return _remote("ffhq", params.load("ffhq", dict[str, DriveFile], ADDRESSES)["index"], mirror)
 
 
 def maskedface(mirror: str | None) -> list[Remote]:
@@ -56,15 +34,15 @@ def maskedface(mirror: str | None) -> list[Remote]:
 
 def curated_folder() -> str:
     """Return the Google Drive id of the folder with the hand-picked images."""
-    return params.load("curated", Curated, ADDRESSES).drive_folder
+    return params.load("curated", dict[str, str], ADDRESSES)["drive_folder"]
 
 
 def portraits(mirror: str | None) -> tuple[list[Remote], str]:
     """Return the portraits, with SHA-256, and their licence."""
-    known = params.load("portraits", Portraits, ADDRESSES)
+    known = params.load("portraits", dict[str, str], ADDRESSES)
     lines = [line.split() for line in PORTRAITS.read_text(encoding="utf-8").splitlines()]
-    base = f"{mirror}/portraits" if mirror else known.base
-    return [Remote(path, f"{base}/{path}", digest=f"sha256:{digest}") for digest, path in lines], known.licence
+    base = f"{mirror}/portraits" if mirror else known["base"]
+    return [Remote(path, f"{base}/{path}", digest=f"sha256:{digest}") for digest, path in lines], known["licence"]
 
 
 def _remote(kind: str, known: DriveFile, mirror: str | None) -> Remote:

@@ -16,7 +16,7 @@ from pipeline.errors import FacemaskError, one_line
 from pipeline.paths import INDEX, Paths
 from pipeline.proxies import proxy_of, unusable_variable
 from pipeline.sources import network_sources as network
-from pipeline.sources.config import Source, local_path
+from pipeline.sources.config import Source, local_path, reads_inbox
 from pipeline.sources.download.settings import CONNECT_TIMEOUT_S, READ_TIMEOUT_S
 from pipeline.sources.folders import file_states
 from pipeline.sources.source_files import FileBatch
@@ -42,7 +42,7 @@ def source_fingerprint(name: str, source: Source, mirror: str | None, paths: Pat
     """
     index = paths.raw / name / INDEX
     fetched_s = index.stat().st_mtime if index.exists() else 0.0
-    found = {"inbox": _of_files(paths.inbox / name, fetched_s)} if source.reads_inbox else {}
+    found = {"inbox": _of_files(paths.inbox / name, fetched_s)} if reads_inbox(source) else {}
     if (local := local_path(source)) is not None:
         found["source"] = _of_files(local, fetched_s)
     elif batches := _remote_batches(source, mirror):

@@ -1,4 +1,4 @@
-"""The blocks `sources` and `fetch` of params.yaml."""
+"""params.yaml, block `sources`."""
 
 import re
 from pathlib import Path
@@ -10,7 +10,6 @@ from pydantic.dataclasses import dataclass
 from pipeline import params
 from pipeline.errors import FacemaskError, choose_from
 from pipeline.params import PARAMS_FILE, STRICT
-from pipeline.synthetic.layout import SampleParams
 
 _NAME = re.compile(r"[^\W_][\w-]*")
 Domain = Literal["unmasked", "masked"]
@@ -26,16 +25,6 @@ class FfhqSource:
     images: FfhqImages
     ids: tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]]  # the first, and the one after the last
 
-    @property
-    def of_ffhq(self) -> bool:
-        """Whether five digits in a file name are the number of an FFHQ photo."""
-        return True
-
-    @property
-    def reads_inbox(self) -> bool:
-        """Whether files in data/inbox/NAME/ are images of it."""
-        return True
-
 
 @dataclass(frozen=True, config=STRICT)
 class FolderSource:
@@ -46,16 +35,6 @@ class FolderSource:
     path: str | None = None  # a folder, zip or tar: a local path, or any URL that fsspec opens
     ffhq_names: bool = False  # whether all files are named after FFHQ's photos, in folders of any name
 
-    @property
-    def of_ffhq(self) -> bool:
-        """Whether five digits in a file name are the number of an FFHQ photo, wherever the file is."""
-        return self.ffhq_names
-
-    @property
-    def reads_inbox(self) -> bool:
-        """Whether files in data/inbox/NAME/ are images of it."""
-        return self.path is None
-
 
 @dataclass(frozen=True, config=STRICT)
 class NamedSource:
@@ -64,19 +43,19 @@ class NamedSource:
     kind: Literal["maskedface", "curated", "portraits", "sample"]
     domain: Domain
 
-    @property
-    def of_ffhq(self) -> bool:
-        """Whether five digits in a file name are the number of an FFHQ photo."""
-        return self.kind != "portraits"
-
-    @property
-    def reads_inbox(self) -> bool:
-        """Whether files in data/inbox/NAME/ are images of it."""
-        return True
-
 
 Source = Annotated[FfhqSource | FolderSource | NamedSource, Field(discriminator="kind")]
 """One entry of the block `sources` of params.yaml."""
+
+
+def of_ffhq(source: Source) -> bool:
+    """Return whether five digits in a file name are the number of an FFHQ photo, wherever the file is."""
+    return source.ffhq_names if isinstance(source, FolderSource) else source.kind != "portraits"
+
+
+def reads_inbox(source: Source) -> bool:
+    """Return whether files in data/inbox/NAME/ are images of the source."""
+    return not isinstance(source, FolderSource) or source.path is None
 
 
 def local_path(source: Source) -> Path | None:
@@ -84,15 +63,6 @@ def local_path(source: Source) -> Path | None:
     if isinstance(source, FolderSource) and source.path and "://" not in source.path:
         return Path(source.path).expanduser()
     return None
-
-
-@dataclass(frozen=True, config=STRICT)
-class FetchParams:
-    """The block `fetch` of params.yaml."""
-
-    archive_images: Annotated[int, Field(ge=1, le=10_000)]  # in a shard, at most
-    mirror: str | None  # a folder or URL that has the public data sets
-    sample: SampleParams
 
 
 def load_sources(params_file: Path = PARAMS_FILE) -> dict[str, Source]:
@@ -112,9 +82,9 @@ def load_sources(params_file: Path = PARAMS_FILE) -> dict[str, Source]:
     return sources
 
 
-def load_source(name: str, params_file: Path = PARAMS_FILE) -> Source:
+def load_source(name: str) -> Source:
     """Return one source of params.yaml. Raises FacemaskError for an unknown name."""
-    sources = load_sources(params_file)
+    sources = load_sources()
     if name not in sources:
         raise FacemaskError(f"params.yaml names no source '{name}': {choose_from(name, sources)}")
     return sources[name]

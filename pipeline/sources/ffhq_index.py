@@ -61,12 +61,7 @@ def _rows(stream: BinaryIO) -> Iterator[dict[str, Any]]:
 
 
 def _file(entry: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "path": entry["file_path"],
-        "url": entry["file_url"],
-        "bytes": entry["file_size"],
-        "md5": entry["file_md5"],
-    }
+    return {"path": entry["file_path"], "url": entry["file_url"], "bytes": entry["file_size"], "md5": entry["file_md5"]}
 
 
 def _batches(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:

@@ -41,10 +41,7 @@ def files_under(folder: Path) -> Iterator[tuple[str, Path]]:
         else:
             left_out.setdefault(_NOT_UTF8, []).append(path)
     for reason, paths in left_out.items():
-        print(
-            f"{printable(str(folder))}: {len(paths):,} {reason}; the first is {printable(paths[0])}",
-            flush=True,
-        )
+        print(f"{printable(str(folder))}: {len(paths):,} {reason}; the first is {printable(paths[0])}", flush=True)
 
 
 def holds_file(folder: Path, is_wanted: Callable[[str], bool]) -> bool:

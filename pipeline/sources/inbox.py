@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from pipeline.paths import Paths
-from pipeline.sources.config import Source
+from pipeline.sources.config import Source, reads_inbox
 from pipeline.sources.folders import files_under, is_hidden, printable
 
 MARKER = ".gitkeep"  # by it git keeps an empty inbox, so that a clone has the folder that stage `fetch` depends on
@@ -23,7 +23,7 @@ def create_inbox(name: str, paths: Paths) -> None:
 
 def unused_inbox(name: str, source: Source, paths: Paths) -> str | None:
     """A line on the files in the inbox of a source that does not read it; None if there are none."""
-    if source.reads_inbox or not (count := sum(1 for _ in files_under(paths.inbox / name))):
+    if reads_inbox(source) or not (count := sum(1 for _ in files_under(paths.inbox / name))):
         return None
     return (
         f"{paths.inbox / name}/: {_files(count)} ignored, since source '{name}' reads another place (its key `path` in "

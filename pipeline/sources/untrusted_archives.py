@@ -57,9 +57,7 @@ class Member:
     """
 
     path: str  # within the archive, with /
-    signature: (
-        str  # zip: size and CRC; tar, which has no CRC: size and mtime of the archive, offset and size of the member
-    )
+    signature: str  # zip: size and CRC; tar, which has no CRC: size and time of the archive, place and size in it
     read: Callable[[], bytes]
 
 

@@ -5,10 +5,7 @@ reports/groups.csv (who is dropped).
 """
 
 from collections.abc import Mapping
-from typing import Protocol
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from pipeline.curation.face_patches import patch_array
@@ -17,12 +14,14 @@ from pipeline.curation.rules import CurateParams
 from pipeline.curation.summary import write_summary
 from pipeline.curation.verdicts import (
     MeasuredImages,
+    join,
     manifest_rows,
     refuse_empty_domain,
     refuse_too_many_duplicates,
 )
 from pipeline.errors import FacemaskError
 from pipeline.paths import INDEX, Paths
+from pipeline.sources.config import Source, of_ffhq
 from pipeline.storage.licences import licence_metadata
 from pipeline.storage.manifest import (
     COMPARED_SCHEMA,
@@ -34,32 +33,14 @@ from pipeline.storage.manifest import (
 )
 
 
-class Source(Protocol):
-    """The part of sources.config.Source that is read here: that module would tie this stage to what fetch needs."""
-
-    @property
-    def kind(self) -> str:
-        """Where its images are from."""
-
-    @property
-    def domain(self) -> str:
-        """unmasked or masked."""
-
-    @property
-    def of_ffhq(self) -> bool:
-        """Whether five digits in a file name are the number of an FFHQ photo."""
-
-
 def curate(limits: CurateParams, sources: Mapping[str, Source], paths: Paths) -> None:
     """Write the manifest of all sources, which are by name.
 
     Raises FacemaskError, and leaves the earlier manifest, where a measured table does not match its source, where a
     domain is left empty, and where too many images are near-duplicates.
     """
-    images = [_measured_images(name, source, paths) for name, source in sources.items()]
-    numbers = pd.concat([part.numbers for part in images], ignore_index=True)
-    measured = MeasuredImages(numbers, np.concatenate([part.patches for part in images]))
-    rows = manifest_rows(measured, limits, read_reviews(paths.review))
+    images = join([_measured_images(name, source, paths) for name, source in sources.items()])
+    rows = manifest_rows(images, limits, read_reviews(paths.review))
     refuse_too_many_duplicates(rows, limits)
     refuse_empty_domain(rows)
     write_manifest(rows, paths.manifest, licence_metadata(rows))
@@ -78,5 +59,5 @@ def _measured_images(name: str, source: Source, paths: Paths) -> MeasuredImages:
     images = measured.merge(attribution, on="path", how="inner", validate="1:1")
     if not len(images) == len(measured) == index.num_rows:
         raise FacemaskError(f"{folder} does not match {paths.raw / name}: run '{measure_again}'")
-    images = images.assign(source=name, domain=source.domain, of_ffhq=source.of_ffhq, kind=source.kind)
+    images = images.assign(source=name, domain=source.domain, of_ffhq=of_ffhq(source), kind=source.kind)
     return MeasuredImages(images, patch_array(table.column("face_patch")))

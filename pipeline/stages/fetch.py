@@ -14,8 +14,9 @@ from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.sources import network_sources as network
 from pipeline.sources.change_detection import recorded_change
-from pipeline.sources.config import FetchParams, FolderSource, Source
+from pipeline.sources.config import FolderSource, Source
 from pipeline.sources.download import Failure
+from pipeline.sources.fetch_params import FetchParams
 from pipeline.sources.folders import FileState, file_states
 from pipeline.sources.inbox import unused_inbox
 from pipeline.sources.shard_store import ShardStore, add_batch, publish, remove_other_batches

@@ -9,7 +9,6 @@ archives, and a killed run resumes with the next archive.
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.curation.measure_params import MeasureParams
@@ -17,7 +16,7 @@ from pipeline.curation.measuring import measure_files, measurement_digest, open_
 from pipeline.paths import INDEX, Paths
 from pipeline.progress import Progress
 from pipeline.storage.files import digest_of, link_or_copy, replacing, replacing_folder
-from pipeline.storage.manifest import INDEX_SCHEMA, MEASURED_SCHEMA, read_table
+from pipeline.storage.manifest import INDEX_SCHEMA, read_table, with_column
 
 
 def measure(source: str, params: MeasureParams, paths: Paths) -> None:
@@ -40,7 +39,8 @@ def measure(source: str, params: MeasureParams, paths: Paths) -> None:
             container = raw / str(archive) if params.archives is None else f"{params.archives}/{source}/{archive}"
             table = measure_files(workers, container, rows["path"].tolist(), progress)
             with replacing(cached[str(archive)]) as beside:
-                pq.write_table(_with_archive(table, str(archive)), beside, compression="zstd")
+                named = with_column(table, "archive", [str(archive)] * table.num_rows)
+                pq.write_table(named, beside, compression="zstd")
 
     with replacing_folder(paths.measured / source) as made:
         for archive, table_file in cached.items():
@@ -50,9 +50,3 @@ def measure(source: str, params: MeasureParams, paths: Paths) -> None:
 def _cache_key(params: MeasureParams, rows: pd.DataFrame) -> str:
     """A digest of all that the table of an archive depends on: what measurements depend on, and the files."""
     return digest_of(measurement_digest(params), rows[["path", "sha256"]].to_numpy().tolist())
-
-
-def _with_archive(table: pa.Table, archive: str) -> pa.Table:
-    """The table with the column `archive` set."""
-    column = pa.array([archive] * table.num_rows, pa.string())
-    return table.set_column(table.schema.get_field_index("archive"), MEASURED_SCHEMA.field("archive"), column)

@@ -4,17 +4,17 @@ Beside it reports/metrics.json, the numbers that DVC compares.
 """
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from pipeline.curation.reviews import read_reviews
 from pipeline.curation.rules import CurateParams
-from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.report.facts import PageContent
 from pipeline.report.headline import write_headline
 from pipeline.report.page import new_sprite_sheets, write_page
 from pipeline.report.training import read_training
-from pipeline.storage.manifest import read_manifest, to_frame
+from pipeline.storage.manifest import MEASURED_SCHEMA, read_manifest, read_table, to_frame
+
+_SHOWN = pa.schema([MEASURED_SCHEMA.field(name) for name in ("path", "thumb", "landmarks")])
 
 
 def report(limits: CurateParams, paths: Paths) -> None:
@@ -26,15 +26,7 @@ def report(limits: CurateParams, paths: Paths) -> None:
     sheets = new_sprite_sheets(paths.page)
     for source, archives in rows.groupby("source", observed=True, sort=True)["archive"]:
         for archive in sorted(archives.dropna().unique()):
-            sheets.add(str(source), _thumbnails(str(source), str(archive), paths))
+            table = (paths.measured / str(source) / str(archive)).with_suffix(".parquet")
+            sheets.add(str(source), read_table(table, _SHOWN, f"dvc repro measure@{source}"))
     write_page(paths.page, sheets, PageContent(rows, limits, read_reviews(paths.review), licence, training=training))
     print(f"report: {paths.page}", flush=True)
-
-
-def _thumbnails(source: str, archive: str, paths: Paths) -> pa.Table:
-    """Columns path, thumb and landmarks of the measured table of one archive."""
-    path = (paths.measured / source / archive).with_suffix(".parquet")
-    try:
-        return pq.read_table(path, columns=["path", "thumb", "landmarks"])
-    except (OSError, pa.ArrowException) as error:
-        raise FacemaskError(f"{path} cannot be read: run 'dvc repro measure@{source}'") from error

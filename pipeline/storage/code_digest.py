@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -19,22 +20,12 @@ def closure_digest(module: str, root: Path = ROOT) -> str:
     a cache may hold days of work. Another Python version may give another digest. Computed once a process.
     """
     digest = hashlib.sha256()
-    for path, tree in sorted(_trees((module,), root).items()):
+    for path, tree in sorted(closure_trees([module], root).items()):
         for node in ast.walk(tree):
             if isinstance(body := getattr(node, "body", None), list):
                 node.body = [part for part in body if not _is_docstring(part)]  # type: ignore[attr-defined]
         digest.update(f"{path.as_posix()}\n{ast.dump(tree)}\n".encode())
     return digest.hexdigest()
-
-
-def closure(*modules: str, root: Path = ROOT) -> set[Path]:
-    """Return the files, relative to `root`, of the modules and all local modules they import; empty files excluded."""
-    return set(_trees(modules, root))
-
-
-def imports(path: Path) -> set[str]:
-    """Return every module that a file imports, lazily too; `from a import b` counts as `a` and `a.b`."""
-    return _imports(ast.parse(path.read_bytes()), path)
 
 
 def file_of(module: str, root: Path = ROOT) -> Path | None:
@@ -48,7 +39,8 @@ def file_of(module: str, root: Path = ROOT) -> Path | None:
     return None
 
 
-def _trees(modules: tuple[str, ...], root: Path) -> dict[Path, ast.Module]:
+def closure_trees(modules: Iterable[str], root: Path) -> dict[Path, ast.Module]:
+    """Return the files, relative to `root`, of the modules and all local modules they import; empty files excluded."""
     todo = [file_of(module, root) for module in modules]
     trees: dict[Path, ast.Module] = {}
     while todo:
@@ -56,11 +48,12 @@ def _trees(modules: tuple[str, ...], root: Path) -> dict[Path, ast.Module]:
         if path is None or path in trees:
             continue
         trees[path] = ast.parse((root / path).read_bytes())
-        todo.extend(file_of(module, root) for module in _imports(trees[path], path))
+        todo.extend(file_of(module, root) for module in imported_modules(trees[path], path))
     return {path: tree for path, tree in trees.items() if tree.body}
 
 
-def _imports(tree: ast.Module, path: Path) -> set[str]:
+def imported_modules(tree: ast.Module, path: Path) -> set[str]:
+    """Return every module that a file imports, lazily too; `from a import b` counts as `a` and `a.b`."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):

@@ -18,16 +18,8 @@ from pipeline.errors import FacemaskError
 MAX_IMAGE_BYTES = 500_000_000
 """The largest image file that is read: 100 megapixels (pipeline/storage/images.py), uncompressed, take 400 MB."""
 
-_CHUNK = 1 << 20
 _MAX_NAME_BYTES = 255  # of a file name in nearly all file systems
 _CUT_NAME_BYTES = 180  # of a longer name, before its digest, a process and a thread
-
-
-def work_folder(*parts: str) -> Path:
-    """Return a folder for half-done work, in `work/` or FACEMASK_WORK; it is created. Prefer Paths.work."""
-    folder = Path(os.environ.get("FACEMASK_WORK", "work")).joinpath(*parts)
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
 
 
 @contextmanager
@@ -179,11 +171,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, 64 hex digits."""
-    digest = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def digest_of(*values: Any) -> str:

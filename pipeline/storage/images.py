@@ -5,15 +5,15 @@ refuses images that would take too much memory or time, before any pixel is deco
 """
 
 import io
-import re
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from pipeline.storage.image_bytes import count_scans, png_depth, without_metadata
 
 SUFFIXES = frozenset(
     {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".mpo", ".webp", ".bmp", ".dib", ".tif", ".tiff"}
@@ -29,12 +29,6 @@ _STANDARD_TABLE_SUM = 3688  # of the luminance quantization table in ITU T.81, a
 OPAQUE = 255
 _BYTE = 8  # bits
 _TILE_WIDTH, _TILE_LENGTH = 322, 323  # TIFF tags
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, 0xD9
-_WITHOUT_LENGTH = (0x01, 0xD8)  # JPEG markers without a segment
-_EXIF, _ADOBE = 0xE1, 0xEE  # JPEG's segments APP1, which XMP uses too, and APP14
-_METADATA_MARKERS = frozenset({*range(0xE0, 0xF0), 0xFE})  # JPEG's segments APP0 to APP15 and COM
-_ADOBE_BYTES = 12  # of the segment that says how a JPEG's colours are coded
-_PNG_START = b"\x89PNG\r\n\x1a\n"
 _ORIENTATION, _BITS = 0x0112, 0x0102  # the tag of EXIF, and TIFF's
 _SEVERAL_FRAMES = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")  # not MPO, whose further frames are previews of the photo
 _UPRIGHT = {  # EXIF orientation -> how such a file's pixels are turned upright
@@ -46,7 +40,6 @@ _UPRIGHT = {  # EXIF orientation -> how such a file's pixels are turned upright
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_MARKER = re.compile(rb"\xff([^\x00\xd0-\xd7\xff])")  # excluded: FF 00 (a coded byte FF) and D0 to D7 (restarts)
 
 
 @dataclass(frozen=True)
@@ -158,44 +151,6 @@ def _orientation(image: Image.Image) -> int:
     return value if isinstance(value, int) and value in _UPRIGHT else 1
 
 
-def without_metadata(content: bytes) -> bytes | None:
-    """Return a PNG or JPEG without what is not needed for its pixels, but with its EXIF; None for another format."""
-    if content.startswith(_PNG_START):
-        return _PNG_START + b"".join(_needed_chunks(content))
-    if content.startswith(b"\xff\xd8\xff"):
-        return b"\xff\xd8" + b"".join(_needed_segments(content))
-    return None
-
-
-def _needed_chunks(content: bytes) -> Iterator[bytes]:
-    """Yield the PNG chunks that pixels need (upper case in the PNG specification, 5.4), transparency and EXIF."""
-    at = len(_PNG_START)
-    while at + 8 <= len(content):
-        kind, end = content[at + 4 : at + 8], at + 12 + int.from_bytes(content[at : at + 4], "big")
-        if kind[:1].isupper() or kind in (b"tRNS", b"eXIf"):
-            yield content[at:end]
-        at = end
-
-
-def _needed_segments(content: bytes) -> Iterator[bytes]:
-    """Yield the JPEG segments that pixels need, the colours' coding (Adobe, if whole) and EXIF, then all scans."""
-    at = 2
-    while content[at : at + 1] == b"\xff" and (marker := content[at + 1 : at + 2]):
-        if marker[0] == _START_OF_SCAN:
-            break
-        if marker == b"\xff":  # a fill byte
-            at += 1
-            continue
-        end = at + 2 + int.from_bytes(content[at + 2 : at + 4], "big")
-        name, length = content[at + 4 : at + 10], end - at - 4
-        is_exif = marker[0] == _EXIF and name == b"Exif\0\0"
-        is_coding = marker[0] == _ADOBE and name.startswith(b"Adobe") and length >= _ADOBE_BYTES
-        if marker[0] not in _METADATA_MARKERS or is_exif or is_coding:
-            yield content[at:end]
-        at = end
-    yield content[at:]
-
-
 def _estimated_quality(image: Image.Image) -> int:
     """The quality that a JPEG was saved with, 1-100; 100 for other formats, most of whose files are lossless.
 
@@ -206,19 +161,6 @@ def _estimated_quality(image: Image.Image) -> int:
         return 100
     scale = 100 * sum(tables[min(tables)]) / _STANDARD_TABLE_SUM  # the inverse of libjpeg's jpeg_quality_scaling
     return int(np.clip(round(100 - scale / 2 if scale <= 100 else 5000 / scale), 1, 100))
-
-
-def count_scans(content: bytes, most: int) -> int:
-    """Return the number of scans of a JPEG file's first picture, counted up to `most`."""
-    scans, at = 0, 0
-    while scans < most and (found := _MARKER.search(content, at)):
-        marker, at = found[1][0], found.end()
-        if marker == _END_OF_IMAGE:
-            break
-        if marker not in _WITHOUT_LENGTH:
-            at += int.from_bytes(content[at : at + 2], "big")  # skip the segment: it may hold a thumbnail
-        scans += marker == _START_OF_SCAN
-    return scans
 
 
 def _as_rgb(image: Image.Image) -> Image.Image:
@@ -254,11 +196,6 @@ def _lost(image: Image.Image, content: bytes) -> tuple[str, ...]:
     except Exception:  # noqa: BLE001 - decoders raise any exception on a damaged second frame
         lost.append("is of the first frame only (others are damaged)")
     bits = max(getattr(image, "tag_v2", {}).get(_BITS, (8,)))
-    if image.mode.startswith("I") or image.mode == "F" or bits > _BYTE or _png_depth(content) > _BYTE:
+    if image.mode.startswith("I") or image.mode == "F" or bits > _BYTE or png_depth(content) > _BYTE:
         lost.append("has 8 bits a channel, fewer than the photo")
     return tuple(lost)
-
-
-def _png_depth(content: bytes) -> int:
-    """Bits a channel, as a PNG's header says (PNG specification, 11.2.1); 0 for another format."""
-    return content[24] if content.startswith(_PNG_START) and content[12:16] == b"IHDR" else 0

@@ -3,7 +3,7 @@
 Also the schemas of the tables that it is made from: the index of a source, and the measured tables (no verdicts).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,12 @@ def read_manifest(path: Path, columns: list[str] | None = None) -> pa.Table:
     raise FacemaskError(
         f"{path} has manifest schema {found}, and this facemask reads {SCHEMA_VERSION}: run 'dvc repro curate'"
     )
+
+
+def with_column(table: pa.Table, name: str, values: Sequence[str]) -> pa.Table:
+    """A table of MEASURED_SCHEMA with other values in one column."""
+    field = MEASURED_SCHEMA.field(name)
+    return table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
 
 
 def read_table(path: Path, schema: pa.Schema, again: str) -> pa.Table:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import FacemaskError
+from pipeline.storage.files import write_json
 
 SCHEMA = 5
 DOMAINS = ("unmasked", "masked")
@@ -70,7 +71,7 @@ def write_faces(path: Path, image_ids: list[str], ffhq_ids: list[int | None], ya
 
 def write_info(folder: Path, info: PackInfo) -> None:
     """Write pack.json."""
-    (folder / "pack.json").write_text(json.dumps(asdict(info), indent=2) + "\n", encoding="utf-8")
+    write_json(folder / "pack.json", asdict(info))
 
 
 def read_info(folder: Path) -> PackInfo:

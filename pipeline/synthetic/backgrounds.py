@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from pipeline.masks.records import FloatImage
+from pipeline.masks.textures import noise
 
 _SMALL = 64  # px; a background is drawn small and enlarged, which blurs it
 
@@ -34,8 +35,7 @@ def _clouds(rng: np.random.Generator, finest: int) -> FloatImage:
     total = np.zeros((_SMALL, _SMALL), np.float32)
     cells, weight = 2, 1.0
     while cells <= finest:
-        noise = rng.uniform(-1, 1, (cells, cells)).astype(np.float32)
-        total += weight * cv2.resize(noise, (_SMALL, _SMALL), interpolation=cv2.INTER_CUBIC)
+        total += weight * noise(rng, cells, _SMALL, _SMALL)
         cells, weight = cells * 2, weight * 0.75
     return total / max(1e-6, float(np.abs(total).max()))
 

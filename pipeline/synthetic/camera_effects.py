@@ -5,6 +5,7 @@ import numpy as np
 
 from pipeline.masks.compositing import to_bytes
 from pipeline.masks.records import ByteImage
+from pipeline.synthetic.corruptions import recompressed
 
 
 def degrade(rng: np.random.Generator, image: ByteImage) -> ByteImage:
@@ -26,7 +27,5 @@ def degrade(rng: np.random.Generator, image: ByteImage) -> ByteImage:
         out = np.repeat(out.mean(axis=2, keepdims=True), 3, axis=2)
     degraded = to_bytes(out)
     if rng.random() < 0.6:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 97))]
-        _, packed = cv2.imencode(".jpg", degraded[..., ::-1], quality)
-        degraded = np.ascontiguousarray(np.asarray(cv2.imdecode(packed, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
+        degraded = recompressed(degraded, int(rng.integers(35, 97)))
     return degraded

@@ -21,12 +21,17 @@ def encode(image: ByteImage, extension: str, quality: int = _JPEG_QUALITY) -> by
     return bytes(data.tobytes())
 
 
+def recompressed(image: ByteImage, quality: int) -> ByteImage:
+    """Return the image (H, W, 3) after JPEG."""
+    data = np.frombuffer(encode(image, JPEG, quality), np.uint8)
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])
+
+
 def near_duplicate(image: ByteImage, number: int) -> ByteImage:
     """Return an altered copy, by `number` modulo 4: recompressed, resized, brightened or mirrored."""
     match number % 4:
         case 0:
-            data = np.frombuffer(encode(image, JPEG, quality=55), np.uint8)
-            return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1]
+            return recompressed(image, quality=55)
         case 1:
             return np.asarray(cv2.resize(image, None, fx=1.25, fy=1.25, interpolation=cv2.INTER_CUBIC), np.uint8)
         case 2:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -11,21 +12,12 @@ from numpy.typing import NDArray
 
 from pipeline.errors import FacemaskError
 from pipeline.faces.alignment import CROP_SIDE, aligned_crop, ffhq_frame, landmark_alignment
-from pipeline.faces.landmarker import Detect, Face, open_landmarker
-from pipeline.faces.regions import (
-    BETWEEN_EYES,
-    CHIN,
-    LEFT_CHEEK,
-    LOWER_FACE,
-    MOUTH,
-    NOSE,
-    RIGHT_CHEEK,
-    polygon_mask,
-)
+from pipeline.faces.landmarker import Face, get_landmarker
+from pipeline.faces.regions import BETWEEN_EYES, CHIN, LEFT_CHEEK, LOWER_FACE, MOUTH, NOSE, RIGHT_CHEEK, polygon_mask
 from pipeline.masks.compositing import compose, draw_style, render_mask
 from pipeline.masks.designs import FAMILIES, draw_design
 from pipeline.masks.fit import draw_any_fit
-from pipeline.masks.records import ByteImage, FloatImage, MaskDesign, UnmaskedFace
+from pipeline.masks.records import ByteImage, FloatImage, MaskDesign, UnmaskedFace, cut_face
 from pipeline.storage.files import read_image_file
 from pipeline.storage.images import decode, is_image_name
 from pipeline.synthetic.camera_effects import degrade
@@ -60,40 +52,38 @@ class Example:
     design: MaskDesign | None  # None without a mask
 
 
-def read_unmasked_faces(folders: list[Path], detect: Detect) -> list[UnmaskedFace]:
-    """Return the faces of all images under `folders`, in the order of their paths.
+@lru_cache(maxsize=1)
+def read_unmasked_faces(folders: tuple[Path, ...]) -> list[UnmaskedFace]:
+    """Return the faces of all images under `folders`, in the order of their paths; read once a process.
 
     Images that are unreadable or do not have exactly one face are skipped. Raises OSError for a file that is not a
     regular file, or is too large.
     """
     files = [path for folder in folders for path in sorted(folder.rglob("*")) if is_image_name(path.name)]
     pictures = (decode(read_image_file(file), min_side=None) for file in files)
-    faces = (crop_face(picture.pixels(), detect) for picture in pictures if picture is not None)
+    faces = (crop_face(picture.pixels()) for picture in pictures if picture is not None)
     return [face for face in faces if face is not None]
 
 
-def crop_face(image: ByteImage, detect: Detect) -> UnmaskedFace | None:
+def crop_face(image: ByteImage) -> UnmaskedFace | None:
     """Crop an image to 1.5 times FFHQ's frame, as far as it reaches; None without exactly one face."""
-    detected = detect(image)
+    detected = get_landmarker(2)(image)
     if len(detected) != 1:
         return None
     size = image.shape[1::-1]
-    landmarks = detected[0].points
-    centre, side = ffhq_frame(landmarks.astype(np.float64) * size)
+    centre, side = ffhq_frame(detected[0].points.astype(np.float64) * size)
     left, top = np.floor(centre - 0.75 * side).astype(int).clip(0)
     right, bottom = np.ceil(centre + 0.75 * side).astype(int).clip(0, size)
-    crop = np.ascontiguousarray(image[top:bottom, left:right])
-    shares = (landmarks * size - (left, top)) / (right - left, bottom - top)
-    return UnmaskedFace(crop, shares.astype(np.float32))
+    return cut_face(image, detected[0].points * size, (left, top, right, bottom))
 
 
-def draw_examples(rng: np.random.Generator, faces: list[UnmaskedFace], detect: Detect) -> Iterator[Example]:
+def draw_examples(rng: np.random.Generator, faces: list[UnmaskedFace]) -> Iterator[Example]:
     """Draw examples without end, each aligned by the landmarks that are detected in its finished picture."""
     while True:
         face = _reframe(rng, faces[int(rng.integers(len(faces)))])
         scene = _draw_scene(rng, face, faces)
         scene = replace(scene, image=degrade(rng, scene.image))
-        yield make_example(scene, _estimated_landmarks(rng, detect(scene.image), face))
+        yield make_example(scene, _estimated_landmarks(rng, get_landmarker(1)(scene.image), face))
 
 
 def make_example(scene: Scene, landmarks: NDArray[np.float32]) -> Example:
@@ -124,12 +114,10 @@ def generate(folders: list[Path], seed: tuple[int, ...], count: int) -> tuple[ND
     Raises FacemaskError where the folders hold no image with exactly one face.
     """
     cv2.setNumThreads(1)
-    faces = _read_faces(tuple(folders))
+    faces = read_unmasked_faces(tuple(folders))
     if not faces:
         raise FacemaskError(f"no image with exactly one face in {', '.join(map(str, folders))}: choose other folders")
-    with open_landmarker(1) as detect:
-        source = draw_examples(np.random.default_rng(seed), faces, detect)
-        examples = [next(source) for _ in range(count)]
+    examples = list(islice(draw_examples(np.random.default_rng(seed), faces), count))
     return np.stack([example.crop for example in examples]), np.stack([example.truth for example in examples])
 
 
@@ -178,9 +166,3 @@ def _reframe(rng: np.random.Generator, face: UnmaskedFace) -> UnmaskedFace:
     image = cv2.warpAffine(face.image, affine, (PICTURE_PX, PICTURE_PX), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     shares = (landmarks @ matrix.T + affine[:, 2]) / PICTURE_PX
     return UnmaskedFace(np.asarray(image, np.uint8), shares.astype(np.float32))
-
-
-@lru_cache(maxsize=1)
-def _read_faces(folders: tuple[Path, ...]) -> list[UnmaskedFace]:
-    with open_landmarker(2) as detect:
-        return read_unmasked_faces(list(folders), detect)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pipeline.errors import FacemaskError
 from pipeline.faces.alignment import ffhq_frame
-from pipeline.faces.landmarker import Detect, open_landmarker
+from pipeline.faces.landmarker import get_landmarker
 from pipeline.faces.regions import FACE_OVAL, polygon_mask
 from pipeline.masks.fit import SIDES
 from pipeline.masks.records import ByteImage, FloatImage, Points
@@ -83,17 +83,8 @@ def load_portraits(image_px: int) -> tuple[Portrait, ...]:
 
     Raises FacemaskError where scikit-image or matplotlib, which contain the pictures, is missing.
     """
-    pictures = _read_pictures()
-    with open_landmarker(1) as detect:
-        return tuple(
-            _prepare(source, picture, _landmarks(detect, picture), image_px)
-            for source, picture in zip((ASTRONAUT, HOPPER), pictures, strict=True)
-        )
-
-
-def _landmarks(detect: Detect, picture: ByteImage) -> Points:
-    """The landmarks of the only face, (478, 2) px."""
-    return detect(picture)[0].points.astype(np.float64) * picture.shape[1::-1]
+    pictures = zip((ASTRONAUT, HOPPER), _read_pictures(), strict=True)
+    return tuple(_prepare(source, picture, image_px) for source, picture in pictures)
 
 
 def _read_pictures() -> tuple[ByteImage, ByteImage]:
@@ -110,7 +101,8 @@ def _read_pictures() -> tuple[ByteImage, ByteImage]:
         raise FacemaskError(f"the sample's portraits are missing ({error}): run pip install -e '.[sample]'") from error
 
 
-def _prepare(source: Source, picture: ByteImage, landmarks: Points, image_px: int) -> Portrait:
+def _prepare(source: Source, picture: ByteImage, image_px: int) -> Portrait:
+    landmarks = get_landmarker(1)(picture)[0].points.astype(np.float64) * picture.shape[1::-1]
     centre, side = ffhq_frame(landmarks)
     size = round(image_px * (1 + 2 * MARGIN))
     zoom = image_px / side

@@ -2,13 +2,13 @@
 
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from pipeline import params
 from pipeline.curation.face_patches import patch_array
@@ -17,7 +17,7 @@ from pipeline.curation.reasons import apply_rules, passes_all_rules
 from pipeline.curation.reviews import read_reviews
 from pipeline.curation.rules import CurateParams
 from pipeline.curation.summary import write_summary
-from pipeline.curation.verdicts import MeasuredImages, manifest_rows
+from pipeline.curation.verdicts import MeasuredImages, join, manifest_rows
 from pipeline.errors import FacemaskError
 from pipeline.report.facts import PageContent
 from pipeline.report.page import data_folder, new_sprite_sheets, write_page
@@ -137,15 +137,14 @@ def _list_images(folder: Path, page: Path) -> list[str]:
 
 def _measure(sources: list[ImageFolder], measuring: MeasureParams, page: Path, sheets: SpriteSheets) -> MeasuredImages:
     """Measure all images and add their thumbnails to `sheets`; one row for each image."""
-    patches: list[NDArray[np.uint8]] = []
-    tables: list[pd.DataFrame] = []
+    parts = []
     for source, table in measured_tables(sources, measuring, kept_folder(page)):
         sheets.add(source.name, table)
-        patches.append(patch_array(table.column("face_patch")))
         numbers = to_frame(table.select(NUMBERS_SCHEMA.names))
-        tables.append(numbers.assign(source=source.name, domain=source.domain, of_ffhq=False, kind="folder"))
-    numbers = pd.concat(tables, ignore_index=True).assign(licence=None, author=None, url=None)
-    return MeasuredImages(numbers, np.concatenate(patches))
+        numbers = numbers.assign(source=source.name, domain=source.domain, of_ffhq=False, kind="folder")
+        parts.append(MeasuredImages(numbers, patch_array(table.column("face_patch"))))
+    images = join(parts)
+    return replace(images, numbers=images.numbers.assign(licence=None, author=None, url=None))
 
 
 def _refuse_files_of_others(page: Path) -> None:

@@ -24,7 +24,7 @@ from pipeline.masks.catalogue import KINDS, Colour
 from pipeline.masks.compositing import compose
 from pipeline.masks.fit import face_width
 from pipeline.masks.lifted import MaskReference, draw_reference, lift_mask
-from pipeline.masks.records import ByteImage, UnmaskedFace
+from pipeline.masks.records import ByteImage, cut_face
 from pipeline.masks.worn import draw_worn, mask_colour, use_one_thread
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import read_image_file
@@ -159,12 +159,10 @@ def _is_found_again(pixels: ByteImage, points: NDArray[np.float32]) -> bool:
 
 def _draw_face(drawn: ByteImage, points: NDArray[np.float32], choice: MaskChoice, rng: np.random.Generator) -> None:
     """Draw a mask on the face with landmarks `points` (478, 2), px, in place."""
-    left, top, right, bottom = crop_box(points, drawn)
-    crop = np.ascontiguousarray(drawn[top:bottom, left:right])
-    shares = (points - (left, top)) / (right - left, bottom - top)
-    face = UnmaskedFace(crop, shares.astype(np.float32))
+    left, top, right, bottom = box = crop_box(points, drawn)
+    face = cut_face(drawn, points, box)
     layers = draw_reference(face, rng, choice.like) if choice.like else draw_worn(face, rng, choice.kind, choice.fabric)
-    drawn[top:bottom, left:right] = compose(crop, layers)
+    drawn[top:bottom, left:right] = compose(face.image, layers)
 
 
 def crop_box(points: NDArray[np.float32], pixels: ByteImage) -> tuple[int, int, int, int]:
@@ -208,10 +206,7 @@ def read_reference(path: Path, shown: str) -> MaskReference:
     masked = masked_faces(pixels, faces)
     if not masked:
         raise FacemaskError(f"{shown}: no face in this photo wears a mask: take another")
-    points = masked[0]
-    left, top, right, bottom = crop_box(points, pixels)
-    shares = ((points - (left, top)) / (right - left, bottom - top)).astype(np.float32)
-    face = UnmaskedFace(np.ascontiguousarray(pixels[top:bottom, left:right]), shares)
+    face = cut_face(pixels, masked[0], crop_box(masked[0], pixels))
     return MaskReference(lift_mask(face), mask_colour(face.image, face.landmarks), digest)
 
 

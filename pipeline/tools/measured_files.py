@@ -17,7 +17,7 @@ from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.measuring import measure_files, measurement_digest, open_workers
 from pipeline.progress import Progress
 from pipeline.storage.files import replacing
-from pipeline.storage.manifest import MEASURED_SCHEMA
+from pipeline.storage.manifest import MEASURED_SCHEMA, with_column
 from pipeline.tools.folder_layout import ImageFolder
 
 PIECE = 400  # images in a table: what a stop costs at most, and all that is in memory, eight kilobytes each
@@ -64,7 +64,9 @@ def measured_tables(
         missing.append((source, [path for path in source.images if path not in found]))
         for table in sorted({row.table for row in found.values()}):
             rows = sorted((row.number, path) for path, row in found.items() if row.table == table)
-            yield source, _named(pq.read_table(table).take([number for number, _ in rows]), [path for _, path in rows])
+            kept_rows = pq.read_table(table, columns=MEASURED_SCHEMA.names).take([number for number, _ in rows])
+            # Under the paths that the images have in their source now.
+            yield source, with_column(kept_rows, "path", [path for _, path in rows])
             used.add(table)
     total, count = sum(len(source.images) for source in sources), sum(len(paths) for _, paths in missing)
     print(f"curate: {total - count:,} images were measured before", flush=True)
@@ -85,9 +87,8 @@ def _measured_now(
         for source, paths in missing:
             for start in range(0, len(paths), PIECE):
                 piece = paths[start : start + PIECE]
-                keys = [
-                    _file_key(source.folder / path) for path in piece
-                ]  # before: a file that changes now is new later
+                # Before they are read: a file that changes now is new later.
+                keys = [_file_key(source.folder / path) for path in piece]
                 table = measure_files(workers, source.folder, piece, progress)
                 number += 1
                 with replacing(kept / f"{prefix}-{number:06d}.parquet") as beside:
@@ -122,9 +123,3 @@ def _file_key(path: Path) -> FileKey:
 def _with_state(table: pa.Table, keys: Sequence[FileKey]) -> pa.Table:
     columns = [pa.array(values, field.type) for values, field in zip(zip(*keys, strict=True), _STATE, strict=True)]
     return pa.Table.from_arrays([*table.columns, *columns], schema=_SCHEMA)
-
-
-def _named(table: pa.Table, paths: Sequence[str]) -> pa.Table:
-    """The rows of a kept table under the paths that the images have in their source now."""
-    measured = table.select(MEASURED_SCHEMA.names)
-    return measured.set_column(measured.schema.get_field_index("path"), MEASURED_SCHEMA.field("path"), [list(paths)])

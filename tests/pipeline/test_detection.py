@@ -27,7 +27,7 @@ def detections(monkeypatch):
     seen = {}
 
     def use(by_max_faces):
-        def get(max_faces, confidence=0.5):
+        def get(max_faces):
             def detect(pixels):
                 seen.setdefault(max_faces, []).append(pixels.shape)
                 return by_max_faces[max_faces]

@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.storage.images import (
-    MAX_SCANS,
-    MAX_SIDE,
-    count_scans,
-    decode,
-    is_image_name,
-    open_image,
-    without_metadata,
-)
+from pipeline.storage.image_bytes import count_scans, without_metadata
+from pipeline.storage.images import MAX_SCANS, MAX_SIDE, decode, is_image_name, open_image
 from tests.pipeline.strangers import EPS
 
 SHADES = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)

@@ -10,14 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.faces.alignment import CROP_SIDE, landmark_alignment
+from pipeline.faces.alignment import CROP_SIDE, align, landmark_alignment
 from pipeline.faces.landmarker import get_landmarker
-from pipeline.faces.mask_coverage import (
-    WEIGHTS,
-    coverage_from_maps,
-    eye_coverage_without_landmarks,
-    measure_coverage,
-)
+from pipeline.faces.mask_coverage import WEIGHTS, coverage_from_maps, eye_coverage_without_landmarks, segment_crops
 from pipeline.synthetic.layout import SampleParams, sample_files
 from tests.conftest import ROOT
 
@@ -38,7 +33,8 @@ def faces():
 
 
 def coverage(pixels, points):
-    return measure_coverage([(pixels, points)])[0]
+    face = align(pixels, points)
+    return coverage_from_maps(segment_crops([face.crop])[0], face.points)
 
 
 def mean(faces, kind: str, name: str) -> float:

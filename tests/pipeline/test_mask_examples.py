@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from pipeline.errors import FacemaskError
-from pipeline.faces.landmarker import open_landmarker
 from pipeline.synthetic import mask_examples, occluders
 from pipeline.synthetic.camera_effects import degrade
 
@@ -17,9 +16,8 @@ from pipeline.synthetic.camera_effects import degrade
 @pytest.fixture(scope="module")
 def drawn(rendered_faces):
     """Two runs from one seed."""
-    with open_landmarker(1) as detect:
-        runs = [mask_examples.draw_examples(np.random.default_rng(8), rendered_faces, detect) for _ in range(2)]
-        return [list(islice(run, 40)) for run in runs]
+    runs = [mask_examples.draw_examples(np.random.default_rng(8), rendered_faces) for _ in range(2)]
+    return [list(islice(run, 40)) for run in runs]
 
 
 def test_the_same_seed_gives_the_same_examples(drawn):
@@ -76,15 +74,14 @@ def test_faces_are_read_from_folders_and_images_without_a_readable_face_are_skip
     cv2.imwrite(str(tmp_path / "face.png"), rendered_faces[0].image[..., ::-1])
     cv2.imwrite(str(tmp_path / "black.png"), np.zeros((64, 64, 3), np.uint8))
     (tmp_path / "text.png").write_bytes(b"not an image")
-    with open_landmarker(2) as detect:
-        faces = mask_examples.read_unmasked_faces([tmp_path], detect)
+    faces = mask_examples.read_unmasked_faces((tmp_path,))
     assert len(faces) == 1 and np.abs(faces[0].landmarks.mean(axis=0) - 0.5).max() < 0.25
 
 
 def test_a_fifo_among_the_images_is_an_error_and_not_an_endless_wait(tmp_path: Path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(OSError, match="not a regular file"):
-        mask_examples.read_unmasked_faces([tmp_path], lambda image: [])
+        mask_examples.read_unmasked_faces((tmp_path,))
 
 
 def test_folders_without_a_face_are_an_error_that_names_them(tmp_path: Path):

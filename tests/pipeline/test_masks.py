@@ -8,11 +8,12 @@ import pytest
 
 from pipeline.faces.regions import CHIN, FACE_OVAL, MOUTH, NOSE, polygon_mask
 from pipeline.masks import textures
-from pipeline.masks.canvas import canvas_of
+from pipeline.masks.catalogue import WHITE
 from pipeline.masks.compositing import CompositeStyle, Layer, MaskLayers, compose, render_mask
 from pipeline.masks.designs import FAMILIES, draw_design
-from pipeline.masks.fit import MaskFit, draw_any_fit, draw_fit, drawing_scale, place_mask, unfolded
+from pipeline.masks.fit import MaskFit, draw_any_fit, draw_fit, place_mask, unfolded
 from pipeline.masks.light import exposed, face_light, white_balance
+from pipeline.masks.named_designs import draw_kind
 from pipeline.masks.photo_texture import add_grain, photo_texture
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.surgical import draw_surgical_mask, surgical_design
@@ -38,7 +39,7 @@ def test_a_correctly_worn_mask_of_each_family_covers_nose_mouth_and_chin(rendere
 def test_the_picture_changes_where_the_coverage_says_and_hardly_elsewhere(rendered_faces):
     rng = np.random.default_rng(2)
     for face in rendered_faces:
-        design = draw_design(rng, "cloth", None, white=True)
+        design = draw_kind(rng, "cloth", WHITE, 416)
         layers = render_mask(face, design, draw_any_fit(rng), FLAT)
         changed = np.abs(compose(face.image, layers).astype(int) - face.image).max(axis=2) > 4
         assert changed[layers.coverage > 0.9].mean() > 0.85
@@ -101,39 +102,16 @@ def test_a_pasted_mask_has_hard_edges(rendered_faces):
     assert set(np.unique(layers.coverage)) == {0.0, 1.0}
 
 
-def test_a_white_design_is_white():
-    drawing = draw_design(np.random.default_rng(3), "snug", None, white=True).drawing
-    inside = drawing[drawing[..., 3] > 0.9][:, :3]
-    assert inside.mean() > 150 and np.ptp(inside.mean(axis=0)) < 25
-
-
 def test_a_photo_print_has_the_photo_s_contrast():
     photo = np.zeros((64, 64, 3), np.float32)
     photo[:, ::2, 0] = 255
-    prints = [textures._photo_print(np.random.default_rng(seed), photo, canvas_of(1)) for seed in range(8)]
+    prints = [textures._photo_print(np.random.default_rng(seed), photo) for seed in range(8)]
     assert all(printed.min() < 5 and printed.max() > 250 for printed in prints)
 
 
 def test_each_draw_of_a_fabric_is_different():
     rng = np.random.default_rng(4)
     assert len({textures.draw_texture(rng).tobytes() for _ in range(30)}) == 30
-
-
-def test_a_design_of_another_scale_shows_the_same_mask():
-    for family in FAMILIES:
-        small, large = (draw_design(np.random.default_rng(9), family, None, scale=scale).drawing for scale in (1, 2))
-        reduced = cv2.resize(large, small.shape[1::-1], interpolation=cv2.INTER_AREA)
-        assert large.shape[:2] == (2 * small.shape[0], 2 * small.shape[1])
-        assert (
-            np.abs(reduced[..., :3] - small[..., :3]).mean() < 6
-            and np.abs(reduced[..., 3] - small[..., 3]).mean() < 0.01
-        )
-
-
-@pytest.mark.parametrize(("px", "scale"), [(256, 1), (1024, 2), (2048, 3)])
-def test_a_larger_face_gets_a_larger_drawing(rendered_faces, px, scale):
-    image = np.zeros((px, px, 3), np.uint8)
-    assert drawing_scale(UnmaskedFace(image, rendered_faces[0].landmarks)) == scale
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

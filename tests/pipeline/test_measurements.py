@@ -12,8 +12,9 @@ from pipeline.curation import measurements
 from pipeline.curation.measurements import measure_images
 from pipeline.faces.landmarker import Face
 from pipeline.faces.landmarks import LANDMARKS
-from pipeline.storage.code_digest import ROOT, closure, closure_digest
+from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.shards import read_members
+from tests.closure import ROOT, closure
 
 
 def png(side=64):

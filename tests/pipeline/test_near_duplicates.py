@@ -7,11 +7,12 @@ from hypothesis import strategies as st
 
 from pipeline.curation import hash_index, near_duplicates
 from pipeline.curation.face_patches import ABOVE_MASK_ROWS, PATCH_PX
-from pipeline.curation.near_duplicates import DuplicateLimits, Fingerprints, ImageHashes, find_duplicates, find_pairs
+from pipeline.curation.near_duplicates import Fingerprints, ImageHashes, find_duplicates, find_pairs
+from pipeline.curation.rules import DedupParams
 from pipeline.curation.similarity import similarities
 from tests.pipeline.test_similarity import patch, picture
 
-LIMITS = DuplicateLimits(max_hash_distance=8, min_similarity=0.77)
+LIMITS = DedupParams(max_hash_distance=8, min_similarity=0.77, max_removed=1)
 FAR = (1 << 255) - (1 << 128)
 
 

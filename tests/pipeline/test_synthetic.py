@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import FacemaskError
-from pipeline.faces.landmarker import open_landmarker
+from pipeline.faces.landmarker import get_landmarker
 from pipeline.faces.regions import CHIN, FACE_OVAL, MOUTH, polygon_mask
 from pipeline.synthetic import layout, portraits
 from pipeline.synthetic.layout import SampleFile, SampleParams, sample_files
@@ -35,9 +35,8 @@ def made() -> Made:
 @pytest.fixture(scope="session")
 def landmarks(made):
     """Detected landmarks of each unmasked face, (478, 2) shares, by id."""
-    with open_landmarker(1) as detect:
-        faces = [file for file in made.unmasked.values() if file.kind == "unmasked"]
-        return {_id(file): detect(_pixels(file))[0].points for file in faces}
+    faces = [file for file in made.unmasked.values() if file.kind == "unmasked"]
+    return {_id(file): get_landmarker(1)(_pixels(file))[0].points for file in faces}
 
 
 def _pixels(file: SampleFile) -> np.ndarray:

@@ -5,13 +5,7 @@ from contextlib import contextmanager
 from typing import IO
 
 from pipeline.errors import one_line
-from pipeline.sources.download.response import (
-    PermanentError,
-    RemoteChanged,
-    Response,
-    ResumeInfo,
-    TransientError,
-)
+from pipeline.sources.download.response import PermanentError, RemoteChanged, Response, ResumeInfo, TransientError
 
 _CHUNK_BYTES = 1 << 20
 

@@ -14,13 +14,7 @@ from pipeline.errors import one_line
 from pipeline.proxies import proxy_of
 from pipeline.sources.download.error_pages import PAGE_BYTES, is_html
 from pipeline.sources.download.http_errors import ErrorResponse, error_for_page, error_for_status
-from pipeline.sources.download.response import (
-    PermanentError,
-    RemoteChanged,
-    Response,
-    ResumeInfo,
-    TransientError,
-)
+from pipeline.sources.download.response import PermanentError, RemoteChanged, Response, ResumeInfo, TransientError
 from pipeline.sources.download.settings import DownloadSettings
 
 _SNIFFED_BYTES = 512  # of a body, enough to recognize an HTML page
@@ -54,22 +48,18 @@ def open_http(client: httpx.Client, url: str, offset: int, info: ResumeInfo | No
             yield _as_response(answer, url, offset, info)
     except httpx.TooManyRedirects as error:
         raise PermanentError("the server redirects in a loop") from error
-    except (
-        httpx.InvalidURL,
-        httpx.UnsupportedProtocol,
-        UnicodeError,
-    ) as error:  # UnicodeError: by idna, of a host name
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:  # UnicodeError: idna, of a host name
         raise PermanentError(f"not a valid URL: {one_line(error)}") from error
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
-        raise TransientError(f"{place_of(url)} cannot be reached ({one_line(error)})", unreachable=True) from error
+        raise TransientError(f"{_place_of(url)} cannot be reached ({one_line(error)})", unreachable=True) from error
     except httpx.ReadTimeout as error:
-        raise TransientError(f"{_host(url)} sent no data for {client.timeout.read or 0:.0f} s") from error
+        raise TransientError(f"{httpx.URL(url).host} sent no data for {client.timeout.read or 0:.0f} s") from error
     except httpx.HTTPError as error:
-        raise TransientError(f"{_host(url)} closed the connection early ({one_line(error)})") from error
+        raise TransientError(f"{httpx.URL(url).host} closed the connection early ({one_line(error)})") from error
 
 
-def place_of(url: str) -> str:
-    """Return what a connection for this URL is made to, as text: its host, or the environment's proxy."""
+def _place_of(url: str) -> str:
+    """What a connection for this URL is made to, as text: its host, or the environment's proxy."""
     host = httpx.URL(url).host
     proxy = proxy_of(url)
     return f"the proxy {proxy}, or {host} through it," if proxy else host
@@ -129,7 +119,3 @@ def _error_response(answer: httpx.Response, chunks: Iterator[bytes]) -> ErrorRes
         if len(body) >= PAGE_BYTES:
             break
     return ErrorResponse(str(answer.url), answer.status_code, answer.reason_phrase, answer.headers, body[:PAGE_BYTES])
-
-
-def _host(url: str) -> str:
-    return httpx.URL(url).host
