@@ -16,13 +16,12 @@ from uuid import UUID
 
 import yaml
 from prefect import flow, get_client, get_run_logger, task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from flows.curate_and_train import stage_task
-from flows.handoff.curating_side import NOT_DELETED
 from flows.handoff.job import (
     LOCK_ARTIFACT,
     Job,
@@ -74,18 +73,12 @@ def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commi
                 lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(stages))
                 stage_task(stage)(stage)
         transfer("push", stages)
-        create_table_artifact(
+        create_markdown_artifact(
             key=LOCK_ARTIFACT,
-            table=[
-                {"stage": stage, "entry": yaml.safe_dump(entry, sort_keys=False)}
-                for stage, entry in lock_entries(stages, workspace).items()
-            ],
+            markdown=yaml.safe_dump(lock_entries(stages, workspace), sort_keys=False),
             description=f"The entries of {' and '.join(stages)} in dvc.lock: with them, `dvc pull` brings the result.",
         )
-        try:
-            store.remove()
-        except Exception as error:  # noqa: BLE001 - of the network; the result is there, and must not be lost by it
-            log(f"{NOT_DELETED}{error}")
+        store.remove(log)
 
 
 # The retries are for a network that fails for a moment.

@@ -5,7 +5,6 @@ side. Afterwards the flow runs the same stages here in any case: either DVC find
 process. The log says which, and why.
 """
 
-import json
 import re
 import time
 from contextlib import suppress
@@ -46,7 +45,6 @@ from pipeline.errors import FacemaskError
 
 POOL = "gpu"
 DEPLOYMENT = "train-cyclegan/train-cyclegan"
-NOT_DELETED = "training states could not be deleted from the DVC remote, where nothing needs them any more: "
 
 _PREFIX = re.compile(r"^Flow run encountered an exception: (\w+: )?")  # Prefect's, before an exception's own text
 _POLL_S = 2.0
@@ -167,11 +165,8 @@ def _train_here(why: str, store: StateStore, log: Log) -> None:
         store.resume(log)
     except FacemaskError as error:
         log(f"{error}; this run trains without them")
-        return
-    try:
-        store.remove_superseded()  # those that this machine has now
-    except Exception as error:  # noqa: BLE001 - of the network; a state that stays there does no harm
-        log(f"{NOT_DELETED}{error}")
+    else:
+        store.remove(log, superseded_only=True)
 
 
 def _why_no_worker() -> str | None:
@@ -195,4 +190,5 @@ def _lock_entries(client: SyncPrefectClient, run: FlowRun) -> dict[str, object]:
     )
     if not found:
         raise FacemaskError(f"{DEPLOYMENT} run '{run.name}' returned no result: see its log, then run again")
-    return {row["stage"]: yaml.safe_load(row["entry"]) for row in json.loads(str(found[0].data))}
+    entries: dict[str, object] = yaml.safe_load(str(found[0].data))
+    return entries

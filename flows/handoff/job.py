@@ -10,7 +10,7 @@ import yaml
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from flows.processes.dvc_runner import DVC_LOCK, dvc_reason, read_stages, run_dvc
+from flows.processes.dvc_runner import DVC_LOCK, read_stages, run_dvc
 from pipeline.errors import FacemaskError
 from pipeline.params import STRICT, build, parse
 from pipeline.paths import Paths
@@ -20,7 +20,7 @@ HANDED_OVER = ("train", "evaluate")
 """The stages that a GPU worker does for the flow, in order."""
 
 LOCK_ARTIFACT = "dvc-lock"
-"""Key of the artifact in which the GPU side returns its stages' entries of dvc.lock, a row a stage."""
+"""Key of the artifact in which the GPU side returns its stages' entries of dvc.lock, as YAML."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -137,13 +137,11 @@ def merge_lock(entries: dict[str, Any], workspace: Path) -> None:
 
 def changes(stages: Sequence[str], workspace: Path) -> set[str]:
     """In what `stages` are not up to date, in DVC's words, as `changed deps`; empty: DVC would not run them."""
-    lines: list[str] = []
-    status = run_dvc(["status", "--json", *stages], workspace, lines.append)
+    ended = run_dvc(["status", "--json", *stages], workspace)
     try:
-        found: dict[str, list[str | dict[str, Any]]] = json.loads(lines[-1])
+        found: dict[str, list[str | dict[str, Any]]] = json.loads(ended.lines[-1])
     except (ValueError, IndexError) as error:
-        reason = dvc_reason(lines) or f"exit status {status}"
-        raise FacemaskError(f"'dvc status' failed in {workspace}: {reason}; run it there to see more") from error
+        raise FacemaskError(f"'dvc status' failed in {workspace}: {ended.reason}; run it there to see more") from error
     # An entry is a kind of change, or a mapping from kinds to paths.
     entries = [entry for listed in found.values() for entry in listed]
     return {kind for entry in entries for kind in ([entry] if isinstance(entry, str) else entry)}
