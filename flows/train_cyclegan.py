@@ -35,7 +35,7 @@ from flows.handoff.job import (
 )
 from flows.handoff.state_store import StateStore, pull, push
 from flows.processes.dvc_runner import Log
-from flows.processes.workspace_lock import held, holder, run_refusal
+from flows.processes.workspace_lock import held, holder
 from pipeline.errors import FacemaskError
 
 NAME = "train-cyclegan"
@@ -45,22 +45,21 @@ _CANCEL_S = 30.0  # for the worker to end this run; after it, the run ends itsel
 
 
 @flow(name=NAME)
-def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commit: str | None = None) -> None:
+def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str]) -> None:
     """Do `stages` for another run. flows/handoff/curating_side.py starts this; it is not meant to be started by hand.
 
     Args:
         stages: stages of dvc.yaml: train, evaluate or both.
         dvc_lock: text of dvc.lock: the digests of their data, which is in the DVC remote.
         code: path -> sha256 of the other files that they read; a clone with others is refused.
-        commit: the commit that those files are of, for the error message.
     """
     refuse_unknown_stages(stages)
     workspace = Path.cwd()
     log = get_run_logger().info
-    job = Job(stages=stages, dvc_lock=dvc_lock, code=code, commit=commit)
+    job = Job(stages=stages, dvc_lock=dvc_lock, code=code)
     parent = flow_run.parent_flow_run_id
     refuse_same_folder(parent, workspace)
-    with held("run", run_refusal) as lock, ends_with(parent, log):
+    with held("run") as lock, ends_with(parent, log):
         refuse_other_code(job, workspace)
         params = handoff_params(workspace)
         assert params is not None  # params.yaml is the curating side's, by its digest
@@ -70,8 +69,8 @@ def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commi
         store.resume(log)
         with store.pushing(params.checkpoint_minutes, log):
             for number, stage in enumerate(stages, start=1):
-                lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(stages))
-                stage_task(stage)(stage)
+                lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(stages), progress="")
+                stage_task(stage)(stage, lock)
         transfer("push", stages)
         create_markdown_artifact(
             key=LOCK_ARTIFACT,

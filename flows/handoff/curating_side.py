@@ -9,7 +9,6 @@ import re
 import time
 from contextlib import suppress
 from pathlib import Path
-from uuid import UUID
 
 import httpx
 import yaml
@@ -111,14 +110,15 @@ def _run_until_done(job: Job, params: HandoffParams, log: Log) -> dict[str, obje
 
 
 def _run_to_its_end(client: SyncPrefectClient, job: Job, params: HandoffParams, log: Log) -> FlowRun | None:
-    """The run's final state; None where no worker started it in `wait_minutes`: it is cancelled then.
+    """Start a run of `job`; return it once it has ended, or None if nobody started it in `wait_minutes`: cancelled.
 
     Whatever exception leaves this function, cancellation included, the run is cancelled.
     """
     run: FlowRun = run_deployment(DEPLOYMENT, parameters=dict(job), timeout=0)  # type: ignore[assignment]  # no await here
     log(f"handed over to pool '{POOL}': {DEPLOYMENT} run '{run.name}', which has its own log")
-    since = answered = time.monotonic()
-    started = False
+    give_up = time.monotonic() + 60 * params.wait_minutes
+    answered = time.monotonic()
+    started = cancelled = False
     try:
         while True:
             try:
@@ -127,35 +127,27 @@ def _run_to_its_end(client: SyncPrefectClient, job: Job, params: HandoffParams, 
                 if time.monotonic() - answered > SERVER_TIMEOUT_S:
                     raise
             assert run.state is not None
-            if run.state.is_final():
-                return run
             if run.state.is_running() and not started:
                 started = True
                 log(f"worker {(run.labels or {}).get('prefect.worker.name', 'unknown')} has started '{run.name}'")
-            if not started and time.monotonic() - since > 60 * params.wait_minutes:
-                run = _cancel(client, run.id)
-                if run.state and run.state.is_completed():
+            if run.state.is_final() or (cancelled and time.monotonic() > give_up + _CANCEL_S):
+                if not cancelled or run.state.is_completed():
                     return run
-                log(f"nobody has started '{run.name}': it is {run.state.name if run.state else 'lost'} now")
+                log(f"nobody has started '{run.name}': it is {run.state.name} now")
                 return None
-            time.sleep(_POLL_S)
+            if not started and not cancelled and time.monotonic() > give_up:
+                cancelled = True  # the run may just have started: two trainings must not run side by side
+                _cancel(client, run, "No worker started it within handoff.wait_minutes.")
+            else:
+                time.sleep(_POLL_S)
     except BaseException:
-        with suppress(
-            Exception
-        ):  # the exception that ended this run matters more; and the other side checks for it too
-            client.set_flow_run_state(run.id, Cancelling(message="The run that it was for has ended."))
+        with suppress(Exception):  # the exception that ended this run matters more; the other side checks for it too
+            _cancel(client, run, "The run that it was for has ended.")
         raise
 
 
-def _cancel(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
-    """Cancel a run and wait until it has ended, so that two trainings do not run side by side."""
-    client.set_flow_run_state(run_id, Cancelling(message="No worker started it within handoff.wait_minutes."))
-    deadline = time.monotonic() + _CANCEL_S
-    while True:
-        run = client.read_flow_run(run_id)
-        if (run.state and run.state.is_final()) or time.monotonic() > deadline:
-            return run
-        time.sleep(_POLL_S)
+def _cancel(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
+    client.set_flow_run_state(run.id, Cancelling(message=why))
 
 
 def _train_here(why: str, store: StateStore, log: Log) -> None:

@@ -1,7 +1,6 @@
 """The contents of a hand-off: the stages, the files that they read, and how both sides know that they are the same."""
 
 import json
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -38,7 +37,6 @@ class Job(TypedDict):
     stages: list[str]
     dvc_lock: str  # the text of dvc.lock: the digests of all data
     code: dict[str, str]  # path -> sha256 of the files beside data that the stages read
-    commit: str | None  # of the curating side, for error messages; None without git
 
 
 def handoff_params(workspace: Path) -> HandoffParams | None:
@@ -52,7 +50,7 @@ def handoff_params(workspace: Path) -> HandoffParams | None:
 def describe_job(stages: list[str], workspace: Path) -> Job:
     """The job that has `stages` of this workspace done elsewhere."""
     text = (workspace / DVC_LOCK).read_text(encoding="utf-8")
-    return Job(stages=stages, dvc_lock=text, code=code_digests(stages, workspace), commit=commit_of(workspace))
+    return Job(stages=stages, dvc_lock=text, code=code_digests(stages, workspace))
 
 
 def refuse_unknown_stages(stages: Sequence[str]) -> None:
@@ -96,14 +94,9 @@ def refuse_other_code(job: Job, workspace: Path) -> None:
     if not differ:
         return
     shown = ", ".join(differ[:3]) + (f" and {len(differ) - 3} more" if len(differ) > 3 else "")
-    if job["commit"] in (None, commit_of(workspace)):
-        what_to_do = (
-            "both are at the same commit, but one has uncommitted changes: commit them, then bring both to that"
-        )
-    else:
-        what_to_do = f"bring it to commit {job['commit']}, as by 'git restore dvc.lock; git pull'"
     raise FacemaskError(
-        f"the GPU worker's clone in {workspace} differs from the run that it is to train for, in {shown}: {what_to_do}"
+        f"the GPU worker's clone in {workspace} differs from the run that it is to train for, in {shown}: bring both "
+        "to the same commit ('git restore dvc.lock; git pull'), without uncommitted changes ('git status' shows them)"
     )
 
 
@@ -145,13 +138,3 @@ def changes(stages: Sequence[str], workspace: Path) -> set[str]:
     # An entry is a kind of change, or a mapping from kinds to paths.
     entries = [entry for listed in found.values() for entry in listed]
     return {kind for entry in entries for kind in ([entry] if isinstance(entry, str) else entry)}
-
-
-def commit_of(workspace: Path) -> str | None:
-    """The workspace's git commit; None without git, or a commit."""
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, cwd=workspace, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,15 +1,16 @@
 """A Prefect server on 127.0.0.1: its settings, its password, its start, and when it is ready."""
 
-import contextlib
-import fcntl
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 import httpx
@@ -19,6 +20,7 @@ from flows.processes.dvc_runner import program_env
 from flows.processes.guard import guarded
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
+from pipeline.storage.files import locked
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4200  # Prefect's own; pyproject.toml names it too, for the `prefect` command
@@ -97,7 +99,7 @@ def password_file() -> Path:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.") as new:  # mode 600
             new.write(f"facemask:{secrets.token_urlsafe(24)}\n")
             new.flush()
-            with contextlib.suppress(FileExistsError):  # another command was faster; none reads half a file
+            with suppress(FileExistsError):  # another command was faster; none reads half a file
                 os.link(new.name, path)
     return path
 
@@ -105,11 +107,6 @@ def password_file() -> Path:
 def prefect_command(*arguments: str) -> list[str]:
     """The `prefect` command of this installation."""
     return [sys.executable, "-m", "prefect", *arguments]
-
-
-def server_command(port: int) -> list[str]:
-    """The command that serves on `port`."""
-    return prefect_command("server", "start", "--host", HOST, "--port", str(port))
 
 
 def port_is_free(port: int) -> bool:
@@ -138,26 +135,31 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-def wait_until_healthy(port: int, status: Callable[[], int | None], where: str) -> None:
-    """Wait for the server on `port`. `status` polls its process; an error says that its output is at `where`."""
-    deadline = time.monotonic() + READY_S
-    while not is_healthy(api_url(port)):
-        if (code := status()) is not None:
-            raise FacemaskError(f"Prefect's server ended with status {code} while starting: {where}")
-        if time.monotonic() > deadline:
-            raise FacemaskError(f"Prefect's server does not answer on {HOST}:{port} after {READY_S:.0f} s: {where}")
-        time.sleep(_POLL_S)
+@contextmanager
+def running_server(
+    port: int, env: Mapping[str, str], output: IO[str] | None, where: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a server for the length of the block, which begins when it answers. An error says that its output is `where`.
+
+    Servers of one workspace start one after the other: of two that make the database at once, one ends with an error.
+    """
+    command = prefect_command("server", "start", "--host", HOST, "--port", str(port))
+    with ExitStack() as stack:
+        with locked(Paths().work() / "prefect-start.lock"):
+            server = stack.enter_context(guarded(command, Path.cwd(), env, output))
+            deadline = time.monotonic() + READY_S
+            while not is_healthy(api_url(port)):
+                if (status := server.poll()) is not None:
+                    raise FacemaskError(f"Prefect's server ended with status {status} while starting: {where}")
+                if time.monotonic() > deadline:
+                    raise FacemaskError(
+                        f"Prefect's server does not answer on {HOST}:{port} after {READY_S:.0f} s: {where}"
+                    )
+                time.sleep(_POLL_S)
+        yield server
 
 
-@contextlib.contextmanager
-def one_start_at_a_time() -> Iterator[None]:
-    """Let other servers of this workspace wait: of two that make the database at once, one ends with an error."""
-    with (Paths().work() / "prefect-start.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
+@contextmanager
 def temporary_server() -> Iterator[dict[str, str]]:
     """Run a server for the length of the block; yields its clients' environment. Its output goes to a file in work/.
 
@@ -167,9 +169,5 @@ def temporary_server() -> Iterator[dict[str, str]]:
     port = free_port()
     env = server_env(port)
     log = Paths().work() / "prefect-server.log"
-    with contextlib.ExitStack() as stack:
-        with one_start_at_a_time():
-            output = stack.enter_context(log.open("w", encoding="utf-8"))
-            server = stack.enter_context(guarded(server_command(port), Path.cwd(), env, output))
-            wait_until_healthy(port, server.poll, f"its output is in {log}")
+    with log.open("w", encoding="utf-8") as output, running_server(port, env, output, f"its output is in {log}"):
         yield env

@@ -107,9 +107,7 @@ def run_dvc(arguments: Sequence[str], workspace: Path, log: Log = ignore, on_mes
     repair(workspace, log)
     # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
     command = [sys.executable, "-m", "flows.processes.dvc_process", "--wait-for-lock", *arguments]
-    ended = run_program(command, workspace, log, on_message, root_last=True)
-    _keep_whole(workspace)
-    return ended
+    return run_program(command, workspace, log, on_message, root_last=True)
 
 
 def run_program(
@@ -143,8 +141,8 @@ def run_program(
 def repair(workspace: Path, log: Log) -> None:
     """Mend what a killed DVC left half-written: restore dvc.lock from its last whole copy, remove a broken rwlock.
 
-    Both are looked at again under the lock that DVC holds while it writes them. Raises FacemaskError where dvc.lock is
-    damaged and there is no copy of it.
+    Both are read again under the lock that DVC holds while it writes them. A dvc.lock that is whole is copied, for the
+    next time. Raises FacemaskError where it is damaged and there is no copy.
     """
     tmp, lock, copy = workspace / _TMP, workspace / DVC_LOCK, workspace / _LAST_WHOLE
     if not tmp.is_dir():
@@ -156,22 +154,14 @@ def repair(workspace: Path, log: Log) -> None:
                     raise _unreadable_lock(lock, "damaged, as by a kill while DVC wrote it")
                 _copy(copy, lock)
                 log(f"{lock} was damaged, as by a kill while DVC wrote it: restored from the last whole one")
-    _keep_whole(workspace)
+    elif lock.is_file() and not (copy.is_file() and copy.read_bytes() == lock.read_bytes()):
+        _copy(lock, copy)
     rwlock = tmp / "rwlock"
     if not _is_rwlock(rwlock):
         with locked(tmp / "rwlock.lock"):
             if not _is_rwlock(rwlock):
                 rwlock.unlink()
                 log(f"{rwlock} was damaged, as by a kill while DVC wrote it: removed, DVC makes it again")
-
-
-def _keep_whole(workspace: Path) -> None:
-    """Keep a copy of dvc.lock, if it is whole and there is something to repair it for."""
-    lock, copy = workspace / DVC_LOCK, workspace / _LAST_WHOLE
-    if not lock.is_file() or not copy.parent.is_dir() or not _is_whole_lock(lock):
-        return
-    if not copy.is_file() or copy.read_bytes() != lock.read_bytes():
-        _copy(lock, copy)
 
 
 def _copy(source: Path, target: Path) -> None:

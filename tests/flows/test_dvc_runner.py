@@ -18,10 +18,9 @@ from tests.flows.conftest import add_stage, clean_env, make_toy, wait_for
 STOPS, KILLS = 60, 40
 RUN = """
 from pathlib import Path
-from flows.processes.guard import interrupt_on_sigterm
 from flows.stages import run_stage
-interrupt_on_sigterm()
-run_stage("tick", Path.cwd(), print)
+from pipeline.command import run
+run(lambda: run_stage("tick", Path.cwd(), print))
 """
 # Changes its output each time, so that DVC has something to record.
 TICK = "import time; open('tick.out', 'w').write(str(time.time_ns())); open('done', 'w')"

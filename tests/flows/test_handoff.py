@@ -290,8 +290,8 @@ def test_a_clone_with_other_code_is_refused_in_one_line(toy):
     assert last.startswith("facemask: error: train-cyclegan/train-cyclegan run '")
     assert last.endswith(
         f"ended as Failed: the GPU worker's clone in {toy.folder / 'b'} differs from the run that it is to train for, "
-        "in train.py: both are at the same commit, but one has uncommitted changes: commit them, then bring both to "
-        "that"
+        "in train.py: bring both to the same commit ('git restore dvc.lock; git pull'), without uncommitted changes "
+        "('git status' shows them)"
     )
     assert toy.trainings() == []
 
