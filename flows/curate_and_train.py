@@ -1,7 +1,7 @@
 """The flow `curate-and-train`: every stage of dvc.yaml in order, each as its own task run.
 
 DVC decides whether a stage runs, Prefect when and where. The workspace is the current folder, one run at a time.
-`python -m flows.curate_and_train [STAGE ...]` runs it in this process, as `facemask run` does.
+`python -m flows.curate_and_train [STAGE ...]` runs it in this process, and `facemask run` that, with a server.
 """
 
 import sys
@@ -19,7 +19,6 @@ from prefect.runtime import flow_run, task_run
 from prefect.states import Completed
 
 from flows.artifacts import show_models, show_rejections, show_samples, show_training
-from flows.console import show_stage_lines
 from flows.handoff.curating_side import hand_over
 from flows.processes.elapsed import clock
 from flows.processes.guard import STOPPED
@@ -140,7 +139,6 @@ def is_retryable(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -
 def main() -> None:
     """Run the flow for the stages that the command line names."""
     started = time.monotonic()
-    show_stage_lines()
     try:
         curate_and_train(stages=sys.argv[1:] or None)
     except (KeyboardInterrupt, TerminationSignal):

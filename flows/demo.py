@@ -11,9 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-from flows.processes.dvc_runner import program_env
+from flows.local_server.run import run_here
 from flows.processes.elapsed import clock
-from flows.processes.guard import STOPPED, guarded
 from models import registry
 from pipeline.command import run
 from pipeline.errors import FacemaskError
@@ -29,8 +28,6 @@ _GIT = (
     *("git", "-c", "commit.gpgsign=false", "-c", "core.hooksPath=/dev/null", "-c", "core.autocrlf=false"),
     *("-c", "user.name=facemask demo", "-c", "user.email=demo@localhost"),
 )
-# What a git hook sets, which would lead git, and DVC, to the repository that the hook runs in.
-_GIT_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR")
 
 
 def main() -> None:
@@ -38,9 +35,13 @@ def main() -> None:
     started = time.monotonic()
     workspace = ROOT / "demo"
     print(f"facemask: the demo's workspace is {workspace}", flush=True)
+    for name in [*os.environ]:  # not the user's Prefect profile, nor a server of theirs that would record the run
+        if name.startswith(("PREFECT_", "GIT_")):
+            del os.environ[name]
     refresh(ROOT, workspace)
     make_repository(workspace)
-    _run_flow(workspace)
+    os.chdir(workspace)
+    run_here()
     print(_results(workspace, time.monotonic() - started), flush=True)
 
 
@@ -68,21 +69,6 @@ def make_repository(workspace: Path) -> None:
         _git("commit", "--quiet", "--message", "The demo's workspace", workspace=workspace)
 
 
-def _run_flow(workspace: Path) -> None:
-    # None of the user's Prefect settings: no profile, and no server of theirs that would record the run.
-    clean = {name: value for name, value in _env().items() if not name.startswith("PREFECT_")}
-    env = {**clean, "PREFECT_HOME": str(workspace / "work" / "prefect")}
-    status = STOPPED
-    try:
-        with guarded([sys.executable, "-m", "flows.local_server.run"], workspace, env) as flow:
-            status = flow.wait()
-    except KeyboardInterrupt:
-        pass
-    if status:
-        print("facemask: 'make demo' goes on from here", file=sys.stderr)
-        sys.exit(status)
-
-
 def _results(workspace: Path, seconds: float) -> str:
     programs = os.path.relpath(Path(sys.executable).parent, workspace)
     manifest = Paths(workspace).manifest
@@ -103,14 +89,12 @@ What to try next:
 """
 
 
-def _env() -> dict[str, str]:
-    return {name: value for name, value in program_env().items() if name not in _GIT_VARIABLES}
-
-
 def _git(*arguments: str, workspace: Path) -> str:
     """The output of a git command. Raises FacemaskError if it fails."""
+    # Without what a git hook sets, which would lead git to the repository that the hook runs in.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
-        done = subprocess.run([*_GIT, *arguments], cwd=workspace, env=_env(), capture_output=True, encoding="utf-8")
+        done = subprocess.run([*_GIT, *arguments], cwd=workspace, env=env, capture_output=True, encoding="utf-8")
     except FileNotFoundError as error:
         raise FacemaskError("git is not installed: install it (as 'apt-get install -y git')") from error
     if done.returncode:

@@ -13,8 +13,8 @@ from pipeline.storage.files import sha256
 
 PROMOTED = "promoted"
 """The name of the promoted model, whichever it is."""
-BOXED = "pretrained"
-"""The name of the model in the box."""
+PRETRAINED_NAME = "pretrained"
+"""The name of the model that this package carries."""
 
 
 def find_checkpoint(name: Path | None) -> Path:
@@ -27,7 +27,7 @@ def find_checkpoint(name: Path | None) -> Path:
         return name
     known = registry.read()
     wanted = PROMOTED if name is None else str(name)
-    if wanted == BOXED:
+    if wanted == PRETRAINED_NAME:
         return PRETRAINED
     if wanted == PROMOTED and known.promoted is None:
         raise FacemaskError(
@@ -45,7 +45,11 @@ def is_checkpoint(path: Path) -> bool:
 
 def models_text(known: Registry) -> str:
     """Which models can be named, for an error."""
-    return f"the models here are {', '.join(_names(known))}" if known.models else f"the only model here is {BOXED}"
+    return (
+        f"the models here are {', '.join(_names(known))}"
+        if known.models
+        else f"the only model here is {PRETRAINED_NAME}"
+    )
 
 
 def unpromoted_warning(folder: Path) -> str | None:
@@ -80,4 +84,4 @@ def choose_checkpoint(name: Path | None) -> Path:
 
 
 def _names(known: Registry) -> list[str]:
-    return [*(model.name for model in known.models), PROMOTED, BOXED]
+    return [*(model.name for model in known.models), PROMOTED, PRETRAINED_NAME]

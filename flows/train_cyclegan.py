@@ -59,7 +59,7 @@ def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str]) -> No
     job = Job(stages=stages, dvc_lock=dvc_lock, code=code)
     parent = flow_run.parent_flow_run_id
     refuse_same_folder(parent, workspace)
-    with held("run") as lock, ends_with(parent, log):
+    with held("run") as lock, cancelled_with(parent, log):
         refuse_other_code(job, workspace)
         params = handoff_params(workspace)
         assert params is not None  # params.yaml is the curating side's, by its digest
@@ -97,7 +97,7 @@ def refuse_same_folder(parent: str | None, workspace: Path) -> None:
 
 
 @contextmanager
-def ends_with(parent: str | None, log: Log) -> Iterator[None]:
+def cancelled_with(parent: str | None, log: Log) -> Iterator[None]:
     """In the block, cancel this run once the run `parent` has ended.
 
     Prefect cancels the child of a cancelled run, but not that of a killed one.

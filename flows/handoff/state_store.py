@@ -117,26 +117,24 @@ class StateStore:
                 log(f"training state {state.name} in the DVC remote is not used: {error}")
             else:
                 fetched.append(state.name)
+                log(f"going on from {state.name}, which a worker left in the DVC remote")
         return sorted(fetched)
 
     def resume(self, log: Log) -> None:
-        """Do `pull`, with a line for each state. A remote that cannot be read is tried three times in all.
+        """Do `pull`. A remote that cannot be read is tried three times in all.
 
         Raises FacemaskError if it still cannot be read.
         """
         for wait_s in (*_RETRY_WAITS_S, None):
             try:
-                names = self.pull(log)
+                self.pull(log)
+                return
             except Exception as error:  # of the network: each kind of remote has its own exceptions
                 reason = f"training states in the DVC remote cannot be read ({one_line(error)})"
                 if wait_s is None:
                     raise FacemaskError(f"{reason}, and stay there: run again when it can be reached") from error
                 log(f"{reason}: next try in {wait_s:g} s")
                 time.sleep(wait_s)
-            else:
-                for name in names:
-                    log(f"going on from {name}, which a worker left in the DVC remote")
-                return
 
     def remove(self, log: Log, superseded_only: bool = False) -> None:
         """Delete the states from the remote, now that the training has ended; a failure is logged, and does no harm.

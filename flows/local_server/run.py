@@ -12,6 +12,8 @@ from flows.processes.workspace_lock import holder, refusal
 from pipeline.command import run
 from pipeline.errors import FacemaskError
 
+_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "flows.console.StageLines"}
+
 
 def run_here(stages: list[str] | None = None) -> None:
     """Run the flow to its end and show the stages' lines; a status other than 0 ends this process.
@@ -26,7 +28,7 @@ def run_here(stages: list[str] | None = None) -> None:
     command = [sys.executable, "-m", "flows.curate_and_train", *(stages or [])]
     try:
         # In its own process, which has sent all its logs to the server when it ends; the server ends after it.
-        with _server() as env, guarded(command, Path.cwd(), env) as flow:
+        with _server() as env, guarded(command, Path.cwd(), env | _CONSOLE) as flow:
             status = flow.wait()
     except KeyboardInterrupt:
         status = STOPPED

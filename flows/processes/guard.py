@@ -209,8 +209,6 @@ def _is_guard(process: psutil.Process) -> bool:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("usage: guard.py COMMAND [ARGUMENT ...]   (stdin: a pipe that the parent holds open)")
     last = sys.argv[1] == _ROOT_LAST
     result = run_guarded(sys.argv[1 + last :], root_last=last)
     sys.stdout.flush()
