@@ -13,7 +13,6 @@ from models.evaluation_report import DIRECTIONS
 from models.registry import Model
 from pipeline.paths import Paths
 
-CURVE_ROWS = 10  # of the table of losses; the files have all points, for `dvc plots show`
 MAX_IMAGE_BYTES = 360_000  # 480 kB as base64, the form in which Prefect's database holds it
 
 
@@ -44,29 +43,8 @@ def rejection_summary(report: dict[str, Any]) -> str:
 
 
 def show_training(workspace: Path) -> None:
-    """Artifacts `losses`, a table, and `training`, the same faces at several moments of the training."""
-    report = Paths(workspace).training_report
-    if rows := loss_rows(report / "plots" / "metrics"):
-        description = "The losses during training; `dvc plots show` draws them."
-        create_table_artifact(key="losses", table=rows, description=description)
-    _show_image("training", report / "progress.png", "The same faces, as training went on.")
-
-
-def loss_rows(curves: Path) -> list[dict[str, Any]]:
-    """A row for each of some points of the curves, the first and the last among them: images seen, and each loss."""
-    from pandas import DataFrame, concat, read_csv  # half a second, after a training
-
-    files = sorted(curves.glob("*.tsv"))
-    if not files:
-        return []
-    table: DataFrame = concat([read_csv(file, sep="\t", index_col="step")[file.stem] for file in files], axis=1)
-    table = table.sort_index()
-    count = min(CURVE_ROWS, len(table))
-    chosen = sorted({round(row * (len(table) - 1) / max(1, count - 1)) for row in range(count)})
-    return [
-        {"images": int(step)} | {name: float(f"{value:.3g}") for name, value in losses.dropna().items()}
-        for step, losses in table.iloc[chosen].iterrows()
-    ]
+    """Artifact `training`: the same faces at several moments of the training; `dvc plots show` draws the losses."""
+    _show_image("training", Paths(workspace).training_report / "progress.png", "The same faces, as training went on.")
 
 
 def show_models(workspace: Path) -> None:

@@ -47,9 +47,9 @@ DEPLOYMENT = "train-cyclegan/train-cyclegan"
 
 _PREFIX = re.compile(r"^Flow run encountered an exception: (\w+: )?")  # Prefect's, before an exception's own text
 _POLL_S = 2.0
-SERVER_TIMEOUT_S = 600.0  # how long the server may not answer before the run is given up
+_SERVER_TIMEOUT_S = 600.0  # how long the server may not answer before the run is given up
 _CANCEL_S = 60.0  # for a worker to end a cancelled run
-MAX_CRASHES = 3  # so many runs in a row that crashed before they copied any training are no accident
+_MAX_CRASHES = 3  # so many runs in a row that crashed before they copied any training are no accident
 
 
 def hand_over(chosen: list[str], workspace: Path, log: Log) -> None:
@@ -100,7 +100,7 @@ def _run_until_done(job: Job, params: HandoffParams, log: Log) -> dict[str, obje
                 raise FacemaskError(f"{DEPLOYMENT} run '{run.name}' ended as {state.name}: {reason}")
             ran_s = run.total_run_time.total_seconds()
             crashes = crashes + 1 if ran_s < 60 * params.checkpoint_minutes else 0
-            if crashes == MAX_CRASHES:
+            if crashes == _MAX_CRASHES:
                 raise FacemaskError(
                     f"{crashes} GPU runs in a row crashed before they had copied any training to the DVC remote, "
                     f"the last one, '{run.name}', after {ran_s:.0f} s: see its log, then run again"
@@ -124,7 +124,7 @@ def _run_to_its_end(client: SyncPrefectClient, job: Job, params: HandoffParams, 
             try:
                 run, answered = client.read_flow_run(run.id), time.monotonic()
             except httpx.HTTPError:  # the server is busy or restarts, or the network is away: the worker goes on
-                if time.monotonic() - answered > SERVER_TIMEOUT_S:
+                if time.monotonic() - answered > _SERVER_TIMEOUT_S:
                     raise
             assert run.state is not None
             if run.state.is_running() and not started:

@@ -23,7 +23,6 @@ from pipeline.paths import Paths
 from pipeline.storage.files import locked
 
 HOST = "127.0.0.1"
-DEFAULT_PORT = 4200  # Prefect's own; pyproject.toml names it too, for the `prefect` command
 READY_S = 180.0  # an empty database takes 11 s on two idle cores; busy ones take longer
 _POLL_S = 0.2
 

@@ -16,7 +16,6 @@ import yaml
 from flows.local_server.api import Api
 from flows.local_server.orphans import crash_orphans, watch_heartbeats
 from flows.local_server.server import (
-    DEFAULT_PORT,
     HOST,
     api_url,
     client_env,
@@ -40,7 +39,7 @@ _WORKER_POLL_S = "2"  # Prefect's 10 s is meant for many workers on a far server
 _WORKER_ENDS = 3  # so many within a minute are no accident: another start would end likewise
 
 
-def up(port: int = DEFAULT_PORT) -> None:
+def up(port: int) -> None:
     """Serve this folder's deployments until Ctrl-C or SIGTERM; then everything that was started here is ended.
 
     It starts a server on `port`; where PREFECT_API_URL names a server, it starts workers for that one only.
@@ -117,7 +116,7 @@ def _serve(
     flows = [name for name, pool in served.items() if pool not in WITHOUT_WORKER]
     pools = dict.fromkeys(served[name] for name in flows)
     # A run without a worker is `facemask run`'s; on a server that others share, it may be on another machine.
-    _crash_orphans(api, flows, [*map(worker_name, pools), *([None] if server else [])])
+    crash_orphans(api, flows, [*map(worker_name, pools), *([None] if server else [])])
     watch_heartbeats(api)
     for pool in dict.fromkeys(served.values()):
         # Without --overwrite, which would undo what the user set for the pool in the UI.
@@ -140,7 +139,7 @@ def _serve(
                 raise FacemaskError(f"Prefect's worker {pool} ended with status {status}: its output is above")
             # Its guard has ended its runs with it. Server and schedule go on: a night's runs need only a worker.
             _print(f"facemask: the worker of pool {pool} ended with status {status}: starting another one")
-            _crash_orphans(api, flows, [worker_name(pool)])
+            crash_orphans(api, flows, [worker_name(pool)])
             workers[pool] = _start_worker(pool, env, stack)
 
 
@@ -167,11 +166,6 @@ def _prefect(env: Mapping[str, str], *arguments: str, allowed: str | None = None
         raise FacemaskError(
             f"'prefect {' '.join(arguments)}' failed with status {done.returncode}: its output is above"
         )
-
-
-def _crash_orphans(api: Api, flows: list[str], workers: list[str | None]) -> None:
-    for name in crash_orphans(api, flows, workers):
-        _print(f"facemask: run {name} had lost its process: marked Crashed; start it again, it goes on from there")
 
 
 def _page(url: str) -> str:

@@ -6,7 +6,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from flows.artifacts import MAX_IMAGE_BYTES, data_uri, loss_rows, metric_rows, rejection_rows, rejection_summary
+from flows.artifacts import MAX_IMAGE_BYTES, data_uri, metric_rows, rejection_rows, rejection_summary
 from models.evaluation_report import DirectionMetrics, Evaluation
 from models.registry import Model
 from tests.flows.conftest import CURATION_JSON
@@ -46,20 +46,6 @@ def test_a_large_picture_is_made_to_fit(tmp_path):
     uri = data_uri(path)
     assert uri.startswith("data:image/jpeg;base64,")
     assert len(uri) < MAX_IMAGE_BYTES * 4 / 3 + 100 < 500_000
-
-
-def test_the_losses_are_shown_at_ten_points_the_first_and_the_last_among_them(tmp_path):
-    for name in ("cycle", "gan"):
-        lines = [f"{step}\t{1000 / step}" for step in range(1, 101)]
-        (tmp_path / f"{name}.tsv").write_text("\n".join([f"step\t{name}", *lines]) + "\n")
-    rows = loss_rows(tmp_path)
-    assert len(rows) == 10
-    assert rows[0] == {"images": 1, "cycle": 1000.0, "gan": 1000.0}
-    assert rows[-1] == {"images": 100, "cycle": 10.0, "gan": 10.0}
-
-
-def test_without_curves_there_is_no_table(tmp_path):
-    assert loss_rows(tmp_path) == []
 
 
 def model(name: str, **mask: float) -> Model:
