@@ -32,15 +32,15 @@ def api_url(port: int) -> str:
     return f"http://{HOST}:{port}/api"
 
 
-def server_env(port: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def server_env(port: int) -> dict[str, str]:
     """The environment of a server on `port` and of all its clients.
 
     pyproject.toml has some of these settings too, but Prefect reads it in the current folder only, and these must hold
     anywhere.
     """
-    word = password(environ)
-    no_proxy = ",".join(filter(None, [environ.get("no_proxy") or environ.get("NO_PROXY"), HOST, "localhost"]))
-    client = client_env(environ)
+    word = password()
+    no_proxy = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST, "localhost"]))
+    client = client_env()
     return {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         **_database_env(client["PREFECT_HOME"]),
@@ -57,7 +57,7 @@ def server_env(port: int, environ: Mapping[str, str] = os.environ) -> dict[str, 
     }
 
 
-def client_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def client_env() -> dict[str, str]:
     """The environment of a client of the server that PREFECT_API_URL names, on whatever machine."""
     home = Paths().work().resolve() / "prefect"  # each folder has its own database, unless PREFECT_HOME is set
     home.mkdir(mode=0o700, exist_ok=True)
@@ -68,7 +68,7 @@ def client_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         # The plugin is not needed; and where Prefect imports itself in a running event loop, it prints a traceback.
         "PREFECT_PLUGINS_ENABLED": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
-        **program_env(environ),
+        **program_env(),
     }
 
 
@@ -80,9 +80,9 @@ def _database_env(home: str) -> dict[str, str]:
     return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
 
 
-def password(environ: Mapping[str, str] = os.environ) -> str:
+def password() -> str:
     """The server's password, USER:WORD. Raises FacemaskError where the file does not have one."""
-    if word := environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+    if word := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         return word
     file = password_file()
     word = file.read_text(encoding="utf-8", errors="replace").strip()
