@@ -5,6 +5,7 @@ becomes a path, and a file's digest before anything is taken out of it.
 """
 
 import re
+import shutil
 import sys
 import tarfile
 import threading
@@ -20,7 +21,7 @@ from flows.processes.dvc_runner import Log, ignore, run_dvc, run_program
 from models.training.state_files import STATE_FILES
 from pipeline.errors import FacemaskError, one_line
 from pipeline.paths import Paths
-from pipeline.storage.files import flush_to_disk, sha256
+from pipeline.storage.files import flush_to_disk, fresh_folder, link_or_copy, sha256
 
 FOLDER = "facemask-training"  # in the remote; all of it may be deleted at any time, at the cost of repeated training
 
@@ -78,22 +79,22 @@ class StateStore:
         self._folder = self._fs.join(remote, FOLDER, key)
         self._work = Paths(workspace).work("train")
         self._paths = Paths(workspace)
+        fresh_folder(self._paths.work("handoff"))  # removes what a killed run left
 
     def push(self, name: str) -> None:
-        """Upload the state work/train/NAME, then delete the older ones of its training from the remote.
-
-        Raises OSError where the trainer deletes that state meanwhile, since it has a newer one.
-        """
-        files = {path.name for path in (self._work / name).iterdir()}
-        if files != STATE_FILES:
-            raise FacemaskError(
-                f"{self._work / name} is no training state, it has {', '.join(sorted(files)) or 'no files'}: delete it"
-            )
+        """Upload the state work/train/NAME, then delete the older ones of its training from the remote."""
         with TemporaryDirectory(dir=self._paths.work("handoff")) as scratch:
-            packed = Path(scratch, "state.tar")
+            packed, snapshot = Path(scratch, "state.tar"), Path(scratch, "state")
+            # Links: the trainer deletes a state when it has a newer one.
+            shutil.copytree(self._work / name, snapshot, copy_function=lambda a, b: link_or_copy(Path(a), Path(b)))
+            files = sorted(path.name for path in snapshot.iterdir())
+            if set(files) != STATE_FILES:
+                raise FacemaskError(
+                    f"{self._work / name} is no training state, it has {', '.join(files) or 'no files'}: delete it"
+                )
             with tarfile.open(packed, "w") as tar:
-                for file in sorted(STATE_FILES):
-                    tar.add(self._work / name / file, file)
+                for file in files:
+                    tar.add(snapshot / file, file)
             path = self._fs.join(self._folder, f"{name}-{sha256(packed)}.tar")
             self._fs.makedirs(self._fs.parent(path), exist_ok=True)
             self._fs.put_file(str(packed), path)

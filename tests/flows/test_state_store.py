@@ -136,6 +136,15 @@ def test_a_pushed_state_comes_back_whole_and_only_the_newest_is_kept(store):
     assert there(store) == []
 
 
+@pytest.mark.parametrize("store", ["folder"], indirect=True)
+def test_what_a_killed_transfer_left_is_removed_by_the_next_run(store):
+    left = Path("work/handoff/tmp1/state.tar")
+    left.parent.mkdir(parents=True)
+    left.touch()
+    StateStore(Path.cwd(), "key")
+    assert not left.parent.exists()
+
+
 def test_a_newer_local_state_is_kept(store):
     push_and_lose(store, "abc/state-1", "old")
     save("abc/state-2", "new")
