@@ -34,5 +34,4 @@ trap 'kill $ticker 2>/dev/null || true' EXIT
     need "pip could not install the dependencies in pyproject.toml: see the lines above, then run 'make setup' again"
 kill $ticker 2>/dev/null || true
 .venv/bin/python -c 'import cv2, mediapipe' || need "OpenCV or MediaPipe does not load: the line above says which library is missing; install it, then run 'make setup' again"
-[ ! -d .dvc ] || .venv/bin/python -m flows.plots
 echo "facemask: ready (.venv)"

@@ -28,7 +28,7 @@ def run(checkpoint: Path, folder: Path, out: Path) -> list[tuple[float, int]]:
             points.append((time.monotonic() - started, message.done))
 
     command = [sys.executable, "-m", "flows.cli", "apply", str(checkpoint), str(folder), "--out", str(out)]
-    if run_program(command, Path.cwd(), lambda _line: None, on_message):
+    if run_program(command, Path.cwd(), on_message=on_message).status:
         sys.exit("facemask apply failed")
     return [*points, (time.monotonic() - started, points[-1][1])]
 

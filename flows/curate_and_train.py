@@ -1,7 +1,7 @@
 """The flow `curate-and-train`: every stage of dvc.yaml in order, each as its own task run.
 
 DVC decides whether a stage runs, Prefect when and where. The workspace is the current folder, one run at a time.
-`python -m flows.curate_and_train [STAGE ...]` runs it in this process, as `facemask run` does.
+`python -m flows.curate_and_train [STAGE ...]` runs it in this process, and `facemask run` that, with a server.
 """
 
 import sys
@@ -19,11 +19,10 @@ from prefect.runtime import flow_run, task_run
 from prefect.states import Completed
 
 from flows.artifacts import show_models, show_rejections, show_samples, show_training
-from flows.console import show_stage_lines
 from flows.handoff.curating_side import hand_over
 from flows.processes.elapsed import clock
 from flows.processes.guard import STOPPED
-from flows.processes.workspace_lock import held, run_refusal
+from flows.processes.workspace_lock import Lock, held
 from flows.progress import show_progress
 from flows.promotion import register_trained
 from flows.stages import StageFailed, choose, run_stage, stage_names
@@ -63,7 +62,7 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
     log = get_run_logger().info
     # Locked by the run itself, however it was started: by hand, by the worker, on a schedule. DVC's files are repaired
     # under the lock.
-    with held("run", run_refusal) as lock:
+    with held("run") as lock:
         outcome, refused = None, None
         before = image_ids(Paths(workspace))
         chosen = choose(stage_names(workspace), stages)
@@ -72,11 +71,11 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
                 get_run_logger().warning("%s", line)
         for number, stage in enumerate(chosen, start=1):
             log(f"stage {number} of {len(chosen)}: {stage}")
-            lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(chosen))
+            lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(chosen), progress="")
             if stage == "train":
                 hand_over(chosen, workspace, log)  # if a worker does it, DVC finds it up to date here
             # Called directly, not by .submit(): cancellation reaches the main thread only and must end the stage.
-            stage_task(stage)(stage)
+            stage_task(stage)(stage, lock)
             if stage == "curate":
                 _name_by_images(image_ids(Paths(workspace)) - before)
             if show := SHOWN_AFTER.get(stage):
@@ -109,7 +108,7 @@ def _name_by_images(new: set[str]) -> None:
         client.update_flow_run(UUID(str(flow_run.id)), name=f"{count}, {datetime.now():%H:%M}")
 
 
-def stage_task(stage: str) -> Task[[str], None]:
+def stage_task(stage: str) -> Task[[str, Lock], None]:
     """The task that runs `stage`, named by its kind, with the retries that are right for it."""
     kind = stage.partition("@")[0]
     delays = RETRY_DELAYS_S.get(kind, [])
@@ -123,12 +122,12 @@ def stage_task(stage: str) -> Task[[str], None]:
 
 # NO_CACHE: DVC is the only cache.
 @task(task_run_name="{stage}", cache_policy=NO_CACHE)
-def bring_up_to_date(stage: str) -> None:
+def bring_up_to_date(stage: str, lock: Lock) -> None:
     """Run one stage through DVC. Raises StageFailed."""
     log = get_run_logger().info
     if (attempt := task_run.run_count or 1) > 1:
         log(f"{stage}: attempt {attempt}")
-    run_stage(stage, Path.cwd(), log, show_progress(stage, log))
+    run_stage(stage, Path.cwd(), log, show_progress(stage, lock, log))
 
 
 def is_retryable(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -> bool:
@@ -140,7 +139,6 @@ def is_retryable(_task: Task[..., Any], _task_run: TaskRun, state: State[Any]) -
 def main() -> None:
     """Run the flow for the stages that the command line names."""
     started = time.monotonic()
-    show_stage_lines()
     try:
         curate_and_train(stages=sys.argv[1:] or None)
     except (KeyboardInterrupt, TerminationSignal):

@@ -13,8 +13,8 @@ from pipeline.storage.files import sha256
 
 PROMOTED = "promoted"
 """The name of the promoted model, whichever it is."""
-BOXED = "pretrained"
-"""The name of the model in the box."""
+PRETRAINED_NAME = "pretrained"
+"""The name of the model that this package carries."""
 
 
 def find_checkpoint(name: Path | None) -> Path:
@@ -23,33 +23,33 @@ def find_checkpoint(name: Path | None) -> Path:
     The weights of a model are checked out of DVC's cache if need be. A folder is not verified. Raises FacemaskError for
     an unknown name, and where no model is promoted.
     """
+    if name is not None and name.exists():
+        return name
     known = registry.read()
-    if str(name) == BOXED and not Path(BOXED).exists():
+    wanted = PROMOTED if name is None else str(name)
+    if wanted == PRETRAINED_NAME:
         return PRETRAINED
-    if name is None or (str(name) == PROMOTED and not name.exists()):
-        if known.promoted is None:
-            raise FacemaskError(
-                "no model is promoted in this folder: train one ('facemask run'), or name a checkpoint's folder"
-            )
-        return bring_weights(known.promoted)
-    if _is_model(name, known):
-        return bring_weights(str(name))
-    if not name.exists():
+    if wanted == PROMOTED and known.promoted is None:
+        raise FacemaskError(
+            "no model is promoted in this folder: train one ('facemask run'), or name a checkpoint's folder"
+        )
+    if wanted not in _names(known):
         raise FacemaskError(f"{name} is neither a folder nor a model: {models_text(known)}")
-    return name
+    return bring_weights(known.promoted if wanted == PROMOTED and known.promoted else wanted)
 
 
 def is_checkpoint(path: Path) -> bool:
     """Whether `path` names a checkpoint: by its folder, or as a model's name where there is no file of that name."""
-    if (path / CHECKPOINT_JSON).is_file():
-        return True
-    return (str(path) in (PROMOTED, BOXED) and not path.exists()) or _is_model(path, registry.read())
+    return (path / CHECKPOINT_JSON).is_file() or (not path.exists() and str(path) in _names(registry.read()))
 
 
 def models_text(known: Registry) -> str:
     """Which models can be named, for an error."""
-    names = [model.name for model in known.models]
-    return f"the models here are {', '.join([*names, PROMOTED, BOXED])}" if names else f"the only model here is {BOXED}"
+    return (
+        f"the models here are {', '.join(_names(known))}"
+        if known.models
+        else f"the only model here is {PRETRAINED_NAME}"
+    )
 
 
 def unpromoted_warning(folder: Path) -> str | None:
@@ -83,5 +83,5 @@ def choose_checkpoint(name: Path | None) -> Path:
     return folder
 
 
-def _is_model(name: Path, known: Registry) -> bool:
-    return not name.exists() and any(model.name == str(name) for model in known.models)
+def _names(known: Registry) -> list[str]:
+    return [*(model.name for model in known.models), PROMOTED, PRETRAINED_NAME]

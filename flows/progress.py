@@ -1,37 +1,34 @@
-"""The progress of long stages in Prefect's UI: a bar that follows the stage's progress messages."""
+"""The progress of a stage: for `facemask status`, and for long stages a bar in Prefect's UI."""
 
-import json
 import re
 import time
 from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
-from flows.local_server.status import PROGRESS_FILE
 from flows.processes.dvc_runner import Log, OnMessage
+from flows.processes.workspace_lock import Lock
 from pipeline.messages import Message
-from pipeline.paths import Paths
-from pipeline.storage.files import replacing
 
 LONG_S = 10.0  # a stage that is done sooner gets no bar
 EVERY_S = 5.0  # each update is a row in Prefect's database
 
 
-def show_progress(stage: str, log: Log) -> OnMessage:
-    """Returns a receiver of messages that keeps the artifact `progress-STAGE` up to date; to be used within a run."""
+def show_progress(stage: str, lock: Lock, log: Log) -> OnMessage:
+    """Returns a receiver of messages that keeps the run's lock and the artifact `progress-STAGE` up to date."""
     started = updated = time.monotonic()
     shown: UUID | None = None
     failed = False
 
     def on_message(message: Message) -> None:
         nonlocal shown, updated, failed
-        now = time.monotonic()
-        if message.kind == "progress" and message.total:
-            record_progress(stage, message)
-        if message.kind != "progress" or not message.total or failed or now - started < LONG_S:
+        if message.kind != "progress" or not message.total:
             return
         percent = min(100.0, 100 * message.done / message.total)
-        if now - updated < EVERY_S and percent < 100:
+        lock.update(progress=f"{percent:.0f}%: {message.text}")
+        now = time.monotonic()
+        is_due = now - updated >= EVERY_S or percent == 100
+        if failed or now - started < LONG_S or not is_due:
             return
         updated = now
         try:
@@ -45,14 +42,6 @@ def show_progress(stage: str, log: Log) -> OnMessage:
             log(f"the progress of {stage} cannot be shown in Prefect's UI any more: {type(error).__name__}: {error}")
 
     return on_message
-
-
-def record_progress(stage: str, message: Message) -> None:
-    """Keep a stage's last progress message in work/progress.json, for `facemask status`."""
-    share = min(1.0, message.done / message.total)
-    text = json.dumps({"stage": stage, "text": f"{share:.0%}: {message.text}"}, ensure_ascii=False)
-    with replacing(Paths().work() / PROGRESS_FILE) as beside:
-        beside.write_text(text, encoding="utf-8")
 
 
 def key_of(stage: str) -> str:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flows.processes.dvc_runner import DVC_LOCK, Log, dvc_reason, run_dvc, run_program
+from flows.processes.dvc_runner import DVC_LOCK, Log, run_dvc, run_program
 from models import evaluation_report, registry
 from models.evaluation_report import Evaluation
 from models.params import Direction, RetrainParams
@@ -158,23 +158,17 @@ def _keep(name: str) -> None:
 
 
 def _dvc(*arguments: str) -> None:
-    lines: list[str] = []
-    if run_dvc(arguments, Path.cwd(), lines.append):
+    ended = run_dvc(arguments, Path.cwd())
+    if ended.status:
         hint = f": bring it by 'dvc pull {arguments[-1]}'" if arguments[0] == "checkout" else ""
-        raise FacemaskError(f"'dvc {' '.join(arguments)}' failed ({dvc_reason(lines)}){hint}")
+        raise FacemaskError(f"'dvc {' '.join(arguments)}' failed ({ended.reason}){hint}")
 
 
 def _evaluate_promoted(log: Log) -> Evaluation:
     """Evaluate the promoted model on today's test faces, each line of it to `log`."""
-    lines: list[str] = []
-
-    def on_line(line: str) -> None:
-        lines.append(line)
-        log(line)
-
-    if status := run_program([sys.executable, "-m", "models", "evaluate-promoted"], Path.cwd(), on_line):
-        reason = lines[-1] if lines else f"exit status {status}"  # the error's line, or a traceback's last
-        raise FacemaskError(f"the promoted model cannot be evaluated again: {reason}")
+    ended = run_program([sys.executable, "-m", "models", "evaluate-promoted"], Path.cwd(), log)
+    if ended.status:
+        raise FacemaskError(f"the promoted model cannot be evaluated again: {ended.reason}")
     return evaluation_report.read(Paths().work() / PROMOTED_EVALUATION)
 
 

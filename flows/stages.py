@@ -4,17 +4,15 @@ import re
 import signal
 from pathlib import Path
 
-from flows.processes.dvc_runner import Log, OnMessage, dvc_reason, read_stages, run_dvc
+from flows.processes.dvc_runner import Ended, Log, OnMessage, read_stages, run_dvc
 from models import registry
 from pipeline.errors import FacemaskError, choose_from
-from pipeline.messages import Message
 from pipeline.paths import Paths
 from pipeline.sources.inbox import create_inbox
 
-# DVC has no other interface for these than its English: how a stage's command ended, whether it was run at all, and
-# advice for a person at a terminal.
+# DVC has no other interface for these than its English: how a stage's command ended, and advice for a person at a
+# terminal.
 _EXITED = re.compile(r"ERROR: failed to reproduce '.*': failed to run: .*, exited with (-?\d+)$")
-_RUNNING = "Running stage '"
 _ADVICE = re.compile(
     r"$|To track the changes with git, run:|\tgit add |To enable auto staging, run:|\tdvc config core\.autostage"
     r"|Use `dvc push` |Data and pipelines are up to date\.|(Updating|Generating) lock file |Running stage '"
@@ -47,27 +45,15 @@ def choose(names: list[str], wanted: list[str] | None) -> list[str]:
     return [name for name in names if name in wanted or name.partition("@")[0] in wanted]
 
 
-def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage | None = None) -> bool:
-    """Let DVC bring one stage up to date, each line of output to `log`. Returns whether its command was run.
+def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage | None = None) -> None:
+    """Let DVC bring one stage up to date, each line of output to `log`.
 
     `on_message` gets the stage's structured lines, such as progress. Raises StageFailed with the stage's own error.
     Whatever exception leaves this function, cancellation included, nothing of the stage runs on.
     """
-    lines: list[str] = []
-    last: Message | None = None
-    ran = False
 
-    def receive(message: Message) -> None:
-        nonlocal last
-        last = message
-        if on_message:
-            on_message(message)
-
-    def on_line(line: str) -> None:
-        nonlocal ran
-        ran = ran or line.startswith(_RUNNING)
+    def log_line(line: str) -> None:
         if not _ADVICE.match(line):
-            lines.append(line)
             log(line)
 
     kind, _, source = stage.partition("@")
@@ -80,20 +66,21 @@ def run_stage(stage: str, workspace: Path, log: Log, on_message: OnMessage | Non
     elif kind == "report":
         registry.create(Paths(workspace).registry)
     options = ["--single-item", *(["--force"] if force else [])]
-    if status := run_dvc(["repro", *options, stage], workspace, on_line, receive):
+    ended = run_dvc(["repro", *options, stage], workspace, log_line, on_message)
+    if ended.status:
         if force:
             forget(source, workspace)
-        raise _failure(stage, lines, last, status)
+        raise _failure(stage, ended)
     if kind == "fetch" and (fetched := Paths(workspace).raw / source).is_dir():
         from pipeline.sources.shard_store import share_shards
 
         share_shards(Paths(workspace).work("fetch", source), fetched)
-    return ran
 
 
-def _failure(stage: str, lines: list[str], last: Message | None, status: int) -> StageFailed:
-    if last and last.kind != "progress":
-        return StageFailed(stage, last.text, retryable=last.kind == "stopped")
+def _failure(stage: str, ended: Ended) -> StageFailed:
+    if ended.last and ended.last.kind != "progress":
+        return StageFailed(stage, ended.last.text, retryable=ended.last.kind == "stopped")
+    lines = [line for line in ended.lines if not _ADVICE.match(line)]
     for number, line in reversed(list(enumerate(lines))):
         if exited := _EXITED.match(line):
             # The stage gave no reason: it was killed, or has a bug. The line above, a traceback's last, names it.
@@ -102,7 +89,7 @@ def _failure(stage: str, lines: list[str], last: Message | None, status: int) ->
             before = [text for text in lines[:number] if not text.startswith(noise)]
             return StageFailed(stage, f"{before[-1]} ({ending})" if before else ending, retryable=True)
     # DVC itself refused: dvc.yaml is wrong, an input is missing, or another run holds the output.
-    return StageFailed(stage, dvc_reason(lines) or f"exit status {status}", retryable=not lines)
+    return StageFailed(stage, ended.reason, retryable=not lines)
 
 
 def _ending(code: int) -> tuple[str, list[str]]:

@@ -16,13 +16,12 @@ from uuid import UUID
 
 import yaml
 from prefect import flow, get_client, get_run_logger, task
-from prefect.artifacts import create_table_artifact
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from prefect.states import Cancelling
 
 from flows.curate_and_train import stage_task
-from flows.handoff.curating_side import NOT_DELETED
 from flows.handoff.job import (
     LOCK_ARTIFACT,
     Job,
@@ -36,7 +35,7 @@ from flows.handoff.job import (
 )
 from flows.handoff.state_store import StateStore, pull, push
 from flows.processes.dvc_runner import Log
-from flows.processes.workspace_lock import held, holder, run_refusal
+from flows.processes.workspace_lock import held, holder
 from pipeline.errors import FacemaskError
 
 NAME = "train-cyclegan"
@@ -46,22 +45,21 @@ _CANCEL_S = 30.0  # for the worker to end this run; after it, the run ends itsel
 
 
 @flow(name=NAME)
-def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commit: str | None = None) -> None:
+def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str]) -> None:
     """Do `stages` for another run. flows/handoff/curating_side.py starts this; it is not meant to be started by hand.
 
     Args:
         stages: stages of dvc.yaml: train, evaluate or both.
         dvc_lock: text of dvc.lock: the digests of their data, which is in the DVC remote.
         code: path -> sha256 of the other files that they read; a clone with others is refused.
-        commit: the commit that those files are of, for the error message.
     """
     refuse_unknown_stages(stages)
     workspace = Path.cwd()
     log = get_run_logger().info
-    job = Job(stages=stages, dvc_lock=dvc_lock, code=code, commit=commit)
+    job = Job(stages=stages, dvc_lock=dvc_lock, code=code)
     parent = flow_run.parent_flow_run_id
     refuse_same_folder(parent, workspace)
-    with held("run", run_refusal) as lock, ends_with(parent, log):
+    with held("run") as lock, cancelled_with(parent, log):
         refuse_other_code(job, workspace)
         params = handoff_params(workspace)
         assert params is not None  # params.yaml is the curating side's, by its digest
@@ -71,21 +69,15 @@ def train_cyclegan(stages: list[str], dvc_lock: str, code: dict[str, str], commi
         store.resume(log)
         with store.pushing(params.checkpoint_minutes, log):
             for number, stage in enumerate(stages, start=1):
-                lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(stages))
-                stage_task(stage)(stage)
+                lock.update(run_id=flow_run.id, stage=stage, number=number, of=len(stages), progress="")
+                stage_task(stage)(stage, lock)
         transfer("push", stages)
-        create_table_artifact(
+        create_markdown_artifact(
             key=LOCK_ARTIFACT,
-            table=[
-                {"stage": stage, "entry": yaml.safe_dump(entry, sort_keys=False)}
-                for stage, entry in lock_entries(stages, workspace).items()
-            ],
+            markdown=yaml.safe_dump(lock_entries(stages, workspace), sort_keys=False),
             description=f"The entries of {' and '.join(stages)} in dvc.lock: with them, `dvc pull` brings the result.",
         )
-        try:
-            store.remove()
-        except Exception as error:  # noqa: BLE001 - of the network; the result is there, and must not be lost by it
-            log(f"{NOT_DELETED}{error}")
+        store.remove(log)
 
 
 # The retries are for a network that fails for a moment.
@@ -105,7 +97,7 @@ def refuse_same_folder(parent: str | None, workspace: Path) -> None:
 
 
 @contextmanager
-def ends_with(parent: str | None, log: Log) -> Iterator[None]:
+def cancelled_with(parent: str | None, log: Log) -> Iterator[None]:
     """In the block, cancel this run once the run `parent` has ended.
 
     Prefect cancels the child of a cancelled run, but not that of a killed one.

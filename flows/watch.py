@@ -63,7 +63,7 @@ def watch() -> State[None]:
             continue
         for place, seen in places.items():
             key = f"{name}/{place}"
-            known[key], is_new = judge(seen, known.get(key), paths.manifest.is_file(), time.time())
+            known[key], is_new = assess(seen, known.get(key), paths.manifest.is_file(), time.time())
             if is_new:
                 landed.setdefault(name, {})[place] = seen
     # All changes are recorded before the first event: the run that it starts takes in those of the other sources too.
@@ -83,7 +83,7 @@ def watch() -> State[None]:
     return Completed(message="; ".join([outcome, *unused]))
 
 
-def judge(seen: SourceFingerprint, known: Known | None, curated: bool, now_s: float) -> tuple[Known, bool]:
+def assess(seen: SourceFingerprint, known: Known | None, curated: bool, now_s: float) -> tuple[Known, bool]:
     """What is known of a place after a check, and whether data has landed there, so that an event is due.
 
     `curated`: whether this workspace has had a run, which takes in all data that is there.

@@ -5,6 +5,7 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import NoReturn
 
 from flows.cli import data, models, photos, server
@@ -41,19 +42,8 @@ def parser() -> argparse.ArgumentParser:
         prog="facemask",
         description="From raw faces to a model that puts a mask on any face, and takes it off again.",
     )
-    top.add_argument("--version", action=_Version, help="print the version")
+    top.add_argument("--version", action="version", version=f"facemask {version('facemask')}", help="print the version")
     commands = Commands(top.add_subparsers(title="commands", metavar="COMMAND", parser_class=argparse.ArgumentParser))
     for group in (server, data, photos, models):
         group.add_commands(commands)
     return top
-
-
-class _Version(argparse.Action):
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
-        super().__init__(option_strings, dest, nargs=0, help=help)
-
-    def __call__(self, *_: object) -> NoReturn:
-        from importlib.metadata import version  # 20 ms, which --help need not wait for
-
-        print(f"facemask {version('facemask')}")
-        sys.exit(0)

@@ -9,7 +9,7 @@ from flows.cli.command import Commands, add_port
 def add_commands(commands: Commands) -> None:
     """Add these commands."""
     summary = "Start Prefect on 127.0.0.1 and serve this folder's deployments, until Ctrl-C."
-    add_port(commands.add("up", _up, summary, "facemask up"), 4200)
+    add_port(commands.add("up", _up, summary, "facemask up"), 4200)  # pyproject.toml names it too
     summary = (
         "Show what runs in this folder, its last runs, its schedule, and what to do next. Exit status 1: it is not up."
     )

@@ -5,12 +5,10 @@ side. Afterwards the flow runs the same stages here in any case: either DVC find
 process. The log says which, and why.
 """
 
-import json
 import re
 import time
 from contextlib import suppress
 from pathlib import Path
-from uuid import UUID
 
 import httpx
 import yaml
@@ -46,13 +44,12 @@ from pipeline.errors import FacemaskError
 
 POOL = "gpu"
 DEPLOYMENT = "train-cyclegan/train-cyclegan"
-NOT_DELETED = "training states could not be deleted from the DVC remote, where nothing needs them any more: "
 
 _PREFIX = re.compile(r"^Flow run encountered an exception: (\w+: )?")  # Prefect's, before an exception's own text
 _POLL_S = 2.0
-SERVER_TIMEOUT_S = 600.0  # how long the server may not answer before the run is given up
+_SERVER_TIMEOUT_S = 600.0  # how long the server may not answer before the run is given up
 _CANCEL_S = 60.0  # for a worker to end a cancelled run
-MAX_CRASHES = 3  # so many runs in a row that crashed before they copied any training are no accident
+_MAX_CRASHES = 3  # so many runs in a row that crashed before they copied any training are no accident
 
 
 def hand_over(chosen: list[str], workspace: Path, log: Log) -> None:
@@ -103,7 +100,7 @@ def _run_until_done(job: Job, params: HandoffParams, log: Log) -> dict[str, obje
                 raise FacemaskError(f"{DEPLOYMENT} run '{run.name}' ended as {state.name}: {reason}")
             ran_s = run.total_run_time.total_seconds()
             crashes = crashes + 1 if ran_s < 60 * params.checkpoint_minutes else 0
-            if crashes == MAX_CRASHES:
+            if crashes == _MAX_CRASHES:
                 raise FacemaskError(
                     f"{crashes} GPU runs in a row crashed before they had copied any training to the DVC remote, "
                     f"the last one, '{run.name}', after {ran_s:.0f} s: see its log, then run again"
@@ -113,51 +110,44 @@ def _run_until_done(job: Job, params: HandoffParams, log: Log) -> dict[str, obje
 
 
 def _run_to_its_end(client: SyncPrefectClient, job: Job, params: HandoffParams, log: Log) -> FlowRun | None:
-    """The run's final state; None where no worker started it in `wait_minutes`: it is cancelled then.
+    """Start a run of `job`; return it once it has ended, or None if nobody started it in `wait_minutes`: cancelled.
 
     Whatever exception leaves this function, cancellation included, the run is cancelled.
     """
     run: FlowRun = run_deployment(DEPLOYMENT, parameters=dict(job), timeout=0)  # type: ignore[assignment]  # no await here
     log(f"handed over to pool '{POOL}': {DEPLOYMENT} run '{run.name}', which has its own log")
-    since = answered = time.monotonic()
-    started = False
+    give_up = time.monotonic() + 60 * params.wait_minutes
+    answered = time.monotonic()
+    started = cancelled = False
     try:
         while True:
             try:
                 run, answered = client.read_flow_run(run.id), time.monotonic()
             except httpx.HTTPError:  # the server is busy or restarts, or the network is away: the worker goes on
-                if time.monotonic() - answered > SERVER_TIMEOUT_S:
+                if time.monotonic() - answered > _SERVER_TIMEOUT_S:
                     raise
             assert run.state is not None
-            if run.state.is_final():
-                return run
             if run.state.is_running() and not started:
                 started = True
                 log(f"worker {(run.labels or {}).get('prefect.worker.name', 'unknown')} has started '{run.name}'")
-            if not started and time.monotonic() - since > 60 * params.wait_minutes:
-                run = _cancel(client, run.id)
-                if run.state and run.state.is_completed():
+            if run.state.is_final() or (cancelled and time.monotonic() > give_up + _CANCEL_S):
+                if not cancelled or run.state.is_completed():
                     return run
-                log(f"nobody has started '{run.name}': it is {run.state.name if run.state else 'lost'} now")
+                log(f"nobody has started '{run.name}': it is {run.state.name} now")
                 return None
-            time.sleep(_POLL_S)
+            if not started and not cancelled and time.monotonic() > give_up:
+                cancelled = True  # the run may just have started: two trainings must not run side by side
+                _cancel(client, run, "No worker started it within handoff.wait_minutes.")
+            else:
+                time.sleep(_POLL_S)
     except BaseException:
-        with suppress(
-            Exception
-        ):  # the exception that ended this run matters more; and the other side checks for it too
-            client.set_flow_run_state(run.id, Cancelling(message="The run that it was for has ended."))
+        with suppress(Exception):  # the exception that ended this run matters more; the other side checks for it too
+            _cancel(client, run, "The run that it was for has ended.")
         raise
 
 
-def _cancel(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
-    """Cancel a run and wait until it has ended, so that two trainings do not run side by side."""
-    client.set_flow_run_state(run_id, Cancelling(message="No worker started it within handoff.wait_minutes."))
-    deadline = time.monotonic() + _CANCEL_S
-    while True:
-        run = client.read_flow_run(run_id)
-        if (run.state and run.state.is_final()) or time.monotonic() > deadline:
-            return run
-        time.sleep(_POLL_S)
+def _cancel(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
+    client.set_flow_run_state(run.id, Cancelling(message=why))
 
 
 def _train_here(why: str, store: StateStore, log: Log) -> None:
@@ -167,11 +157,8 @@ def _train_here(why: str, store: StateStore, log: Log) -> None:
         store.resume(log)
     except FacemaskError as error:
         log(f"{error}; this run trains without them")
-        return
-    try:
-        store.remove_superseded()  # those that this machine has now
-    except Exception as error:  # noqa: BLE001 - of the network; a state that stays there does no harm
-        log(f"{NOT_DELETED}{error}")
+    else:
+        store.remove(log, superseded_only=True)
 
 
 def _why_no_worker() -> str | None:
@@ -195,4 +182,5 @@ def _lock_entries(client: SyncPrefectClient, run: FlowRun) -> dict[str, object]:
     )
     if not found:
         raise FacemaskError(f"{DEPLOYMENT} run '{run.name}' returned no result: see its log, then run again")
-    return {row["stage"]: yaml.safe_load(row["entry"]) for row in json.loads(str(found[0].data))}
+    entries: dict[str, object] = yaml.safe_load(str(found[0].data))
+    return entries

@@ -1,7 +1,6 @@
 """The contents of a hand-off: the stages, the files that they read, and how both sides know that they are the same."""
 
 import json
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -10,7 +9,7 @@ import yaml
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from flows.processes.dvc_runner import DVC_LOCK, dvc_reason, read_stages, run_dvc
+from flows.processes.dvc_runner import DVC_LOCK, read_stages, run_dvc
 from pipeline.errors import FacemaskError
 from pipeline.params import STRICT, build, parse
 from pipeline.paths import Paths
@@ -20,7 +19,7 @@ HANDED_OVER = ("train", "evaluate")
 """The stages that a GPU worker does for the flow, in order."""
 
 LOCK_ARTIFACT = "dvc-lock"
-"""Key of the artifact in which the GPU side returns its stages' entries of dvc.lock, a row a stage."""
+"""Key of the artifact in which the GPU side returns its stages' entries of dvc.lock, as YAML."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -38,7 +37,6 @@ class Job(TypedDict):
     stages: list[str]
     dvc_lock: str  # the text of dvc.lock: the digests of all data
     code: dict[str, str]  # path -> sha256 of the files beside data that the stages read
-    commit: str | None  # of the curating side, for error messages; None without git
 
 
 def handoff_params(workspace: Path) -> HandoffParams | None:
@@ -52,7 +50,7 @@ def handoff_params(workspace: Path) -> HandoffParams | None:
 def describe_job(stages: list[str], workspace: Path) -> Job:
     """The job that has `stages` of this workspace done elsewhere."""
     text = (workspace / DVC_LOCK).read_text(encoding="utf-8")
-    return Job(stages=stages, dvc_lock=text, code=code_digests(stages, workspace), commit=commit_of(workspace))
+    return Job(stages=stages, dvc_lock=text, code=code_digests(stages, workspace))
 
 
 def refuse_unknown_stages(stages: Sequence[str]) -> None:
@@ -96,14 +94,9 @@ def refuse_other_code(job: Job, workspace: Path) -> None:
     if not differ:
         return
     shown = ", ".join(differ[:3]) + (f" and {len(differ) - 3} more" if len(differ) > 3 else "")
-    if job["commit"] in (None, commit_of(workspace)):
-        what_to_do = (
-            "both are at the same commit, but one has uncommitted changes: commit them, then bring both to that"
-        )
-    else:
-        what_to_do = f"bring it to commit {job['commit']}, as by 'git restore dvc.lock; git pull'"
     raise FacemaskError(
-        f"the GPU worker's clone in {workspace} differs from the run that it is to train for, in {shown}: {what_to_do}"
+        f"the GPU worker's clone in {workspace} differs from the run that it is to train for, in {shown}: bring both "
+        "to the same commit ('git restore dvc.lock; git pull'), without uncommitted changes ('git status' shows them)"
     )
 
 
@@ -137,23 +130,11 @@ def merge_lock(entries: dict[str, Any], workspace: Path) -> None:
 
 def changes(stages: Sequence[str], workspace: Path) -> set[str]:
     """In what `stages` are not up to date, in DVC's words, as `changed deps`; empty: DVC would not run them."""
-    lines: list[str] = []
-    status = run_dvc(["status", "--json", *stages], workspace, lines.append)
+    ended = run_dvc(["status", "--json", *stages], workspace)
     try:
-        found: dict[str, list[str | dict[str, Any]]] = json.loads(lines[-1])
+        found: dict[str, list[str | dict[str, Any]]] = json.loads(ended.lines[-1])
     except (ValueError, IndexError) as error:
-        reason = dvc_reason(lines) or f"exit status {status}"
-        raise FacemaskError(f"'dvc status' failed in {workspace}: {reason}; run it there to see more") from error
+        raise FacemaskError(f"'dvc status' failed in {workspace}: {ended.reason}; run it there to see more") from error
     # An entry is a kind of change, or a mapping from kinds to paths.
     entries = [entry for listed in found.values() for entry in listed]
     return {kind for entry in entries for kind in ([entry] if isinstance(entry, str) else entry)}
-
-
-def commit_of(workspace: Path) -> str | None:
-    """The workspace's git commit; None without git, or a commit."""
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, cwd=workspace, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

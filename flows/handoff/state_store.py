@@ -1,47 +1,45 @@
 """The DVC remote as the hand-off uses it: data of stages, and beside it the training state of unfinished training.
 
 Whoever may write the remote may put anything there (docs/security.md). So a name from there is checked before it
-becomes a path, and a file's digest before the file leaves the scratch folder.
+becomes a path, and a file's digest before anything is taken out of it.
 """
 
-import json
 import re
 import shutil
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from flows.processes.dvc_runner import Log, dvc_reason, run_dvc, run_program
+from flows.processes.dvc_runner import Log, ignore, run_dvc, run_program
 from models.training.state_files import STATE_FILES
-from pipeline.errors import FacemaskError
-from pipeline.messages import Message
+from pipeline.errors import FacemaskError, one_line
 from pipeline.paths import Paths
 from pipeline.storage.files import flush_to_disk, fresh_folder, link_or_copy, sha256
 
 FOLDER = "facemask-training"  # in the remote; all of it may be deleted at any time, at the cost of repeated training
 
-_STATE = re.compile(r"[0-9a-f]{1,64}/state-[0-9]{1,20}")  # DIGEST/state-IMAGES; by name, the last is the newest
-_SHA256 = re.compile(r"[0-9a-f]{64}")
+_STATE = re.compile(r"(([0-9a-f]{1,64})/state-[0-9]{1,20})-([0-9a-f]{64})\.tar")  # DIGEST/state-IMAGES-SHA256.tar
 _MAX_STATES = 20  # a push deletes older ones: a key has one or two
-_MAX_LIST_BYTES = 64 << 10  # a list of the seven files of a state is 0.7 kB
-_MAX_FILE_BYTES = 16 << 30  # the largest networks that params.yaml allows have some 1 GB
+_MAX_BYTES = 16 << 30  # the largest networks that params.yaml allows have some 1 GB each
 _RETRY_WAITS_S = (10.0, 60.0)
-
-
-class _BadState(Exception):
-    """A state in the remote that cannot be used; the text says why."""
 
 
 def push(targets: Sequence[str], workspace: Path, log: Log) -> None:
     """Upload `targets` by `dvc push`. Raises FacemaskError with DVC's reason."""
-    lines: list[str] = []
     log(f"dvc push {' '.join(targets)}")
-    if status := run_dvc(["push", *targets], workspace, _logging(lines, log)):
-        raise _failure("push", workspace, dvc_reason(lines) or f"exit status {status}")
+    ended = run_dvc(["push", *targets], workspace, log)
+    if ended.status:
+        raise FacemaskError(
+            f"'dvc push' failed in {workspace}: {ended.reason}; "
+            "'dvc remote list' shows the remote: can it be reached from here?"
+        )
 
 
 def pull(targets: Sequence[str], workspace: Path, log: Log) -> None:
@@ -49,125 +47,107 @@ def pull(targets: Sequence[str], workspace: Path, log: Log) -> None:
 
     Raises FacemaskError with the reason, for objects that are not what dvc.lock names too.
     """
-    lines: list[str] = []
-    messages: list[Message] = []
     log(f"dvc pull {' '.join(targets)}")
-    command = [sys.executable, "-m", "flows.handoff.verified_pull", *targets]
-    if status := run_program(command, workspace, _logging(lines, log), messages.append):
-        if errors := [message.text for message in messages if message.kind == "error"]:
-            raise FacemaskError(errors[-1])
-        raise _failure("pull", workspace, lines[-1] if lines else f"exit status {status}")
+    ended = run_program([sys.executable, "-m", "flows.handoff.verified_pull", *targets], workspace, log)
+    if ended.status:
+        raise FacemaskError(ended.reason)
 
 
-def _logging(lines: list[str], log: Log) -> Log:
-    """A receiver of output lines that logs and keeps those that are not empty."""
-
-    def on_line(line: str) -> None:
-        if line:
-            lines.append(line)
-            log(line)
-
-    return on_line
+class _BadState(Exception):
+    """A state in the remote that cannot be used; the text says why."""
 
 
-def _failure(command: str, workspace: Path, reason: str) -> FacemaskError:
-    return FacemaskError(
-        f"'dvc {command}' failed in {workspace}: {reason}; "
-        "'dvc remote list' shows the remote: can it be reached from here?"
-    )
+@dataclass(frozen=True, order=True)
+class _State:
+    """A training state in the remote. States of one training are in the order of their names."""
+
+    name: str  # DIGEST/state-IMAGES, as in work/train/
+    training: str  # DIGEST
+    sha256: str
+    path: str
 
 
 class StateStore:
     """Training states in the DVC remote, under the key of the training (flows/handoff/job.py: training_key).
 
-    A state NAME is DIGEST/state-IMAGES, as in work/train/. REMOTE/facemask-training/KEY/NAME.json, written last, lists
-    the files of REMOTE/facemask-training/KEY/NAME/ with their sha256. A state without its list, or with a file that
-    does not match it, is not used.
+    The state NAME is the file REMOTE/facemask-training/KEY/NAME-SHA256.tar. One that has another SHA-256, or other
+    files than a state, is not used.
     """
 
     def __init__(self, workspace: Path, key: str) -> None:
         self._fs, remote = _open_remote(workspace)
         self._folder = self._fs.join(remote, FOLDER, key)
         self._work = Paths(workspace).work("train")
-        self._scratch = Paths(workspace).work("handoff")
+        self._paths = Paths(workspace)
+        fresh_folder(self._paths.work("handoff"))  # removes what a killed run left
 
     def push(self, name: str) -> None:
         """Upload the state work/train/NAME, then delete the older ones of its training from the remote."""
-        snapshot = self._scratch / "state"
-        shutil.rmtree(snapshot, ignore_errors=True)
-        # Links: the trainer deletes a state when it has a newer one.
-        shutil.copytree(self._work / name, snapshot, copy_function=lambda a, b: link_or_copy(Path(a), Path(b)))
-        digests = {file.name: sha256(file) for file in sorted(snapshot.iterdir())}
-        if digests.keys() != STATE_FILES:
-            raise FacemaskError(
-                f"{self._work / name} is no training state, it has {', '.join(digests) or 'no files'}: delete it"
-            )
-        target = self._fs.join(self._folder, name)
-        self._fs.makedirs(target, exist_ok=True)
-        for path in digests:
-            self._fs.put_file(str(snapshot / path), self._fs.join(target, path))
-        self._fs.pipe_file(f"{target}.json", json.dumps(digests).encode())
-        shutil.rmtree(snapshot)
-        for older in self._names()[0]:
-            if older < name and older.partition("/")[0] == name.partition("/")[0]:
-                self._delete(older)
+        with TemporaryDirectory(dir=self._paths.work("handoff")) as scratch:
+            packed, snapshot = Path(scratch, "state.tar"), Path(scratch, "state")
+            # Links: the trainer deletes a state when it has a newer one.
+            shutil.copytree(self._work / name, snapshot, copy_function=lambda a, b: link_or_copy(Path(a), Path(b)))
+            files = sorted(path.name for path in snapshot.iterdir())
+            if set(files) != STATE_FILES:
+                raise FacemaskError(
+                    f"{self._work / name} is no training state, it has {', '.join(files) or 'no files'}: delete it"
+                )
+            with tarfile.open(packed, "w") as tar:
+                for file in files:
+                    tar.add(snapshot / file, file)
+            path = self._fs.join(self._folder, f"{name}-{sha256(packed)}.tar")
+            self._fs.makedirs(self._fs.parent(path), exist_ok=True)
+            self._fs.put_file(str(packed), path)
+        for older in self._states():
+            if older.training == name.partition("/")[0] and older.name < name:
+                self._fs.rm_file(older.path)
 
-    def pull(self, log: Log = print) -> list[str]:
+    def pull(self, log: Log = ignore) -> list[str]:
         """Download the newest good state of each training that is newer than the one in work/train/. Returns the names.
 
         A state that is incomplete, altered or has other names than the trainer's is skipped, with a line to `log`.
         Raises whatever the remote's file system raises where it cannot be read. Nothing is deleted from the remote.
         """
-        names, odd = self._names()
-        if odd:
-            shown = ", ".join(map(_shown, odd[:3])) + (f" and {len(odd) - 3} more" if len(odd) > 3 else "")
-            log(f"training state {shown} in the DVC remote is not used: the trainer gives no such name")
-        if len(names) > _MAX_STATES:
-            log(f"the DVC remote has {len(names)} training states in {self._folder}: {_MAX_STATES} of them are tried")
         fetched: list[str] = []
-        for name in reversed(names[-_MAX_STATES:]):
-            if name <= self._newest_here(name.partition("/")[0]):
+        for state in reversed(self._states(log)[-_MAX_STATES:]):
+            if state.name <= self._newest_here(state.training):
                 continue
             try:
-                self._fetch(name)
+                self._fetch(state)
             except _BadState as error:
-                log(f"training state {name} in the DVC remote is not used: {error}")
+                log(f"training state {state.name} in the DVC remote is not used: {error}")
             else:
-                fetched.append(name)
+                fetched.append(state.name)
+                log(f"going on from {state.name}, which a worker left in the DVC remote")
         return sorted(fetched)
 
     def resume(self, log: Log) -> None:
-        """Do `pull`, with a line for each state. A remote that cannot be read is tried three times in all.
+        """Do `pull`. A remote that cannot be read is tried three times in all.
 
         Raises FacemaskError if it still cannot be read.
         """
         for wait_s in (*_RETRY_WAITS_S, None):
             try:
-                names = self.pull(log)
-            except Exception as error:  # of the network: each kind of remote has its own exceptions
-                reason = " ".join(str(error).split()) or type(error).__name__
-                if wait_s is None:
-                    raise FacemaskError(
-                        f"training states in the DVC remote cannot be read ({reason}), and stay there: "
-                        "run again when it can be reached"
-                    ) from error
-                log(f"training states in the DVC remote cannot be read, next try in {wait_s:g} s: {reason}")
-                time.sleep(wait_s)
-            else:
-                for name in names:
-                    log(f"going on from {name}, which a worker left in the DVC remote")
+                self.pull(log)
                 return
+            except Exception as error:  # of the network: each kind of remote has its own exceptions
+                reason = f"training states in the DVC remote cannot be read ({one_line(error)})"
+                if wait_s is None:
+                    raise FacemaskError(f"{reason}, and stay there: run again when it can be reached") from error
+                log(f"{reason}: next try in {wait_s:g} s")
+                time.sleep(wait_s)
 
-    def remove(self) -> None:
-        """Delete all states of this key from the remote: only when its training has ended."""
-        if self._is_there(self._folder):
-            self._fs.rm(self._folder, recursive=True)
+    def remove(self, log: Log, superseded_only: bool = False) -> None:
+        """Delete the states from the remote, now that the training has ended; a failure is logged, and does no harm.
 
-    def remove_superseded(self) -> None:
-        """Delete from the remote the states of which work/train/ has the same or a newer one of that training."""
-        for name in self._names()[0]:
-            if name <= self._newest_here(name.partition("/")[0]):
-                self._delete(name)
+        `superseded_only`: those of which work/train/ has the same or a newer one of that training.
+        """
+        try:
+            for state in self._states():
+                if not superseded_only or state.name <= self._newest_here(state.training):
+                    self._fs.rm_file(state.path)
+        except Exception as error:  # noqa: BLE001 - of the network
+            log(f"training states could not be deleted from the DVC remote, where nothing needs them any more: {error}")
 
     @contextmanager
     def pushing(self, minutes: float, log: Log) -> Iterator[None]:
@@ -204,86 +184,54 @@ class StateStore:
     def _newest_here(self, training: str) -> str:
         return max((f"{training}/{state.name}" for state in (self._work / training).glob("state-*")), default="")
 
-    def _names(self) -> tuple[list[str], list[str]]:
-        """The names of the states in the remote, in order: the trainer's own, and those that must not be used."""
-        names: dict[bool, list[str]] = {True: [], False: []}
-        if self._is_there(self._folder):
-            for path in self._fs.find(self._folder):
-                name = self._fs.as_posix(self._fs.relpath(path, self._folder))
-                if name.endswith(".json") and name.rpartition("/")[2].startswith("state-"):  # else a file of a state
-                    name = name.removesuffix(".json")
-                    names[bool(_STATE.fullmatch(name))].append(name)
-        return sorted(names[True]), sorted(names[False])
-
-    def _is_there(self, path: str) -> bool:
-        """Whether the remote has a file or folder. Raises where it cannot be read, unlike fsspec's `exists`."""
+    def _states(self, log: Log = ignore) -> list[_State]:
+        """The states in the remote, in order. One line to `log` names files that no push has made."""
         try:
-            self._fs.info(path)
+            self._fs.info(self._folder)  # raises where the remote cannot be read, unlike fsspec's `exists` and `find`
         except FileNotFoundError:
-            return False
-        return True
+            return []
+        states, others = [], []
+        for path in self._fs.find(self._folder):
+            name = self._fs.as_posix(self._fs.relpath(path, self._folder))
+            if match := _STATE.fullmatch(name):
+                states.append(_State(name=match[1], training=match[2], sha256=match[3], path=path))
+            else:
+                others.append(ascii(name[:100]))  # without control characters, and of limited length
+        if others:
+            log(f"no training states, and not used: {len(others)} files in the DVC remote, as {others[0]}")
+        return sorted(states)
 
-    def _fetch(self, name: str) -> None:
+    def _fetch(self, state: _State) -> None:
         """Bring one state into work/train/, whole or not at all. Raises _BadState for one that cannot be used."""
-        scratch = fresh_folder(self._scratch / "fetched")
-        try:
-            for file, digest in self._digests(name).items():
-                path = self._fs.join(self._folder, name, file)
-                self._refuse_odd_file(path, _MAX_FILE_BYTES)
-                self._fs.get_file(path, str(scratch / file))
-                if sha256(scratch / file) != digest:
-                    raise _BadState(f"{file} does not have the sha256 that its list names")
-            target = self._work / name
+        info = self._fs.info(state.path)
+        if info["type"] != "file" or not 0 < info["size"] <= _MAX_BYTES:  # a FIFO would hang
+            raise _BadState(f"it is no file of 1 to {_MAX_BYTES} bytes")
+        with TemporaryDirectory(dir=self._paths.work("handoff")) as scratch:
+            packed, unpacked = Path(scratch, "state.tar"), Path(scratch, "state")
+            self._fs.get_file(state.path, str(packed))
+            if sha256(packed) != state.sha256:
+                raise _BadState("it does not have the SHA-256 that its name has")
+            _unpack(packed, unpacked)
+            target = self._work / state.name
             target.parent.mkdir(exist_ok=True)
             # On disk before the copy in the remote may be deleted.
-            for path in (*scratch.iterdir(), scratch):
+            for path in (*unpacked.iterdir(), unpacked):
                 flush_to_disk(path)
-            scratch.replace(target)
+            unpacked.replace(target)
             flush_to_disk(target.parent)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
-    def _digests(self, name: str) -> dict[str, str]:
-        """File -> sha256 of one state, from its list in the remote."""
-        path = self._fs.join(self._folder, f"{name}.json")
-        self._refuse_odd_file(path, _MAX_LIST_BYTES)
-        try:
-            digests = json.loads(self._fs.cat_file(path, 0, _MAX_LIST_BYTES))
-        except (ValueError, RecursionError) as error:
-            raise _BadState("its list is not whole, or no JSON") from error
-        if not isinstance(digests, dict):
-            raise _BadState("its list is no JSON object")
-        if unknown := sorted(digests.keys() - STATE_FILES):
-            raise _BadState(f"it lists {_shown(unknown[0])}, which is no file of a state")
-        if missing := sorted(STATE_FILES - digests.keys()):
-            raise _BadState(f"it lists no {missing[0]}")
-        if not all(isinstance(digest, str) and _SHA256.fullmatch(digest) for digest in digests.values()):
-            raise _BadState("its list names other things than sha256 digests")
-        return digests
-
-    def _refuse_odd_file(self, path: str, max_bytes: int) -> None:
-        """Raise _BadState for a file in the remote that is missing, empty, too large, or none (a FIFO hangs)."""
-        name = self._fs.name(path)
-        try:
-            info = self._fs.info(path)
-        except FileNotFoundError as error:
-            raise _BadState(f"{name} is missing") from error
-        if info["type"] != "file":
-            raise _BadState(f"{name} is no plain file")
-        if not 0 < info["size"] <= max_bytes:
-            raise _BadState(f"{name} has {info['size']} bytes, not 1 to {max_bytes} as any state's")
-
-    def _delete(self, name: str) -> None:
-        """Delete one state from the remote, its list first: half of it is then no state."""
-        path = self._fs.join(self._folder, name)
-        self._fs.rm_file(f"{path}.json")
-        if self._is_there(path):
-            self._fs.rm(path, recursive=True)
 
 
-def _shown(name: str) -> str:
-    """A name from the remote for a line of a log: quoted, without control characters, of limited length."""
-    return ascii(name if len(name) <= 100 else f"{name[:100]}...")
+def _unpack(packed: Path, folder: Path) -> None:
+    """Take the files of a state, and nothing else, out of a tar file. Raises _BadState where it has others."""
+    try:
+        with tarfile.open(packed, "r:") as tar:
+            for file in sorted(STATE_FILES):
+                member = tar.next()
+                if member is None or member.name != file or not member.isreg() or member.issparse():
+                    raise _BadState(f"{file} is not where a state has it")
+                tar.extract(member, folder, filter="data")
+    except (tarfile.TarError, ValueError) as error:
+        raise _BadState(f"it is no whole tar file ({one_line(error)})") from error
 
 
 def _open_remote(workspace: Path) -> tuple[Any, str]:
@@ -298,6 +246,6 @@ def _open_remote(workspace: Path) -> tuple[Any, str]:
             return remote.fs, remote.path
     except (DvcException, ConfigError) as error:
         raise FacemaskError(
-            f"no DVC remote to hand over through in {workspace} ({' '.join(str(error).split())}): set one, as by "
+            f"no DVC remote to hand over through in {workspace} ({one_line(error)}): set one, as by "
             "'dvc remote add --default NAME URL', the same on both machines, or set handoff.enabled: false"
         ) from error

@@ -12,8 +12,8 @@ _HEARTBEAT = "prefect.flow-run.heartbeat"
 _ENDS = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
 
 
-def crash_orphans(api: Api, flows: list[str], workers: list[str | None]) -> list[str]:
-    """Mark as Crashed the runs of `flows` that had one of `workers`, none of which runs now. Returns the runs' names.
+def crash_orphans(api: Api, flows: list[str], workers: list[str | None]) -> None:
+    """Mark as Crashed the runs of `flows` that had one of `workers`, none of which runs now; print their names.
 
     A worker None means that the run had no worker. All processes of these runs ended with their guards, kill -9
     included. Runs of other workers, perhaps on another machine, are left to `watch_heartbeats`.
@@ -23,12 +23,13 @@ def crash_orphans(api: Api, flows: list[str], workers: list[str | None]) -> list
     # `facemask run` has no worker, and neither has, for a moment, a run that a worker has just taken.
     running_here = (holder("run") or {}).get("run_id")
     state = {"type": "CRASHED", "name": "Crashed", "message": "Its process is gone: it was killed, or its machine."}
-    crashed = []
     for run in runs:
         if (run.get("labels") or {}).get("prefect.worker.name") in workers and run["id"] != running_here:
             api.post(f"/flow_runs/{run['id']}/set_state", {"state": state, "force": False})
-            crashed.append(run["name"])
-    return crashed
+            print(
+                f"facemask: run {run['name']} had lost its process: marked Crashed; start it again",
+                flush=True,
+            )
 
 
 def watch_heartbeats(api: Api) -> None:

@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows.local_server.server import client_env, is_healthy, server_env, temporary_server
-from flows.processes.guard import STOPPED, guarded, interrupt_on_sigterm
-from flows.processes.workspace_lock import holder, run_refusal
+from flows.processes.guard import STOPPED, guarded
+from flows.processes.workspace_lock import holder, refusal
 from pipeline.command import run
 from pipeline.errors import FacemaskError
+
+_CONSOLE = {"PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS": "flows.console.StageLines"}
 
 
 def run_here(stages: list[str] | None = None) -> None:
@@ -22,12 +24,11 @@ def run_here(stages: list[str] | None = None) -> None:
     if not Path("dvc.yaml").is_file():
         raise FacemaskError(f"no dvc.yaml in {Path.cwd()}: run this in the project's folder")
     if running := holder("run"):  # the flow checks it too; here the refusal needs no server
-        raise FacemaskError(run_refusal(running))
+        raise FacemaskError(refusal("run", running))
     command = [sys.executable, "-m", "flows.curate_and_train", *(stages or [])]
-    interrupt_on_sigterm()
     try:
         # In its own process, which has sent all its logs to the server when it ends; the server ends after it.
-        with _server() as env, guarded(command, Path.cwd(), env) as flow:
+        with _server() as env, guarded(command, Path.cwd(), env | _CONSOLE) as flow:
             status = flow.wait()
     except KeyboardInterrupt:
         status = STOPPED

@@ -1,15 +1,16 @@
 """A Prefect server on 127.0.0.1: its settings, its password, its start, and when it is ready."""
 
-import contextlib
-import fcntl
 import os
 import secrets
 import socket
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import IO
 from urllib.parse import quote
 
 import httpx
@@ -19,9 +20,9 @@ from flows.processes.dvc_runner import program_env
 from flows.processes.guard import guarded
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
+from pipeline.storage.files import locked
 
 HOST = "127.0.0.1"
-DEFAULT_PORT = 4200  # Prefect's own; pyproject.toml names it too, for the `prefect` command
 READY_S = 180.0  # an empty database takes 11 s on two idle cores; busy ones take longer
 _POLL_S = 0.2
 
@@ -31,15 +32,15 @@ def api_url(port: int) -> str:
     return f"http://{HOST}:{port}/api"
 
 
-def server_env(port: int, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def server_env(port: int) -> dict[str, str]:
     """The environment of a server on `port` and of all its clients.
 
     pyproject.toml has some of these settings too, but Prefect reads it in the current folder only, and these must hold
     anywhere.
     """
-    word = password(environ)
-    no_proxy = ",".join(filter(None, [environ.get("no_proxy") or environ.get("NO_PROXY"), HOST, "localhost"]))
-    client = client_env(environ)
+    word = password()
+    no_proxy = ",".join(filter(None, [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), HOST, "localhost"]))
+    client = client_env()
     return {
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         **_database_env(client["PREFECT_HOME"]),
@@ -56,7 +57,7 @@ def server_env(port: int, environ: Mapping[str, str] = os.environ) -> dict[str, 
     }
 
 
-def client_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def client_env() -> dict[str, str]:
     """The environment of a client of the server that PREFECT_API_URL names, on whatever machine."""
     home = Paths().work().resolve() / "prefect"  # each folder has its own database, unless PREFECT_HOME is set
     home.mkdir(mode=0o700, exist_ok=True)
@@ -67,7 +68,7 @@ def client_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         # The plugin is not needed; and where Prefect imports itself in a running event loop, it prints a traceback.
         "PREFECT_PLUGINS_ENABLED": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
-        **program_env(environ),
+        **program_env(),
     }
 
 
@@ -79,9 +80,9 @@ def _database_env(home: str) -> dict[str, str]:
     return {"PREFECT_SERVER_DATABASE_CONNECTION_URL": url}
 
 
-def password(environ: Mapping[str, str] = os.environ) -> str:
+def password() -> str:
     """The server's password, USER:WORD. Raises FacemaskError where the file does not have one."""
-    if word := environ.get("PREFECT_SERVER_API_AUTH_STRING"):
+    if word := os.environ.get("PREFECT_SERVER_API_AUTH_STRING"):
         return word
     file = password_file()
     word = file.read_text(encoding="utf-8", errors="replace").strip()
@@ -97,7 +98,7 @@ def password_file() -> Path:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.") as new:  # mode 600
             new.write(f"facemask:{secrets.token_urlsafe(24)}\n")
             new.flush()
-            with contextlib.suppress(FileExistsError):  # another command was faster; none reads half a file
+            with suppress(FileExistsError):  # another command was faster; none reads half a file
                 os.link(new.name, path)
     return path
 
@@ -105,11 +106,6 @@ def password_file() -> Path:
 def prefect_command(*arguments: str) -> list[str]:
     """The `prefect` command of this installation."""
     return [sys.executable, "-m", "prefect", *arguments]
-
-
-def server_command(port: int) -> list[str]:
-    """The command that serves on `port`."""
-    return prefect_command("server", "start", "--host", HOST, "--port", str(port))
 
 
 def port_is_free(port: int) -> bool:
@@ -138,26 +134,31 @@ def is_healthy(url: str) -> bool:
         return False
 
 
-def wait_until_healthy(port: int, status: Callable[[], int | None], where: str) -> None:
-    """Wait for the server on `port`. `status` polls its process; an error says that its output is at `where`."""
-    deadline = time.monotonic() + READY_S
-    while not is_healthy(api_url(port)):
-        if (code := status()) is not None:
-            raise FacemaskError(f"Prefect's server ended with status {code} while starting: {where}")
-        if time.monotonic() > deadline:
-            raise FacemaskError(f"Prefect's server does not answer on {HOST}:{port} after {READY_S:.0f} s: {where}")
-        time.sleep(_POLL_S)
+@contextmanager
+def running_server(
+    port: int, env: Mapping[str, str], output: IO[str] | None, where: str
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a server for the length of the block, which begins when it answers. An error says that its output is `where`.
+
+    Servers of one workspace start one after the other: of two that make the database at once, one ends with an error.
+    """
+    command = prefect_command("server", "start", "--host", HOST, "--port", str(port))
+    with ExitStack() as stack:
+        with locked(Paths().work() / "prefect-start.lock"):
+            server = stack.enter_context(guarded(command, Path.cwd(), env, output))
+            deadline = time.monotonic() + READY_S
+            while not is_healthy(api_url(port)):
+                if (status := server.poll()) is not None:
+                    raise FacemaskError(f"Prefect's server ended with status {status} while starting: {where}")
+                if time.monotonic() > deadline:
+                    raise FacemaskError(
+                        f"Prefect's server does not answer on {HOST}:{port} after {READY_S:.0f} s: {where}"
+                    )
+                time.sleep(_POLL_S)
+        yield server
 
 
-@contextlib.contextmanager
-def one_start_at_a_time() -> Iterator[None]:
-    """Let other servers of this workspace wait: of two that make the database at once, one ends with an error."""
-    with (Paths().work() / "prefect-start.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
+@contextmanager
 def temporary_server() -> Iterator[dict[str, str]]:
     """Run a server for the length of the block; yields its clients' environment. Its output goes to a file in work/.
 
@@ -167,9 +168,5 @@ def temporary_server() -> Iterator[dict[str, str]]:
     port = free_port()
     env = server_env(port)
     log = Paths().work() / "prefect-server.log"
-    with contextlib.ExitStack() as stack:
-        with one_start_at_a_time():
-            output = stack.enter_context(log.open("w", encoding="utf-8"))
-            server = stack.enter_context(guarded(server_command(port), Path.cwd(), env, output))
-            wait_until_healthy(port, server.poll, f"its output is in {log}")
+    with log.open("w", encoding="utf-8") as output, running_server(port, env, output, f"its output is in {log}"):
         yield env

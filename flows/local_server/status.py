@@ -16,7 +16,6 @@ from flows.processes.elapsed import clock
 from flows.processes.workspace_lock import Holder, holder
 from pipeline.paths import MODELS_JSON, Paths
 
-PROGRESS_FILE = "progress.json"  # in work/: the last progress message of the stage that runs (flows/progress.py)
 _RUNS_SHOWN = 5
 _WATCH = "watch"  # its runs, one every ten minutes, would hide the others
 
@@ -108,15 +107,7 @@ def _run_line(run: dict[str, Any]) -> str:
 def _progress(run: Holder) -> list[str]:
     """The stage that runs, and its own last line of progress."""
     where = f"stage {run['number']} of {run['of']}: {run['stage']}, " if "stage" in run else ""
-    lines = [f"{where}for {clock(time.time() - run['since'])} (pid {run['pid']})"]
-    path = Paths().work() / PROGRESS_FILE
-    try:
-        last = json.loads(path.read_text(encoding="utf-8"))
-        if last["stage"] == run.get("stage") and path.stat().st_mtime >= run["since"]:
-            lines.append(last["text"])
-    except (OSError, ValueError, KeyError, TypeError):  # none yet
-        pass
-    return lines
+    return [f"{where}for {clock(time.time() - run['since'])} (pid {run['pid']})", *filter(None, [run.get("progress")])]
 
 
 def model_lines() -> list[str]:

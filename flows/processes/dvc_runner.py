@@ -1,13 +1,11 @@
 """DVC as the flows use it: its command line under a guard, its list of stages, and repair after a kill."""
 
-import fcntl
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +13,8 @@ import yaml
 
 from flows.processes.guard import guarded
 from pipeline import messages
-from pipeline.errors import FacemaskError
-from pipeline.storage.files import replacing
+from pipeline.errors import FacemaskError, one_line
+from pipeline.storage.files import locked, replacing
 
 Log = Callable[[str], None]
 OnMessage = Callable[[messages.Message], None]
@@ -27,12 +25,40 @@ _LAST_WHOLE = _TMP / "facemask-dvc.lock"  # the last dvc.lock that was whole
 _ERROR = "ERROR: "  # before DVC's own errors
 
 
+def ignore(_line: str) -> None:
+    """A log that drops its lines."""
+
+
 @dataclass(frozen=True)
 class StageFiles:
     """The paths that a stage reads and writes, as dvc.yaml has them; metrics and plots count as outputs."""
 
     deps: list[str]
     outs: list[str]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended: its exit status, all lines of its output, and its last structured message."""
+
+    status: int
+    lines: list[str]
+    last: messages.Message | None
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in one line: its own error, DVC's last error, the last line, or its exit status."""
+        if self.last and self.last.kind == "error":
+            return self.last.text
+        starts = [number for number, line in enumerate(self.lines) if line.startswith(_ERROR)]
+        if not starts:
+            return next(filter(None, reversed(self.lines)), f"exit status {self.status}")
+        first, *rest = self.lines[starts[-1] :]
+        reason = first.removeprefix(_ERROR)
+        if reason.endswith(":"):  # what blocks it is listed below, up to an empty line
+            listed = rest[: rest.index("")] if "" in rest else rest
+            reason = " ".join([reason, *map(str.strip, listed)])
+        return reason
 
 
 def read_stages(workspace: Path) -> dict[str, StageFiles]:
@@ -55,7 +81,7 @@ def read_stages(workspace: Path) -> dict[str, StageFiles]:
                 if isinstance(stage, PipelineStage)  # not a .dvc file, as each registered model has
             }
     except DvcException as error:
-        reason = " ".join(str(error).split())
+        reason = one_line(error)
         if DVC_LOCK.name in reason:
             raise _unreadable_lock(workspace / DVC_LOCK, f"no lock file of DVC ({reason})") from error
         raise FacemaskError(f"DVC cannot read {workspace / 'dvc.yaml'}: {reason}: see 'dvc stage list'") from error
@@ -73,86 +99,69 @@ def program_env(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
 
 
-def run_dvc(arguments: Sequence[str], workspace: Path, on_line: Log, on_message: OnMessage | None = None) -> int:
+def run_dvc(arguments: Sequence[str], workspace: Path, log: Log = ignore, on_message: OnMessage | None = None) -> Ended:
     """Run `dvc ARGUMENTS...` as `run_program` does. A stop ends the stage's command, and DVC records what is done.
 
     Raises FacemaskError where dvc.lock is damaged and cannot be restored.
     """
-    repair(workspace, on_line)
+    repair(workspace, log)
     # --wait-for-lock: another DVC command may hold the lock for a moment. Never -q: it hides why DVC failed.
     command = [sys.executable, "-m", "flows.processes.dvc_process", "--wait-for-lock", *arguments]
-    status = run_program(command, workspace, on_line, on_message, root_last=True)
-    _keep_whole(workspace)
-    return status
+    return run_program(command, workspace, log, on_message, root_last=True)
 
 
 def run_program(
     command: Sequence[str],
     workspace: Path,
-    on_line: Log,
+    log: Log = ignore,
     on_message: OnMessage | None = None,
     root_last: bool = False,
-) -> int:
-    """Run a program of this installation, each line of its output to `on_line`. Returns its exit status.
+) -> Ended:
+    """Run a program of this installation, each line of its output that is not empty to `log`.
 
-    Structured lines (pipeline/messages.py) go to `on_message`, and their text to `on_line`.
+    Structured lines (pipeline/messages.py) go to `on_message`, and their text to `log`.
     Whatever exception leaves this function, nothing that was started here runs on.
     """
     env = program_env() | {messages.VARIABLE: "json"}
+    lines: list[str] = []
+    last = None
     with guarded(command, workspace, env, subprocess.PIPE, root_last) as process:
         assert process.stdout is not None
         for line in map(str.rstrip, process.stdout):
-            message = messages.parse(line)
-            if message and on_message:
-                on_message(message)
-            on_line(message.text if message else line)
-        return process.wait()
-
-
-def dvc_reason(lines: list[str]) -> str:
-    """DVC's last error, in one line; the headline where it explains bad YAML over several; "" without any."""
-    starts = [number for number, line in enumerate(lines) if line.startswith(_ERROR)]
-    if not starts:
-        return next(filter(None, lines), "")
-    first, *rest = lines[starts[-1] :]
-    reason = first.removeprefix(_ERROR)
-    if reason.endswith(":"):  # what blocks it is listed below, up to an empty line
-        listed = rest[: rest.index("")] if "" in rest else rest
-        reason = " ".join([reason, *map(str.strip, listed)])
-    return reason
+            if message := messages.parse(line):
+                last, line = message, message.text
+                if on_message:
+                    on_message(message)
+            lines.append(line)
+            if line:
+                log(line)
+        return Ended(process.wait(), lines, last)
 
 
 def repair(workspace: Path, log: Log) -> None:
     """Mend what a killed DVC left half-written: restore dvc.lock from its last whole copy, remove a broken rwlock.
 
-    Raises FacemaskError where dvc.lock is damaged and there is no copy of it.
+    Both are read again under the lock that DVC holds while it writes them. A dvc.lock that is whole is copied, for the
+    next time. Raises FacemaskError where it is damaged and there is no copy.
     """
-    if not (workspace / _TMP).is_dir():
+    tmp, lock, copy = workspace / _TMP, workspace / DVC_LOCK, workspace / _LAST_WHOLE
+    if not tmp.is_dir():
         return
-    lock, copy = workspace / DVC_LOCK, workspace / _LAST_WHOLE
     if not _is_whole_lock(lock):
-        with _flock(workspace / _TMP / "lock"):  # DVC holds it while it writes dvc.lock
+        with locked(tmp / "lock"):
             if not _is_whole_lock(lock):
                 if not copy.is_file():
                     raise _unreadable_lock(lock, "damaged, as by a kill while DVC wrote it")
                 _copy(copy, lock)
                 log(f"{lock} was damaged, as by a kill while DVC wrote it: restored from the last whole one")
-    _keep_whole(workspace)
-    rwlock = workspace / _TMP / "rwlock"
+    elif lock.is_file() and not (copy.is_file() and copy.read_bytes() == lock.read_bytes()):
+        _copy(lock, copy)
+    rwlock = tmp / "rwlock"
     if not _is_rwlock(rwlock):
-        with _flock(workspace / _TMP / "rwlock.lock"):
+        with locked(tmp / "rwlock.lock"):
             if not _is_rwlock(rwlock):
                 rwlock.unlink()
                 log(f"{rwlock} was damaged, as by a kill while DVC wrote it: removed, DVC makes it again")
-
-
-def _keep_whole(workspace: Path) -> None:
-    """Keep a copy of dvc.lock, if it is whole and there is something to repair it for."""
-    lock, copy = workspace / DVC_LOCK, workspace / _LAST_WHOLE
-    if not lock.is_file() or not copy.parent.is_dir() or not _is_whole_lock(lock):
-        return
-    if not copy.is_file() or copy.read_bytes() != lock.read_bytes():
-        _copy(lock, copy)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -165,37 +174,25 @@ def _is_whole_lock(path: Path) -> bool:
     try:
         text = path.read_text(encoding="utf-8")
         data = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        entries = data.get("stages", {}).values()
+        return text.endswith("\n") and "schema" in data and all(isinstance(entry, dict) for entry in entries)
     except FileNotFoundError:
         return True
-    except (ValueError, yaml.YAMLError):
+    except (ValueError, yaml.YAMLError, AttributeError):  # AttributeError: it has no tables where DVC has them
         return False
-    return (
-        text.endswith("\n")
-        and isinstance(data, dict)
-        and "schema" in data
-        and _is_table_of_tables(data.get("stages", {}))
-    )
-
-
-def _is_table_of_tables(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(entry, dict) for entry in value.values())
 
 
 def _is_rwlock(path: Path) -> bool:
-    """Whether DVC's table of who reads and writes which path is missing, or of DVC's form (dvc/rwlock.py)."""
-    try:
-        table = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    """Whether DVC's table of who reads and writes which path is missing, or of DVC's form."""
+    if not path.is_file():
         return True
-    except ValueError:
+    from dvc.rwlock import SCHEMA, Invalid  # half a second
+
+    try:
+        SCHEMA(json.loads(path.read_bytes()))
+    except (ValueError, Invalid):
         return False
-    return (
-        isinstance(table, dict)
-        and table.keys() <= {"read", "write"}
-        and _is_table_of_tables(table.get("write", {}))
-        and isinstance(readers := table.get("read", {}), dict)
-        and all(isinstance(processes, list) for processes in readers.values())
-    )
+    return True
 
 
 def _unreadable_lock(lock: Path, why: str) -> FacemaskError:
@@ -203,11 +200,3 @@ def _unreadable_lock(lock: Path, why: str) -> FacemaskError:
         f"{lock} is {why}: restore it by 'git restore {lock.name}', "
         "or delete it and run again (DVC then takes finished stages from its cache)"
     )
-
-
-@contextmanager
-def _flock(path: Path) -> Iterator[None]:
-    """Hold one of DVC's own lock files (zc.lockfile: flock)."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

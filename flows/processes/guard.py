@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 import psutil
@@ -87,15 +86,6 @@ def stop(process: subprocess.Popen[str]) -> int:
     return process.wait()
 
 
-def interrupt_on_sigterm() -> None:
-    """Make SIGTERM raise KeyboardInterrupt in this program, as Ctrl-C does, so that guarded commands end in order."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, interrupt)
-
-
 def run_guarded(command: Sequence[str], grace_s: float = GRACE_S, root_last: bool = False) -> int:
     """Run `command` to its end, or until a stop signal, in the guard's process. Returns a shell's exit status."""
     for entry in Path("/dev/fd").iterdir():  # inherited descriptors are held by this process, not by the command
@@ -151,16 +141,17 @@ def _reap(root: int, status: int | None = None) -> int | None:
 def _end_all(root: int, grace_s: float, root_last: bool, status: int | None) -> int | None:
     """Send SIGTERM, and SIGKILL after its grace time, to every process that is left. Returns the root's exit code.
 
-    Processes that start meanwhile are ended too. After STOP_S everything gets SIGKILL.
+    Processes that start meanwhile are ended too. Nothing gets SIGKILL as long as a nested guard runs, which may be what
+    a process waits for; after STOP_S everything does.
     """
     began = time.monotonic()
     signalled: dict[int, float] = {}  # pid -> when it got SIGTERM, or when the root was left to end by itself
     while _any_child_left() and (elapsed := time.monotonic() - began) < STOP_S + _KILL_S:
         left = _descendants()
-        waiting = _ancestors_of_guards(left)
+        has_guard = any(map(_is_guard, left.values()))
         for pid, process in left.items():
             is_last = root_last and pid == root
-            patience_s = STOP_S if pid in waiting else ROOT_GRACE_S if is_last else grace_s
+            patience_s = STOP_S if has_guard else ROOT_GRACE_S if is_last else grace_s
             if elapsed > STOP_S or time.monotonic() - signalled.get(pid, time.monotonic()) > patience_s:
                 _send(process, signal.SIGKILL)
             elif pid not in signalled and not (is_last and len(left) > 1 and elapsed < grace_s):
@@ -217,20 +208,7 @@ def _is_guard(process: psutil.Process) -> bool:
     return command[1:2] == ["-I"] and Path(command[2]).name == Path(__file__).name
 
 
-def _ancestors_of_guards(processes: Mapping[int, psutil.Process]) -> set[int]:
-    """The pids of nested guards and of the processes above them, which wait for their guard to end."""
-    found: set[int] = set()
-    for process in filter(_is_guard, processes.values()):
-        pid = process.pid
-        while pid in processes and pid not in found:
-            found.add(pid)
-            pid = processes[pid].info["ppid"]
-    return found
-
-
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("usage: guard.py COMMAND [ARGUMENT ...]   (stdin: a pipe that the parent holds open)")
     last = sys.argv[1] == _ROOT_LAST
     result = run_guarded(sys.argv[1 + last :], root_last=last)
     sys.stdout.flush()

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -33,6 +33,7 @@ class Holder(TypedDict, total=False):
     stage: str
     number: int
     of: int
+    progress: str  # the last progress message of that stage
     port: int  # of `facemask up`, without one where the server runs elsewhere
     page: str
     url: str
@@ -56,14 +57,14 @@ class Lock:
 
 
 @contextmanager
-def held(name: str, refusal: Callable[[Holder], str]) -> Iterator[Lock]:
-    """Hold work/NAME.lock for the length of the block. Raises FacemaskError with `refusal` if another process does.
+def held(name: str) -> Iterator[Lock]:
+    """Hold work/NAME.lock, `run` or `up`, for the length of the block. Raises FacemaskError if another process does.
 
     If the holder was killed, this waits until everything that it had started has ended.
     """
     descriptor = os.open(_path(name), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
-        _lock(descriptor, refusal)
+        _lock(name, descriptor)
         lock = Lock(descriptor)
         lock.update()
         HELD.add(descriptor)
@@ -92,21 +93,19 @@ def holder(name: str) -> Holder | None:
     return None
 
 
-def run_refusal(running: Holder) -> str:
-    """Why a second run in this folder does not start."""
-    stage = f", at stage {running['stage']}" if "stage" in running else ""
+def refusal(name: str, holder: Holder) -> str:
+    """Why a second run, or a second `facemask up`, does not start in this folder."""
+    pid = holder["pid"]
+    if name == "up":
+        where = f" at {holder['page']}" if "page" in holder else ""
+        return (
+            f"'facemask up' runs already in {Path.cwd()}{where} (pid {pid}): "
+            "use that one, or stop it first ('facemask down')"
+        )
+    stage = f", at stage {holder['stage']}" if "stage" in holder else ""
     return (
-        f"a run is going on in {Path.cwd()} (pid {running['pid']}{stage}): "
-        f"wait for it ('facemask status' shows its progress), or stop it ('kill {running['pid']}')"
-    )
-
-
-def up_refusal(running: Holder) -> str:
-    """Why a second `facemask up` in this folder does not start."""
-    where = f" at {running['page']}" if "page" in running else ""
-    return (
-        f"'facemask up' runs already in {Path.cwd()}{where} (pid {running['pid']}): "
-        "use that one, or stop it first ('facemask down')"
+        f"a run is going on in {Path.cwd()} (pid {pid}{stage}): "
+        f"wait for it ('facemask status' shows its progress), or stop it ('kill {pid}')"
     )
 
 
@@ -114,7 +113,7 @@ def _path(name: str) -> Path:
     return Paths().work() / f"{name}.lock"
 
 
-def _lock(descriptor: int, refusal: Callable[[Holder], str]) -> None:
+def _lock(name: str, descriptor: int) -> None:
     started = time.monotonic()
     waiting = False
     while True:
@@ -127,7 +126,7 @@ def _lock(descriptor: int, refusal: Callable[[Holder], str]) -> None:
                 print("facemask: the last run here was killed: waiting until its processes have ended", flush=True)
                 waiting = True
             if time.monotonic() - started > (_ENDING_S if ending else _GLANCE_S):
-                raise FacemaskError(refusal(found)) from None
+                raise FacemaskError(refusal(name, found)) from None
             time.sleep(_POLL_S)
 
 

@@ -1,6 +1,5 @@
 """The demo's workspace: a copy that is refreshed, and nothing outside it touched."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -24,27 +23,33 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
     root = tmp_path / "project"
     files = {
+        **dict.fromkeys(demo._FILES, ""),
         ".gitignore": "/demo/\n/data/*\n!/data/review.csv\n",
-        "dvc.yaml": "stages: {}\n",
         "dvc.lock": "theirs\n",
         "params.yaml": "real: 1\n",
+        "experiments/none.yaml": "{}\n",
         "flows/demo_params.yaml": "demo: 1\n",
         "flows/a.py": "1\n",
+        "flows/__pycache__/a.pyc": "compiled\n",
+        "models/c.py": "3\n",
         "pipeline/b.py": "2\n",
         "data/review.csv": "image_id,review\n",
         "data/raw/large.zip": "ignored\n",
         "photos/of_theirs.jpg": "not needed\n",
+        "secret.txt": "not needed\n",
     }
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     git(root, "init", "--quiet")
-    git(root, "add", ".gitignore", "dvc.yaml", "flows")  # the rest is not tracked yet
-    git(root, "-c", "commit.gpgsign=false", "commit", "--quiet", "-m", "first")
     return root
 
 
-COPIED = {".gitignore", "dvc.yaml", "data/review.csv", "flows/a.py", "flows/demo_params.yaml", "pipeline/b.py"}
+COPIED = {
+    *demo._FILES,
+    *("experiments/none.yaml", "flows/a.py", "flows/demo_params.yaml", "models/c.py", "pipeline/b.py"),
+    "data/review.csv",
+}
 
 
 def files_in(folder: Path) -> set[str]:
@@ -52,7 +57,7 @@ def files_in(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("checkout", ["own", "none", "inside_another"])
-def test_the_workspace_gets_what_git_would_track_and_the_demos_params(project, checkout):
+def test_the_workspace_gets_what_the_pipeline_needs_and_the_demos_params(project, checkout):
     if checkout != "own":
         (project / ".git").rename(project.parent / ("git-elsewhere" if checkout == "none" else ".git"))
     demo.refresh(project, project / "demo")
@@ -60,16 +65,8 @@ def test_the_workspace_gets_what_git_would_track_and_the_demos_params(project, c
     assert (project / "demo" / "params.yaml").read_text() == "demo: 1\n"
 
 
-def test_a_refresh_writes_only_what_changed(project):
-    workspace = project / "demo"
-    demo.refresh(project, workspace)
-    for path in workspace.rglob("*"):
-        os.utime(path, (1, 1))
-    assert demo.refresh(project, workspace) == []
-    (project / "flows" / "a.py").write_text("changed\n")
-    assert demo.refresh(project, workspace) == ["flows/a.py"]
-    moved = {path for path in COPIED | {"params.yaml"} if (workspace / path).stat().st_mtime != 1}
-    assert moved == {"flows/a.py"}
+def test_all_that_the_workspace_gets_is_in_the_project():
+    assert [file for file in demo._FILES if not (demo.ROOT / file).is_file()] == []
 
 
 def test_a_refresh_keeps_what_was_built_and_drops_code_that_is_gone(project):
@@ -78,8 +75,10 @@ def test_a_refresh_keeps_what_was_built_and_drops_code_that_is_gone(project):
     (workspace / "dvc.lock").write_text("built here\n")
     (workspace / "data" / "manifest.parquet").write_text("built here\n")
     (project / "pipeline" / "b.py").unlink()
-    assert demo.refresh(project, workspace) == ["pipeline/b.py"]
+    (project / "flows" / "a.py").write_text("changed\n")
+    demo.refresh(project, workspace)
     assert not (workspace / "pipeline" / "b.py").exists()
+    assert (workspace / "flows" / "a.py").read_text() == "changed\n"
     assert (workspace / "dvc.lock").read_text() == "built here\n"
     assert (workspace / "data" / "manifest.parquet").exists()
 
@@ -89,7 +88,7 @@ def test_a_refresh_keeps_the_user_s_reviews_and_models(project):
     demo.refresh(project, workspace)
     for name in ("data/review.csv", "registry/models.json"):
         (workspace / name).write_text("theirs\n")
-    assert demo.refresh(project, workspace) == []
+    demo.refresh(project, workspace)
     assert (workspace / "data/review.csv").read_text() == (workspace / "registry/models.json").read_text() == "theirs\n"
 
 
@@ -103,6 +102,5 @@ def test_the_repositories_are_the_workspaces_own_and_need_no_git_user(project, m
     assert after == before
     assert git(project / "demo", "log", "--format=%an %s").split("\n")[:-1] == ["facemask demo The demo's workspace"]
     assert git(project / "demo", "status", "--porcelain") == ""
-    assert (project / "demo" / ".dvc" / "config").is_file()
     demo.make_repository(project / "demo")
     assert git(project / "demo", "rev-list", "--count", "HEAD").strip() == "1"

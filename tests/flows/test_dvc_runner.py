@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from flows.processes.dvc_runner import dvc_reason, read_stages, repair, run_dvc
+from flows.processes.dvc_runner import Ended, ignore, read_stages, repair, run_dvc
 from flows.stages import run_stage
 from pipeline.errors import FacemaskError
 from tests.flows.conftest import add_stage, clean_env, make_toy, wait_for
@@ -18,16 +18,12 @@ from tests.flows.conftest import add_stage, clean_env, make_toy, wait_for
 STOPS, KILLS = 60, 40
 RUN = """
 from pathlib import Path
-from flows.processes.guard import interrupt_on_sigterm
 from flows.stages import run_stage
-interrupt_on_sigterm()
-run_stage("tick", Path.cwd(), print)
+from pipeline.command import run
+run(lambda: run_stage("tick", Path.cwd(), print))
 """
 # Changes its output each time, so that DVC has something to record.
 TICK = "import time; open('tick.out', 'w').write(str(time.time_ns())); open('done', 'w')"
-
-
-def ignore(_line: str) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +87,11 @@ def test_after_a_kill_while_dvc_writes_a_file_the_same_command_goes_on(ticking, 
         run.kill()
         run.wait()
         lines: list[str] = []
-        assert run_dvc(["status", "--json", "tick"], ticking, lines.append) == 0, f"kill {number}: {lines}"
+        assert run_dvc(["status", "--json", "tick"], ticking, lines.append).status == 0, f"kill {number}: {lines}"
         assert stages_of(ticking) == before, f"kill {number}: {lines}"
-    assert run_stage("tick", ticking, ignore)
+    (ticking / "done").unlink(missing_ok=True)
+    run_stage("tick", ticking, ignore)
+    assert (ticking / "done").exists()
 
 
 def test_a_cut_lock_is_restored_and_named(ticking):
@@ -168,4 +166,4 @@ def test_dvcs_reason_holds_what_it_lists_below_it():
         "",
         "If there are no processes with such PIDs, ...",
     ]
-    assert dvc_reason(lines) == "'a' is busy, it is being blocked by: (PID 12): dvc repro"
+    assert Ended(1, lines, None).reason == "'a' is busy, it is being blocked by: (PID 12): dvc repro"

@@ -163,9 +163,9 @@ class Toy:
             (clone / ".dvc" / "config.local").write_text(f"[core]\nremote = {name}\n")
 
     def half_done(self) -> list[str]:
-        """The lists of training states in this DVC remote in S3; other tests have theirs in the same bucket."""
+        """The training states in this DVC remote in S3; other tests have theirs in the same bucket."""
         self.s3.invalidate_cache()
-        return [path for path in self.s3.find(f"{S3_BUCKET}/handoff") if FOLDER in path and path.endswith(".json")]
+        return [path for path in self.s3.find(f"{S3_BUCKET}/handoff") if FOLDER in path]
 
     def online(self) -> list[str]:
         return [worker["name"] for worker in self.api.post("/work_pools/gpu/workers/filter", {})]
@@ -264,7 +264,7 @@ def test_a_worker_trains_and_its_result_is_pulled(toy):
     assert result(toy) == "handed\n20"
     assert json.loads((toy.a / "metrics.json").read_text()) == {"n": 20}
     assert not (toy.folder / "b" / "report.txt").exists()
-    assert not [*(toy.folder / "remote").rglob("state-*")]
+    assert not [*(toy.folder / "remote").rglob("*.tar")]
     lines: list[str] = []
     hand_over(STAGES, toy.a, lines.append)  # everything is up to date
     assert lines == []
@@ -290,8 +290,8 @@ def test_a_clone_with_other_code_is_refused_in_one_line(toy):
     assert last.startswith("facemask: error: train-cyclegan/train-cyclegan run '")
     assert last.endswith(
         f"ended as Failed: the GPU worker's clone in {toy.folder / 'b'} differs from the run that it is to train for, "
-        "in train.py: both are at the same commit, but one has uncommitted changes: commit them, then bring both to "
-        "that"
+        "in train.py: bring both to the same commit ('git restore dvc.lock; git pull'), without uncommitted changes "
+        "('git status' shows them)"
     )
     assert toy.trainings() == []
 

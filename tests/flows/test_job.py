@@ -71,13 +71,6 @@ def test_a_clone_that_differs_is_refused_by_the_files_name(clone, path):
     assert "\n" not in str(caught.value)
 
 
-def test_the_refusal_of_a_clone_at_another_commit_names_the_right_one(clone):
-    described_job = Job(**{**described(clone), "commit": "c0ffee"})
-    (clone / "train.py").unlink()
-    with pytest.raises(FacemaskError, match=r"in train\.py: bring it to commit c0ffee, as by 'git restore"):
-        job.refuse_other_code(described_job, clone)
-
-
 def test_the_training_key_is_the_same_if_only_code_and_other_stages_change(clone):
     name = job.training_key(described(clone), clone)
     (clone / "train.py").write_text("# a comment\n")

@@ -59,7 +59,7 @@ def test_a_proxy_that_httpx_refuses_does_not_stop_prefect(monkeypatch):
 def test_the_running_server_of_this_folder_is_named(here, monkeypatch):
     (here / "work").mkdir()
     (here / "word").write_text("facemask:secret\n")
-    with held("up", str) as lock:
+    with held("up") as lock:
         lock.update(url="http://there/api", password_file=str(here / "word"))
         environ: dict[str, str] = {}
         monkeypatch.setattr("os.environ", environ)
@@ -70,7 +70,7 @@ def test_the_running_server_of_this_folder_is_named(here, monkeypatch):
 def test_a_server_that_the_user_named_is_not_given_this_ones_password(here, monkeypatch):
     (here / "work").mkdir()
     (here / "word").write_text("facemask:secret\n")
-    with held("up", str) as lock:
+    with held("up") as lock:
         lock.update(url="http://there/api", password_file=str(here / "word"))
         environ = {"PREFECT_API_URL": "http://elsewhere/api"}
         monkeypatch.setattr("os.environ", environ)

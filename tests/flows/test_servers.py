@@ -118,16 +118,17 @@ def test_an_empty_password_file_is_one_line_that_names_it(toy, prefect_env):
     assert last.startswith(f"facemask: error: {toy / 'work' / 'prefect-password'} has no password USER:WORD: delete it")
 
 
-def test_the_database_of_a_folder_with_a_question_mark_is_in_that_folder(tmp_path):
+def test_the_database_of_a_folder_with_a_question_mark_is_in_that_folder(tmp_path, monkeypatch):
     home = tmp_path / "what? #1 100%"
     home.mkdir()
-    env = server_env(4200, {**os.environ, "PREFECT_HOME": str(home)})
+    monkeypatch.setenv("PREFECT_HOME", str(home))
+    env = server_env(4200)
     database = make_url(env["PREFECT_SERVER_DATABASE_CONNECTION_URL"]).database
     assert database is not None
     sqlite3.connect(database, uri=True).execute("create table a (b)")
     assert [path.name for path in home.iterdir()] == ["prefect.db"]
 
 
-def test_the_database_of_any_other_folder_is_where_prefect_puts_it(tmp_path):
-    env = server_env(4200, {**os.environ, "PREFECT_HOME": str(tmp_path / "ü #1 100%")})
-    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in env
+def test_the_database_of_any_other_folder_is_where_prefect_puts_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "ü #1 100%"))
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in server_env(4200)

@@ -8,14 +8,12 @@ import sys
 
 import pytest
 
+from flows.processes.dvc_runner import ignore
 from flows.stages import StageFailed, choose, run_stage, stage_names
 from pipeline.errors import FacemaskError
 from tests.flows.conftest import ROOT, add_stage, failing, is_running, python, wait_for
 
 TOY_STAGES = ["fetch@one", "fetch@two", "curate", "evaluate"]
-
-
-def ignore(_line: str) -> None: ...
 
 
 def test_stages_are_listed_in_the_order_of_dvc_yaml(toy):
@@ -59,8 +57,8 @@ def test_an_unknown_stage_is_refused_by_name():
 
 
 def test_the_second_run_runs_nothing(toy):
-    assert [run_stage(stage, toy, ignore) for stage in TOY_STAGES] == [True] * 4
-    assert [run_stage(stage, toy, ignore) for stage in TOY_STAGES] == [False] * 4
+    for stage in 2 * TOY_STAGES:
+        run_stage(stage, toy, ignore)
     assert (toy / "ran.log").read_text().split() == ["one", "two", "curate", "evaluate"]
 
 
@@ -123,4 +121,5 @@ def test_a_stopped_run_leaves_no_stage_behind(toy, how):
     wait_for(lambda: not is_running(stage), "the stage ends")
     # And its lock is free: the next run starts at once.
     (toy / "slow.py").write_text("open('slow.out', 'w')")
-    assert run_stage("slow", toy, ignore)
+    run_stage("slow", toy, ignore)
+    assert (toy / "slow.out").is_file()

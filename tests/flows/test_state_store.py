@@ -1,11 +1,14 @@
 """Training states and data in the DVC remote, a folder or S3: used whole and verified, or not at all."""
 
+import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -59,9 +62,17 @@ def save(name: str, text: str) -> Path:
     return folder
 
 
-def list_of(text: str) -> dict[str, str]:
-    """The list of such a state."""
-    return dict.fromkeys(STATE_FILES, hashlib.sha256(text.encode()).hexdigest())
+def tar_of(files: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A tar file of these files, in their order; `kind`: of the last one, as a link to ../../x."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for number, (name, data) in enumerate(files.items(), start=1):
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            if number == len(files) and kind != tarfile.REGTYPE:
+                member.type, member.linkname, member.size = kind, "../../x", 0
+            tar.addfile(member, io.BytesIO(data))
+    return buffer.getvalue()
 
 
 def lose_work() -> None:
@@ -82,13 +93,23 @@ def put(store: StateStore, path: str, data: bytes) -> None:
     file_system.pipe_file(whole, data)
 
 
+def put_state(store: StateStore, name: str, data: bytes) -> None:
+    """Write a file under the name of a state, with its right digest."""
+    put(store, f"{name}-{hashlib.sha256(data).hexdigest()}.tar", data)
+
+
 def there(store: StateStore) -> list[str]:
-    """The lists of states in the remote."""
+    """The files of states in the remote."""
     file_system: Any = store._fs
     if not file_system.exists(store._folder):
         return []
-    paths = [file_system.relpath(path, store._folder) for path in file_system.find(store._folder)]
-    return sorted(path for path in paths if path.startswith("abc/state-") and path.count("/") == 1)
+    return sorted(file_system.relpath(path, store._folder) for path in file_system.find(store._folder))
+
+
+def the_file(store: StateStore) -> str:
+    """The path, in the store's folder, of the only state in the remote."""
+    (path,) = there(store)
+    return path
 
 
 def files_here() -> set[Path]:
@@ -111,8 +132,17 @@ def test_a_pushed_state_comes_back_whole_and_only_the_newest_is_kept(store):
     assert [path.name for path in Path("work/train/abc").iterdir()] == ["state-2"]
     assert store.pull() == []  # it is here
     lose_work()
-    store.remove()
-    assert store.pull() == []
+    store.remove(print)
+    assert there(store) == []
+
+
+@pytest.mark.parametrize("store", ["folder"], indirect=True)
+def test_what_a_killed_transfer_left_is_removed_by_the_next_run(store):
+    left = Path("work/handoff/tmp1/state.tar")
+    left.parent.mkdir(parents=True)
+    left.touch()
+    StateStore(Path.cwd(), "key")
+    assert not left.parent.exists()
 
 
 def test_a_newer_local_state_is_kept(store):
@@ -123,51 +153,48 @@ def test_a_newer_local_state_is_kept(store):
 
 def test_the_older_state_is_used_where_the_newest_is_not_good(store, lines):
     push_and_lose(store, "abc/state-1", "old")
-    put(store, "abc/state-2.json", b"{}")
+    put_state(store, "abc/state-2", b"no tar")
     assert store.pull(lines.append) == ["abc/state-1"]
 
 
-def test_files_without_their_list_are_no_state(store, lines):
-    put(store, "abc/state-1/state.pt", b"at 1")
-    assert store.pull(lines.append) == []
-    assert lines == []
+GOOD = dict.fromkeys(sorted(STATE_FILES), b"at 1")
+FIRST, *_, LAST = GOOD
+ODD_STATES = {
+    "empty": b"",
+    "no tar": b"[]",
+    "no file": tar_of({}),
+    "cut short": tar_of(GOOD)[:1000],
+    "compressed": gzip.compress(tar_of(GOOD)),
+    "a file left out": tar_of({name: data for name, data in GOOD.items() if name != LAST}),
+    "a link": tar_of(GOOD, tarfile.SYMTYPE),
+    "a hard link": tar_of(GOOD, tarfile.LNKTYPE),
+    "a fifo": tar_of(GOOD, tarfile.FIFOTYPE),
+    "a folder": tar_of(GOOD, tarfile.DIRTYPE),
+    **{
+        f"named {name!a:.20}": tar_of({name: b"at 1"} | GOOD)
+        for name in ("../x", "../../../x", "/etc/x", "..", "more/state.pt", "STATE.PT", "new\nline", "x" * 10_000)
+    },
+}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "../x",
-        "../../../x",
-        "a/../../x",
-        "/etc/x",
-        "..",
-        ".",
-        "",
-        "C:\\x",
-        "..\\x",
-        "more/state.pt",
-        "a/b/c/d/e/f",
-        "state.pt/",
-        "unknown.pt",
-        "STATE.PT",
-        "state.pt\0",
-        "new\nline",
-        "\x1b[31mred",
-        "x" * 10_000,
-    ],
-    ids=ascii,
-)
-def test_a_list_that_names_any_other_file_is_refused_and_nothing_is_written(store, lines, name):
-    push_and_lose(store, "abc/state-1", "at 1")
-    put(store, "abc/x", b"at 1")  # where ../x leads to
-    put(store, "abc/state-1.json", json.dumps({**list_of("at 1"), name: list_of("at 1")["state.pt"]}).encode())
+@pytest.mark.parametrize("data", ODD_STATES.values(), ids=ODD_STATES)
+def test_a_state_with_other_content_is_skipped_with_a_line_and_nothing_is_written(store, lines, data):
+    put_state(store, "abc/state-1", data)
     before = files_here()
     assert store.pull(lines.append) == []
     assert files_here() == before
     assert len(lines) == 1
-    assert lines[0].startswith("training state abc/state-1 in the DVC remote is not used: it lists '")
+    assert lines[0].startswith("training state abc/state-1 in the DVC remote is not used: ")
     assert lines[0].isprintable()
     assert len(lines[0]) < 250
+
+
+def test_files_after_those_of_a_state_are_left_alone(store, lines):
+    put_state(store, "abc/state-1", tar_of({**GOOD, "../x": b"", "x": b""}))
+    before = files_here()
+    assert store.pull(lines.append) == ["abc/state-1"]
+    new = {path.name for path in files_here() - before}
+    assert new == {"abc", "state-1", *STATE_FILES}
 
 
 @pytest.mark.parametrize(
@@ -175,130 +202,80 @@ def test_a_list_that_names_any_other_file_is_refused_and_nothing_is_written(stor
     ["xyz/state-1", "abc/state-x", "abc/state-1/state-2", "a/b/c/state-1", "state-1", "abc/state-..", "ABC/state-1"],
 )
 def test_a_state_under_any_other_name_is_refused_by_name(store, lines, name):
-    for file in STATE_FILES:
-        put(store, f"{name}/{file}", b"at 1")
-    put(store, f"{name}.json", json.dumps(list_of("at 1")).encode())
+    put_state(store, name, tar_of(GOOD))
     before = files_here()
     assert store.pull(lines.append) == []
     assert files_here() == before
-    assert lines == [f"training state '{name}' in the DVC remote is not used: the trainer gives no such name"]
+    assert [line[:73] for line in lines] == [
+        f"no training states, and not used: 1 files in the DVC remote, as '{name}-"[:73]
+    ]
 
 
 @pytest.mark.parametrize("store", ["s3"], indirect=True)  # a folder has no such names
 @pytest.mark.parametrize("name", ["abc/../../../state-1", "abc/../state-1", "/etc/state-1"])
 def test_a_state_in_s3_whose_key_leads_outside_is_refused_by_name(store, lines, name):
-    def put_raw(path: str, data: bytes) -> None:
-        store._fs.fs.call_s3("put_object", Bucket=S3_BUCKET, Key=f"{key}/{path}", Body=data)
-
     key = store._folder.removeprefix(f"{S3_BUCKET}/")
-    for file in STATE_FILES:
-        put_raw(f"{name}/{file}", b"at 1")
-    put_raw(f"{name}.json", json.dumps(list_of("at 1")).encode())
+    whole = f"{key}/{name}-{hashlib.sha256(tar_of(GOOD)).hexdigest()}.tar"
+    store._fs.fs.call_s3("put_object", Bucket=S3_BUCKET, Key=whole, Body=tar_of(GOOD))
     before = files_here()
     assert store.pull(lines.append) == []
     assert files_here() == before
-    assert len(lines) == 1
-    assert lines[0].startswith("training state '")
+    assert [line.startswith("no training states, and not used: 1 files") for line in lines] == [True]
     assert lines[0].isprintable()
-
-
-@pytest.mark.parametrize("store", ["folder"], indirect=True)
-def test_a_refused_name_adds_no_line_to_the_log(store, lines):
-    put(store, "abc\n/state-1.json", json.dumps(list_of("at 1")).encode())
-    assert store.pull(lines.append) == []
-    assert lines == ["training state 'abc\\n/state-1' in the DVC remote is not used: the trainer gives no such name"]
 
 
 @pytest.mark.parametrize("store", ["folder"], indirect=True)
 def test_hundreds_of_refused_names_are_one_line(store, lines):
     for n in range(200):
-        put(store, f"odd/state-{n}.json", b"{}")
+        put(store, f"odd\n/state-{n}.json", b"{}")
     assert store.pull(lines.append) == []
-    assert len(lines) == 1
-    assert "and 197 more" in lines[0]
+    assert [line.startswith("no training states, and not used: 200 files") for line in lines] == [True]
+    assert lines[0].isprintable()
 
 
-GOOD = list_of("at 1")
-ODD_LISTS = {
-    "cut short": b'{"state.pt": ',
-    "empty": b"",
-    "array": b"[]",
-    "array of names": json.dumps(sorted(STATE_FILES)).encode(),
-    "number": b"5",
-    "text": b'"state.pt"',
-    "null": b"null",
-    "not utf-8": b'{"\xff": 1}',
-    "deeply nested": b"[" * 60_000,
-    "huge number": b"1" * 60_000,
-    "too large": json.dumps(GOOD).encode() + b" " * 65_536,
-    "no file": b"{}",
-    "a file left out": json.dumps({name: digest for name, digest in GOOD.items() if name != "state.pt"}).encode(),
-    "digest is a number": json.dumps({**GOOD, "state.pt": 5}).encode(),
-    "digest is nested": json.dumps({**GOOD, "state.pt": {"sha256": GOOD["state.pt"]}}).encode(),
-    "digest is no digest": json.dumps({**GOOD, "state.pt": "f" * 63}).encode(),
-    "another digest": json.dumps({**GOOD, "state.pt": "f" * 64}).encode(),
-}
-
-
-@pytest.mark.parametrize("data", ODD_LISTS.values(), ids=ODD_LISTS)
-def test_a_state_with_an_odd_list_is_skipped_with_a_line(store, lines, data):
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data.replace(b"at 1", b"AT 1")])
+def test_a_state_that_was_cut_or_altered_is_not_used(store, lines, change):
     push_and_lose(store, "abc/state-1", "at 1")
-    put(store, "abc/state-1.json", data)
+    path = the_file(store)
+    put(store, path, change(store._fs.cat_file(store._fs.join(store._folder, path))))
     before = files_here()
     assert store.pull(lines.append) == []
     assert files_here() == before
-    assert len(lines) == 1
-    assert lines[0].startswith("training state abc/state-1 in the DVC remote is not used: ")
+    assert lines == [
+        "training state abc/state-1 in the DVC remote is not used: it does not have the SHA-256 that its name has"
+    ]
 
 
-@pytest.mark.parametrize("data", [b"at", b"AT 1"], ids=["cut short", "altered"])
-def test_a_file_that_its_list_does_not_describe_is_not_used(store, lines, data):
-    push_and_lose(store, "abc/state-1", "at 1")
-    put(store, "abc/state-1/state.pt", data)
-    before = files_here()
-    assert store.pull(lines.append) == []
-    assert files_here() == before
-    assert len(lines) == 1
-    assert "abc/state-1 in the DVC remote is not used: state.pt does not have the sha256 that its list" in lines[0]
-
-
-def test_a_file_reaches_the_work_folder_only_when_all_are_verified(store, monkeypatch):
+def test_a_state_reaches_the_work_folder_only_when_it_is_verified(store, monkeypatch):
     push_and_lose(store, "abc/state-1", "at 1")
     seen: list[list[Path]] = []
-    get_file = store._fs.get_file
+    unpack = remote._unpack
 
-    def get(*arguments: Any) -> None:
-        get_file(*arguments)
+    def watch(*arguments: Any) -> None:
+        unpack(*arguments)
         seen.append([*Path("work/train").rglob("*")])
 
-    monkeypatch.setattr(store._fs, "get_file", get)
+    monkeypatch.setattr(remote, "_unpack", watch)
     assert store.pull() == ["abc/state-1"]
-    assert seen == [[]] * len(STATE_FILES)
-
-
-def test_a_state_without_one_of_its_files_is_skipped_with_a_line(store, lines):
-    push_and_lose(store, "abc/state-1", "at 1")
-    store._fs.rm_file(store._fs.join(store._folder, "abc/state-1/state.pt"))
-    assert store.pull(lines.append) == []
-    assert lines == ["training state abc/state-1 in the DVC remote is not used: state.pt is missing"]
+    assert seen == [[]]
 
 
 def test_a_file_larger_than_any_state_is_not_downloaded(store, lines, monkeypatch):
     push_and_lose(store, "abc/state-1", "at 1")
-    monkeypatch.setattr(remote, "_MAX_FILE_BYTES", 3)
+    monkeypatch.setattr(remote, "_MAX_BYTES", 3)
+    monkeypatch.setattr(store._fs, "get_file", lambda *_: pytest.fail("it was downloaded"))
     assert store.pull(lines.append) == []
-    assert "has 4 bytes, not 1 to 3 as any state's" in lines[0]
+    assert lines[0].endswith("is not used: it is no file of 1 to 3 bytes")
 
 
 @pytest.mark.parametrize("store", ["folder"], indirect=True)
-@pytest.mark.parametrize("path", ["abc/state-1.json", "abc/state-1/state.pt"])
-def test_a_fifo_in_the_remote_does_not_block(store, lines, path):
+def test_a_fifo_in_the_remote_does_not_block(store, lines):
     push_and_lose(store, "abc/state-1", "at 1")
-    fifo = Path(store._folder) / path
+    fifo = Path(store._folder, the_file(store))
     fifo.unlink()
     os.mkfifo(fifo)
     assert store.pull(lines.append) == []
-    assert lines == [f"training state abc/state-1 in the DVC remote is not used: {fifo.name} is no plain file"]
+    assert "abc/state-1 in the DVC remote is not used: it is no file" in lines[0]
 
 
 def test_what_is_no_training_state_is_not_pushed(store):
@@ -325,7 +302,7 @@ def failing(store: StateStore, method: str, monkeypatch: pytest.MonkeyPatch, tim
     monkeypatch.setattr(remote, "_RETRY_WAITS_S", (0.0, 0.0))
 
 
-READING = pytest.mark.parametrize("method", ["info", "find", "cat_file", "get_file"])
+READING = pytest.mark.parametrize("method", ["info", "find", "get_file"])
 
 
 @READING
@@ -334,7 +311,7 @@ def test_a_passing_network_error_is_logged_and_the_state_is_used(store, lines, m
     failing(store, method, monkeypatch, times=2)
     store.resume(lines.append)
     assert lines == [
-        *["training states in the DVC remote cannot be read, next try in 0 s: no route to host"] * 2,
+        *["training states in the DVC remote cannot be read (no route to host): next try in 0 s"] * 2,
         "going on from abc/state-1, which a worker left in the DVC remote",
     ]
     assert Path("work/train/abc/state-1/state.pt").read_text() == "at 1"
@@ -370,9 +347,10 @@ def test_training_here_removes_the_state_from_the_remote_once_it_is_here(store, 
 
 def test_training_here_leaves_a_state_that_it_cannot_use_in_the_remote(store, lines):
     push_and_lose(store, "abc/state-1", "at 1")
-    put(store, "abc/state-1/state.pt", b"")
+    path = the_file(store)
+    put(store, path, b"")
     _train_here("no worker", store, lines.append)
-    assert there(store) == ["abc/state-1.json"]
+    assert there(store) == [path]
     assert "abc/state-1 in the DVC remote is not used" in lines[-1]
 
 

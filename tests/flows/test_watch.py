@@ -11,7 +11,7 @@ from flows import watch
 from flows.local_server.server import free_port
 from flows.local_server.status import last_runs, schedule_lines
 from flows.processes.workspace_lock import held
-from flows.watch import QUIET_S, Known, judge
+from flows.watch import QUIET_S, Known, assess
 from pipeline.errors import FacemaskError
 from pipeline.sources.change_detection import SourceFingerprint
 from tests.flows.conftest import api_of, start_up, wait_for
@@ -28,53 +28,53 @@ def seen(digest, changed_s=NOW, fetched_s=0.0):
 
 
 def test_a_file_that_has_just_come_has_not_landed_yet():
-    known, landed = judge(seen("new"), KNOWN, True, NOW)
+    known, landed = assess(seen("new"), KNOWN, True, NOW)
     assert (known, landed) == (Known("new", "old", 100.0), False)
 
 
 def test_what_two_checks_find_unchanged_has_landed():
-    once, _ = judge(seen("new"), KNOWN, True, NOW)
-    assert judge(seen("new"), once, True, NOW + 1)[1]
+    once, _ = assess(seen("new"), KNOWN, True, NOW)
+    assert assess(seen("new"), once, True, NOW + 1)[1]
 
 
 def test_what_still_grows_has_not_landed():
-    once, _ = judge(seen("new"), KNOWN, True, NOW)
-    assert not judge(seen("newer", NOW + 1), once, True, NOW + 1)[1]
+    once, _ = assess(seen("new"), KNOWN, True, NOW)
+    assert not assess(seen("newer", NOW + 1), once, True, NOW + 1)[1]
 
 
 def test_what_has_been_unchanged_for_a_minute_has_landed_at_the_first_check():
-    assert judge(seen("new", NOW - QUIET_S), KNOWN, True, NOW)[1]
+    assert assess(seen("new", NOW - QUIET_S), KNOWN, True, NOW)[1]
 
 
 def test_reported_data_is_not_reported_again():
-    assert judge(seen("old"), KNOWN, True, NOW) == (Known("old", "old", NOW), False)
+    assert assess(seen("old"), KNOWN, True, NOW) == (Known("old", "old", NOW), False)
 
 
 def test_removed_files_are_not_reported():
-    known, landed = judge(seen("fewer", changed_s=90.0), KNOWN, True, NOW)
+    known, landed = assess(seen("fewer", changed_s=90.0), KNOWN, True, NOW)
     assert (known.reported, landed) == ("fewer", False)
 
 
 def test_data_counts_as_reported_only_after_its_event():
-    known, landed = judge(seen("new", NOW - QUIET_S), KNOWN, True, NOW)
+    known, landed = assess(seen("new", NOW - QUIET_S), KNOWN, True, NOW)
     assert landed
-    assert judge(seen("new", NOW - QUIET_S), known, True, NOW)[1]  # had the event not arrived
+    assert assess(seen("new", NOW - QUIET_S), known, True, NOW)[1]  # had the event not arrived
 
 
 def test_the_first_check_of_a_curated_workspace_starts_nothing():
-    known, landed = judge(seen("all", changed_s=NOW - 900, fetched_s=NOW - 800), None, True, NOW)
+    known, landed = assess(seen("all", changed_s=NOW - 900, fetched_s=NOW - 800), None, True, NOW)
     assert (known.reported, landed) == ("all", False)
 
 
 def test_the_first_check_reports_what_came_after_the_last_fetch():
-    assert judge(seen("more", changed_s=NOW - 700, fetched_s=NOW - 800), None, True, NOW)[1]
+    assert assess(seen("more", changed_s=NOW - 700, fetched_s=NOW - 800), None, True, NOW)[1]
 
 
 def test_data_before_the_first_run_belongs_to_that_run():
-    known, landed = judge(seen("first", changed_s=NOW - 700), None, False, NOW)
+    known, landed = assess(seen("first", changed_s=NOW - 700), None, False, NOW)
     assert (known.reported, landed) == ("first", False)
-    assert not judge(seen("first", changed_s=NOW - 700, fetched_s=NOW), known, True, NOW)[1]
-    assert judge(seen("more", changed_s=NOW - 600, fetched_s=NOW), known, True, NOW)[1]  # came during that run
+    assert not assess(seen("first", changed_s=NOW - 700, fetched_s=NOW), known, True, NOW)[1]
+    assert assess(seen("more", changed_s=NOW - 600, fetched_s=NOW), known, True, NOW)[1]  # came during that run
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def put(path, text="x"):
 
 
 def test_while_a_run_goes_on_nothing_is_checked(here):
-    with held("run", lambda facts: ""):
+    with held("run"):
         assert watch.watch.fn().message.startswith("not checked: a run is going on")
     assert not Path("work/watch.json").exists()
 

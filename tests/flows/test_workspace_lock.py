@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.processes.workspace_lock import Holder, held, holder
+from flows.processes.workspace_lock import held, holder
 from pipeline.errors import FacemaskError
 from tests.flows.conftest import ROOT, is_running, python
 
@@ -20,7 +20,7 @@ import os, subprocess, sys, time
 from pathlib import Path
 from flows.processes.guard import guarded
 from flows.processes.workspace_lock import held
-with held(sys.argv[1], str) as lock:
+with held(sys.argv[1]) as lock:
     lock.update(stage="train", number=3, of=4, page="http://there")
     command = [sys.executable, "-c", "import os, time; print(os.getpid(), flush=True); time.sleep(3600)"]
     with guarded(command, cwd=Path.cwd(), env=os.environ, output=subprocess.PIPE) as process:
@@ -48,17 +48,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def refusal(running: Holder) -> str:
-    return f"held by {running['pid']}"
-
-
 def take(name: str) -> None:
-    with held(name, refusal):
+    with held(name):
         pass
 
 
 def test_a_second_holder_is_refused_with_the_firsts_pid():
-    with other_process("run") as (process, _), pytest.raises(FacemaskError, match=f"held by {process.pid}"):
+    with (
+        other_process("run") as (process, _),
+        pytest.raises(FacemaskError, match=rf"\(pid {process.pid}, at stage train\)"),
+    ):
         take("run")
 
 
@@ -85,14 +84,14 @@ def test_after_a_kill_the_next_holder_begins_when_all_has_ended():
     with other_process("run") as (process, started):
         process.send_signal(signal.SIGKILL)
         process.wait()
-        with held("run", refusal):
+        with held("run"):
             assert not is_running(started)
 
 
 def test_a_file_left_behind_does_not_lock(here):
     (here / "work").mkdir()
     (here / "work" / "run.lock").write_text(f'{{"pid": {os.getppid()}, "since": 1}}')
-    with held("run", refusal):
+    with held("run"):
         assert holder("run") is not None
 
 
