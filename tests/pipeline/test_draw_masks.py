@@ -331,7 +331,7 @@ def test_another_photo_to_copy_from_draws_again(photos, masked, capsys):
     assert "1 already present" in capsys.readouterr().out
     Image.open(masked).transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(masked)
     run(photos / "one.png", "--out", "out", "--like", masked)
-    assert "1 faces drawn on in 1 photos" in capsys.readouterr().out
+    assert "1 face drawn on in 1 photo," in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("times", "soft"), [(1, False), (4, True)])
