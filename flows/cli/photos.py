@@ -75,13 +75,23 @@ def _apply(options: argparse.Namespace) -> None:
 
 def _draw(options: argparse.Namespace, images: list[Path]) -> None:
     """Draw masks. Torch is not imported on this way: it would take seconds."""
+    from pipeline.storage.clips import is_clip_name
+    from pipeline.tools.draw_clip import draw_clips
     from pipeline.tools.draw_masks import draw_task, make_choice
     from pipeline.tools.paint_photos import paint_photos
     from pipeline.tools.photos import has_images
 
     if not has_images(images[0]):  # meant as a checkpoint: to draw on the others would not be what was asked for
         raise FacemaskError(f"{images[0]} has neither {JSON_NAME} nor images: name a checkpoint, or photos")
+    clips = [path for path in images if path.is_file() and is_clip_name(path.name)]
+    if clips and options.side_by_side:
+        raise FacemaskError(f"--side-by-side is for photos, and {clips[0]} is a clip: leave one of them out")
     choice = make_choice(options.kind, options.colour, options.texture, options.seed, options.like)
+    if clips:
+        draw_clips(clips, options.out, choice)
+    if clips and len(clips) == len(images):
+        return
+    images = [path for path in images if path not in clips]
     paint_photos(images, options.out, draw_task(choice, side_by_side=options.side_by_side))
 
 
