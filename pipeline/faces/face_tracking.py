@@ -1,27 +1,31 @@
-"""Follows the faces of a clip from frame to frame: MediaPipe's landmarker in VIDEO mode, and searches for the rest.
+"""Follows the faces of a clip from frame to frame.
 
-VIDEO mode sees the large faces in every frame. A face that it does not see is looked for around its last place; small
-ones are found once a second, by the search that photos get.
+MediaPipe's landmarker says in every frame where the large faces are. A face that it does not see is looked for around
+its last place; small ones are found once a second, by the search that photos get. The landmarks of a face that was
+seen in the frame before are then placed anew, by the landmarker's network in a square of the size and the turn that
+they had. MediaPipe cuts its square by the detection, which jumps; its VIDEO mode does the same with more than one face
+(docs/drawing.md has the figures).
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.faces.face_mesh import place_landmarks, square_around
 from pipeline.faces.landmark_smoothing import smooth_landmarks
-from pipeline.faces.landmarker import Detect, get_landmarker, open_video_landmarker
+from pipeline.faces.landmarker import get_landmarker
 from pipeline.faces.tiled_detection import find_all_faces
 
-_MAX_FACES = 4  # of VIDEO mode, which looks for faces in each frame as long as it sees fewer
+_MAX_FACES = 4  # that are looked for in the whole of each frame; more are followed one by one
 _SEARCH_S = 1.0  # between two searches of the whole frame for small faces
 _PATIENCE_S = 0.5  # a face that is not seen for longer has left
 _GAP_S = 0.1  # up to which a face that is not seen is taken to be there: a blink of the detector
 _LEAST_S = 0.1  # a face that is seen for a shorter time is a false detection
 _SAME_FACE = 0.5  # of a face's height: how far its middle moves between two frames at most
+_AGREED = 0.15  # of a face's height: how far the landmarks that are placed anew may be from the detected ones
 _SAME_SIZE = 0.6  # the smaller height over the larger, of one face in two frames
 _SURROUNDINGS = 2.4  # side of the square in which a face is looked for, in its heights
 _CUT_PX = (32, 18)  # frames are compared at this size
@@ -57,9 +61,9 @@ class Segment:
 class FaceTracker:
     """Takes the frames of a clip in their order, and collects the tracks of its faces."""
 
-    def __init__(self, detect: Detect, fps: float) -> None:
+    def __init__(self, fps: float) -> None:
         self.tracks: list[Track] = []
-        self._detect, self._fps = detect, fps
+        self._fps = fps
         self._open: list[Track] = []  # of faces that may be in the next frame
         self._number = -1
         self._thumbnail: NDArray[np.uint8] | None = None
@@ -72,10 +76,10 @@ class FaceTracker:
         patience = self._fps * _PATIENCE_S
         self._open = [track for track in self._open if not cut and self._number - track.frames[-1] <= patience]
         size = np.array(pixels.shape[1::-1], np.float32)
-        seen = [face.points * size for face in self._detect(pixels)]
+        seen = [face.points * size for face in get_landmarker(_MAX_FACES)(pixels)]
         if cut or self._number % max(1, round(_SEARCH_S * self._fps)) == 0:
             seen = _without_repeats(seen + find_all_faces(pixels))
-        found = self._continue(pixels, seen)
+        found = [(track, _placed(pixels, track, points)) for track, points in self._continue(pixels, seen)]
         for track, points in found:
             track.add(self._number, points)
         return found
@@ -103,10 +107,10 @@ class FaceTracker:
                 found.append((self._open[number], seen[index]))
         places = [points for _, points in found]
         for number, track in enumerate(self._open):
-            if number not in taken_tracks and (again := _look_around(pixels, track.points[-1])) is not None:
-                if all(_distance(again, other) > _SAME_FACE for other in places):
-                    found.append((track, again))
-                    places.append(again)
+            again = None if number in taken_tracks else _look_around(pixels, track.points[-1])
+            if again is not None and all(_distance(again, other) > _SAME_FACE for other in places):
+                found.append((track, again))
+                places.append(again)
         for index, points in enumerate(seen):
             if index not in taken and all(_distance(points, other) > _SAME_FACE for other in places):
                 found.append((self._new_track(points), points))
@@ -130,13 +134,6 @@ class FaceTracker:
         return before is None or float(cv2.absdiff(before, small).mean()) > _CUT
 
 
-@contextmanager
-def open_tracker(fps: float) -> Iterator[FaceTracker]:
-    """Yield a tracker for the frames of one clip, of which there are `fps` a second."""
-    with open_video_landmarker(_MAX_FACES) as detect:
-        yield FaceTracker(detect, fps)
-
-
 def _pieces(track: Track, gap: int) -> Iterator[Segment]:
     """The parts of a track between gaps of more than `gap` frames; shorter gaps are filled linearly."""
     frames, start = np.array(track.frames), 0
@@ -153,6 +150,15 @@ def _pieces(track: Track, gap: int) -> Iterator[Segment]:
         start = end
 
 
+def _placed(pixels: NDArray[np.uint8], track: Track, detected: Landmarks) -> Landmarks:
+    """The landmarks of a face that is detected here, placed as in the frame before; if that fails, as detected."""
+    if not track.points:
+        return detected
+    moved = track.points[-1] + (detected.mean(axis=0) - track.points[-1].mean(axis=0))
+    points = place_landmarks(pixels, square_around(moved.astype(np.float64)))[:, :2].astype(np.float32)
+    return points if _distance(points, detected) <= _AGREED else detected
+
+
 def _look_around(pixels: NDArray[np.uint8], last: Landmarks) -> Landmarks | None:
     """The landmarks of the face whose last ones these are, looked for around them; None where it is not seen."""
     side = _SURROUNDINGS * float(np.ptp(last[:, 1]))
@@ -164,7 +170,7 @@ def _look_around(pixels: NDArray[np.uint8], last: Landmarks) -> Landmarks | None
     faces = get_landmarker(1)(pixels[top:bottom, left:right])
     if not faces:
         return None
-    points = faces[0].points * np.float32((right - left, bottom - top)) + np.float32((left, top))
+    points = np.asarray(faces[0].points * (right - left, bottom - top) + (left, top), np.float32)
     return points if _distance(last, points) <= _SAME_FACE else None
 
 

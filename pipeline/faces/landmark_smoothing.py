@@ -8,9 +8,10 @@ that the mean of both ways has none.
 import numpy as np
 from numpy.typing import NDArray
 
-_MIN_CUTOFF_HZ = 0.6  # at rest
-_BETA = 8.0  # Hz for a speed of one face height a second
-_SPEED_CUTOFF_HZ = 1.5  # of the speed itself
+_MIN_CUTOFF_HZ = 0.5  # at rest
+_BETA = 20.0  # Hz for a speed of one face height a second
+_SPEED_CUTOFF_HZ = 3.0  # of the speed itself
+_BEYOND_S = 0.5  # by which a clip is continued at both ends, where the filter has to start
 
 
 def smooth_landmarks(points: NDArray[np.float32], fps: float) -> NDArray[np.float32]:
@@ -19,8 +20,12 @@ def smooth_landmarks(points: NDArray[np.float32], fps: float) -> NDArray[np.floa
         return points
     unit = float(np.median(np.ptp(points[..., 1], axis=1)))
     places = points.astype(np.float64) / max(unit, 1e-6)
-    both = _one_euro(places, fps) + _one_euro(places[::-1], fps)[::-1]
-    return (both * (unit / 2)).astype(np.float32)
+    beyond = min(len(places) - 1, round(_BEYOND_S * fps))
+    before = 2 * places[0] - places[beyond:0:-1]  # a face that enters or leaves moves on as it did
+    after = 2 * places[-1] - places[-2 : -2 - beyond : -1]
+    longer = np.concatenate([before, places, after])
+    both = _one_euro(longer, fps) + _one_euro(longer[::-1], fps)[::-1]
+    return (both[beyond : beyond + len(places)] * (unit / 2)).astype(np.float32)
 
 
 def _one_euro(places: NDArray[np.float64], fps: float) -> NDArray[np.float64]:

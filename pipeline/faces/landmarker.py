@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +17,6 @@ from numpy.typing import NDArray
 from pipeline.errors import FacemaskError
 
 MODEL_SHA256 = "64184e229b263107bc2b804c6625db1341ff2bb731874b0bcc2fe6544e0bc9ff"
-
-
-_FRAME_MS = 40  # between two frames: with several faces, MediaPipe needs only their order
 
 
 @dataclass(frozen=True)
@@ -65,17 +61,6 @@ def open_landmarker(max_faces: int, confidence: float = 0.5) -> Iterator[Detect]
         yield detect
 
 
-@contextmanager
-def open_video_landmarker(max_faces: int) -> Iterator[Detect]:
-    """Yield a function that detects up to `max_faces` faces in the frames of one clip, which it takes in their order.
-
-    MediaPipe then looks for the landmarks where they were in the frame before, and for faces only if one is missing.
-    """
-    landmarker, detect = _load(max_faces, 0.5, video=True)
-    with landmarker:
-        yield detect
-
-
 @cache
 def get_landmarker(max_faces: int, confidence: float = 0.5) -> Detect:
     """This process's landmarker, loaded once; as open_landmarker yields it. The end of the process frees it."""
@@ -85,7 +70,7 @@ def get_landmarker(max_faces: int, confidence: float = 0.5) -> Detect:
     return detect
 
 
-def _load(max_faces: int, confidence: float, video: bool = False) -> tuple[AbstractContextManager[object], Detect]:
+def _load(max_faces: int, confidence: float) -> tuple[AbstractContextManager[object], Detect]:
     # Imported here: it takes a second, and only processes that detect faces need it.
     import mediapipe
     from mediapipe.tasks.python import BaseOptions, vision
@@ -96,14 +81,11 @@ def _load(max_faces: int, confidence: float, video: bool = False) -> tuple[Abstr
         min_face_detection_confidence=confidence,
         min_face_presence_confidence=confidence,
         output_facial_transformation_matrixes=True,
-        running_mode=vision.RunningMode.VIDEO if video else vision.RunningMode.IMAGE,
     )
-    times = count(0, _FRAME_MS)
 
     def detect(image: NDArray[np.uint8]) -> list[Face]:
         pixels = np.ascontiguousarray(image)
-        frame = mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels)
-        result = landmarker.detect_for_video(frame, next(times)) if video else landmarker.detect(frame)
+        result = landmarker.detect(mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=pixels))
         return [
             Face(
                 points=np.array([(point.x, point.y) for point in points], dtype=np.float32),

@@ -76,10 +76,8 @@ def render_mask(
     if style.pasted:
         coverage = _jagged(coverage)
     else:
-        if conditions is None:
-            texture = photo_texture(image, placement.face)
-        else:
-            texture = texture_on(conditions, placement.face)
+        given = texture_on(conditions, placement.face) if conditions else None
+        texture = given or photo_texture(image, placement.face)
         colour, coverage, strap_alpha = _as_photographed(texture, colour, coverage, strap_alpha)
     strap_colour = np.full_like(colour, design.strap_colour)
     shadow = _cast_shadow(coverage, strap_alpha, style.shadow, placement)

@@ -37,7 +37,7 @@ def measure_conditions(face: UnmaskedFace) -> Conditions:
     size = (max(2, round(zoom * width)), max(2, round(zoom * height)))
     small = np.asarray(cv2.resize(face.image, size, interpolation=cv2.INTER_AREA), np.uint8)
     light = face_light(small, face.landmarks.astype(np.float64) * size - 0.5)
-    matrix = _to_pixels_of_frame(face.landmarks * np.float32(size))
+    matrix = _to_pixels_of_frame((face.landmarks * size).astype(np.float32))
     in_frame = cv2.warpAffine(light, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     seen = photo_texture(face.image, points)
     texture = PhotoTexture(seen.blur / face_width(points), seen.noise)
@@ -50,9 +50,7 @@ def mean_conditions(before: Conditions, now: Conditions, share: float) -> Condit
     def mean(old: float, new: float) -> float:
         return old + share * (new - old)
 
-    texture = PhotoTexture(
-        mean(before.texture.blur, now.texture.blur), mean(before.texture.noise, now.texture.noise)
-    )
+    texture = PhotoTexture(mean(before.texture.blur, now.texture.blur), mean(before.texture.noise, now.texture.noise))
     light = before.light + np.float32(share) * (now.light - before.light)
     return Conditions(light, before.tint + np.float32(share) * (now.tint - before.tint), texture)
 

@@ -67,7 +67,10 @@ def read_frames(path: Path) -> Iterator[tuple[NDArray[np.uint8], float]]:
             number += 1
             if number > MAX_FRAMES:
                 raise FacemaskError(f"{path} has more than {MAX_FRAMES:,} frames: cut it into shorter clips")
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            yield (
+                np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB), np.uint8),
+                capture.get(cv2.CAP_PROP_POS_MSEC) / 1000,
+            )
     finally:
         capture.release()
     if number == 0:
@@ -86,7 +89,7 @@ def declared_rate(path: Path) -> tuple[float, int]:
 
 
 def constant_timing(times: list[float], declared_fps: float, path: Path) -> Timing:
-    """The timing of frames that are at `times` (s): that of the container if they follow it, else of the median rate.
+    """The timing of frames that are at `times` (s): that of the container if they follow it, else of the fastest tenth.
 
     Raises FacemaskError for times by which the clip would be too long.
     """
@@ -97,7 +100,7 @@ def constant_timing(times: list[float], declared_fps: float, path: Path) -> Timi
         return Timing(_as_fraction(declared_fps if usable else 25.0), np.ones(len(at), np.int64))
     if usable and float(np.abs(at - np.arange(len(at)) / declared_fps).max()) < _UNEVEN / declared_fps:
         return Timing(_as_fraction(declared_fps), np.ones(len(at), np.int64))
-    fps = _as_fraction(float(np.clip(1 / np.median(steps), _MIN_FPS, _MAX_FPS)))
+    fps = _as_fraction(float(np.clip(1 / np.quantile(steps, 0.1), _MIN_FPS, _MAX_FPS)))
     if at[-1] * fps > MAX_FRAMES:
         raise FacemaskError(f"{path} lasts longer than {MAX_FRAMES:,} frames: cut it into shorter clips")
     first = np.rint(at * float(fps)).astype(np.int64)

@@ -29,6 +29,9 @@ _COLOUR_CODES = {
 }  # fmt: skip
 _COLOURS = re.compile(r"Video: .*?\((?:tv|pc), ?([\w-]+)(?:/([\w-]+)/([\w-]+))?")
 
+_SOUND = re.compile(r"Stream #.*Audio: (\w+)")
+_PLAYED = {"aac", "mp3", "ac3", "eac3", "alac", "opus", "flac"}  # codecs that players know in MP4
+
 WriteFrame = Callable[[NDArray[np.uint8]], None]
 """Appends a frame (H, W, 3) RGB."""
 
@@ -69,7 +72,7 @@ def open_silent_clip(path: Path, size: tuple[int, int], fps: Fraction, source: P
 def add_sound(silent: Path, source: Path, target: Path) -> str:
     """Write `silent` with the sound and the tags of `source` to `target`; return what is lost, mostly nothing.
 
-    The sound is copied, or, where MP4 cannot hold it, encoded as AAC.
+    The sound is copied, or, where players do not know it in MP4, encoded as AAC.
     """
     ffmpeg = find_ffmpeg()
     if ffmpeg is None:
@@ -77,9 +80,11 @@ def add_sound(silent: Path, source: Path, target: Path) -> str:
         return "it has no sound, and is MPEG-4 Part 2: `pip install imageio-ffmpeg` keeps sound, and gives H.264"
     inputs = (*_LOCAL, "-i", _named(silent), *_LOCAL, "-i", _named(source))
     streams = ("-map", "0:v:0", "-map", "1:a?", "-map_metadata", "1", "-map_chapters", "-1", "-c:v", "copy")
-    for codec in ("copy", "aac"):
-        command = [ffmpeg, *_QUIET, "-nostdin", *inputs, *streams, "-c:a", codec, "-movflags", "+faststart", "-f", "mp4"]
-        done = subprocess.run([*command, _named(target)], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    playable = set(_SOUND.findall(_described(ffmpeg, source))) <= _PLAYED
+    for codec in ("copy", "aac") if playable else ("aac",):
+        command = [ffmpeg, *_QUIET, "-nostdin", *inputs, *streams, "-c:a", codec]
+        command += ["-movflags", "+faststart", "-f", "mp4", _named(target)]
+        done = subprocess.run(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
         if done.returncode == 0:
             return ""
     shutil.copyfile(silent, target)
@@ -87,9 +92,7 @@ def add_sound(silent: Path, source: Path, target: Path) -> str:
 
 
 @contextmanager
-def _with_ffmpeg(
-    ffmpeg: str, path: Path, size: tuple[int, int], fps: Fraction, source: Path
-) -> Iterator[WriteFrame]:
+def _with_ffmpeg(ffmpeg: str, path: Path, size: tuple[int, int], fps: Fraction, source: Path) -> Iterator[WriteFrame]:
     raw = ("-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "{}x{}".format(*size), "-r", str(fps), "-i", "pipe:0")
     codec = ("-c:v", "libx264", "-preset", "veryfast", "-crf", _CRF, "-pix_fmt", "yuv420p")
     command = [ffmpeg, *_QUIET, *raw, *codec, *_stated_colours(ffmpeg, source), "-f", "mp4", _named(path)]
@@ -122,16 +125,25 @@ def _with_opencv(path: Path, size: tuple[int, int], fps: Fraction) -> Iterator[W
     try:
         if not writer.isOpened():
             raise FacemaskError(f"no clip can be written to {path.parent}: choose another --out")
-        yield lambda frame: writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        yield lambda frame: _append(writer, frame)
     finally:
         writer.release()
 
 
+def _append(writer: cv2.VideoWriter, frame: NDArray[np.uint8]) -> None:
+    writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+
+
+def _described(ffmpeg: str, source: Path) -> str:
+    """What FFmpeg prints about a clip."""
+    command = [ffmpeg, "-hide_banner", "-nostdin", *_LOCAL, "-i", _named(source)]
+    done = subprocess.run(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
+    return done.stderr.decode(errors="replace")
+
+
 def _stated_colours(ffmpeg: str, source: Path) -> list[str]:
     """Options by which the result states the colours that `source` states."""
-    command = [ffmpeg, "-hide_banner", "-nostdin", *_LOCAL, "-i", _named(source)]
-    told = subprocess.run(command, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL).stderr.decode(errors="replace")
-    match = _COLOURS.search(told)
+    match = _COLOURS.search(_described(ffmpeg, source))
     if match is None:
         return []
     matrix, primaries, transfer = match[1], match[2] or match[1], match[3] or match[1]

@@ -4,6 +4,7 @@ The clip is read twice. First its faces are followed (pipeline/faces/face_tracki
 mask and when; then the masks are drawn at the smoothed landmarks. Each person has one mask for the whole clip.
 """
 
+import filecmp
 import os
 import shutil
 from collections import defaultdict, deque
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import FacemaskError
-from pipeline.faces.face_tracking import Landmarks, open_tracker
+from pipeline.faces.face_tracking import FaceTracker, Landmarks
 from pipeline.masks.compositing import compose, render_mask
 from pipeline.masks.conditions import Conditions, mean_conditions, measure_conditions
 from pipeline.masks.fit import face_width
@@ -24,7 +25,7 @@ from pipeline.masks.records import ByteImage, UnmaskedFace
 from pipeline.masks.worn import PHOTOGRAPHED, WornMask, design_worn, kind_of_colour
 from pipeline.progress import Progress
 from pipeline.storage.clips import Timing, constant_timing, declared_rate, read_frames
-from pipeline.storage.files import flush_to_disk, fresh_folder, real_path, require_no_file, sha256
+from pipeline.storage.files import flush_to_disk, fresh_folder, real_path, replacing, require_no_file, sha256
 from pipeline.tools.clip_provenance import append_mark, read_clip_mark, read_clip_xmp
 from pipeline.tools.clip_writer import add_sound, open_silent_clip
 from pipeline.tools.draw_masks import MaskChoice, bare_faces, crop_box, describe_choice
@@ -51,8 +52,8 @@ class ClipPlan:
 def draw_clips(clips: list[Path], out: Path, choice: MaskChoice) -> None:
     """Write OUT/NAME.mp4 for every clip, with a mask on each bare face.
 
-    A clip without such a face is copied unchanged. A result of an earlier run with the same choices is kept. Raises
-    FacemaskError for the first clip that cannot be read, and for a target that facemask did not write.
+    A clip without such a face is copied unchanged, under its own name. A result of an earlier run with the same choices
+    is kept. Raises FacemaskError for the first clip that cannot be read, and for a target that facemask did not write.
     """
     require_no_file(out)
     targets = [out / f"{clip.stem}.mp4" for clip in clips]
@@ -64,14 +65,17 @@ def draw_clips(clips: list[Path], out: Path, choice: MaskChoice) -> None:
 
 def _refuse(clip: Path, target: Path, shared: bool) -> None:
     """Raise FacemaskError if the result of a clip would replace what is not facemask's."""
-    if real_path(target) == real_path(clip):
-        raise FacemaskError(f"{target} is the clip itself and would be overwritten: choose another --out")
+    if real_path(clip) in (real_path(target), real_path(target.with_name(clip.name))):
+        raise FacemaskError(
+            f"{target.with_name(clip.name)} is the clip itself and would be overwritten: choose another --out"
+        )
     if shared:
         raise FacemaskError(f"two clips would be written to {target}: run the command for each, with different --out")
-    if target.exists() and not read_clip_mark(target):
-        raise FacemaskError(
-            f"{target} already exists and was not created by facemask: choose another --out, or move it away"
-        )
+    for path in {target, target.with_name(clip.name)}:
+        if path.exists() and not read_clip_mark(path) and not filecmp.cmp(path, clip, shallow=False):
+            raise FacemaskError(
+                f"{path} already exists and was not created by facemask: choose another --out, or move it away"
+            )
 
 
 def _draw_clip(clip: Path, target: Path, choice: MaskChoice) -> None:
@@ -83,38 +87,47 @@ def _draw_clip(clip: Path, target: Path, choice: MaskChoice) -> None:
     declared_fps, declared_frames = declared_rate(clip)
     progress = Progress("apply", max(1, 2 * declared_frames), unit="frame")
     plan = plan_clip(clip, declared_fps, progress)
+    progress.total = 2 * len(plan.faces)
     frames = sum(bool(faces) for faces in plan.faces)
     if not frames:
-        why = "all faces are masked or covered already" if plan.left else "no face is found"
-        print(f"apply: {clip}: {why}: nothing to draw, no clip is written", flush=True)
+        with replacing(target.with_name(clip.name)) as beside:
+            shutil.copyfile(clip, beside)
+        why = f"{clip}: {_people(plan.left)} masked or covered already" if plan.left else f"no face in {clip}"
+        print(f"apply: {why}: copied unchanged", flush=True)
         return
     if not plan.timing.is_constant:
-        print(f"apply: {clip} has a variable frame rate: {target} has {float(plan.timing.fps):.4g} a second", flush=True)
-    mark = Provenance(
-        f"facemask {version('facemask')}", "", "mask", len(plan.widths), False, digest, drawing
-    )
+        print(f"apply: {clip} has a variable frame rate: {target} has {float(plan.timing.fps):.4g}/s", flush=True)
     seed = int(digest[:16], 16) if choice.seed is None else choice.seed
-    masks = {person: _worn(width, choice, np.random.default_rng([seed, person])) for person, width in plan.widths.items()}
+    masks = {
+        person: _worn(width, choice, np.random.default_rng([seed, person])) for person, width in plan.widths.items()
+    }
+    tool = f"facemask {version('facemask')}"
+    made = Provenance(tool, "", "mask", len(masks), False, digest, drawing)
+    if lost := _write(drawn_frames(clip, plan, masks, progress), clip, target, plan, made):
+        print(f"apply: {target}: {lost}", flush=True)
+    faces = "1 face" if len(masks) == 1 else f"{len(masks)} faces"
+    print(f"apply: {faces} drawn on in {frames:,} of {len(plan.faces):,} frames: {target}", flush=True)
+    if plan.left:
+        print(f"apply: {clip}: {_people(plan.left)} masked or covered already: left unchanged", flush=True)
+
+
+def _write(frames: Iterator[ByteImage], clip: Path, target: Path, plan: ClipPlan, mark: Provenance) -> str:
+    """Write the frames of a clip as `target`, whole or not at all, with its sound and the mark; return what is lost."""
     beside = fresh_folder(target.with_name(f".{target.name}.part"))
     try:
         silent, whole = beside / "silent.mp4", beside / "whole.mp4"
         with open_silent_clip(silent, plan.size, plan.timing.fps, clip) as write:
-            for number, frame in enumerate(drawn_frames(clip, plan, masks)):
-                for _ in range(plan.timing.repeats[number]):
+            for frame, repeats in zip(frames, plan.timing.repeats, strict=True):
+                for _ in range(repeats):
                     write(frame)
-                progress.add(1)
-        if lost := add_sound(silent, clip, whole):
-            print(f"apply: {target}: {lost}", flush=True)
+        lost = add_sound(silent, clip, whole)
         append_mark(whole, mark, read_clip_xmp(clip))
         flush_to_disk(whole)
         whole.replace(target)
         flush_to_disk(target.parent)
+        return lost
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    people = "1 face" if len(plan.widths) == 1 else f"{len(plan.widths)} faces"
-    print(f"apply: {people} drawn on in {frames:,} of {len(plan.faces):,} frames: {target}", flush=True)
-    if plan.left:
-        print(f"apply: {clip}: {plan.left} masked or covered already: left unchanged", flush=True)
 
 
 def plan_clip(clip: Path, declared_fps: float, progress: Progress) -> ClipPlan:
@@ -124,16 +137,16 @@ def plan_clip(clip: Path, declared_fps: float, progress: Progress) -> ClipPlan:
     checks: dict[int, dict[int, bool]] = defaultdict(dict)  # of each person: frame -> whether the face is bare
     last: dict[int, int] = {}  # frame of the last check of a track, by its identity
     size = (0, 0)
-    with open_tracker(fps) as tracker:
-        for number, (pixels, time) in enumerate(read_frames(clip)):
-            times.append(time)
-            size = (pixels.shape[1], pixels.shape[0])
-            for track, points in tracker.add(pixels):
-                if number - last.get(id(track), -(10**9)) >= _CHECK_S * fps:
-                    last[id(track)] = number
-                    checks[track.person][number] = bool(bare_faces(pixels, [points]))
-            progress.add(1)
-        segments = tracker.segments()
+    tracker = FaceTracker(fps)
+    for number, (pixels, time) in enumerate(read_frames(clip)):
+        times.append(time)
+        size = (pixels.shape[1], pixels.shape[0])
+        for track, points in tracker.add(pixels):
+            if number - last.get(id(track), -(10**9)) >= _CHECK_S * fps:
+                last[id(track)] = number
+                checks[track.person][number] = bool(bare_faces(pixels, [points]))
+        progress.add(1)
+    segments = tracker.segments()
     faces: list[list[tuple[int, Landmarks]]] = [[] for _ in times]
     widths: dict[int, float] = {}
     for segment in segments:
@@ -169,7 +182,7 @@ def steady_state(checks: dict[int, bool]) -> Callable[[int], bool]:
     return is_bare
 
 
-def drawn_frames(clip: Path, plan: ClipPlan, masks: dict[int, WornMask]) -> Iterator[ByteImage]:
+def drawn_frames(clip: Path, plan: ClipPlan, masks: dict[int, WornMask], progress: Progress) -> Iterator[ByteImage]:
     """Yield the frames (H, W, 3) RGB of a clip with the planned masks; those without a face unchanged."""
     threads = os.cpu_count() or 1
     share = float(1 - np.exp(-1 / (_LIGHT_S * float(plan.timing.fps))))
@@ -185,6 +198,7 @@ def drawn_frames(clip: Path, plan: ClipPlan, masks: dict[int, WornMask]) -> Iter
             }
             jobs = [(masks[person], before[person], points) for person, points in faces]
             waiting.append(pool.submit(_draw_frame, pixels, jobs))
+            progress.add(1)
             if len(waiting) > _AHEAD * threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -221,3 +235,7 @@ def _is_within(points: Landmarks, size: tuple[int, int]) -> bool:
     """Whether enough of a face is within the frame to draw on."""
     low, high = points.min(axis=0).clip(0, size), points.max(axis=0).clip(0, size)
     return float((high - low).min()) >= _MIN_CROP_PX
+
+
+def _people(count: int) -> str:
+    return f"{count} face{'s are' if count > 1 else ' is'}"
