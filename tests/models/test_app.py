@@ -448,12 +448,13 @@ def test_a_photo_that_browsers_do_not_show_is_shown_as_png(tmp_path):
 
 def test_drawing_starts_without_torch(tmp_path):
     """Importing it takes seconds, in which the page would not be ready."""
-    made = "from pathlib import Path; import sys; from models.inference.app import make_page; " + (
-        "from models.pretrained import PRETRAINED; make_page(PRETRAINED, Path(sys.argv[1])); print('torch' in sys.modules)"
+    code = (
+        "import sys; from pathlib import Path; from models.inference.app import make_page; "
+        "from models.pretrained import PRETRAINED; make_page(PRETRAINED, Path(sys.argv[1])); "
+        "print('torch' in sys.modules)"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", made, str(tmp_path)], capture_output=True, text=True, cwd=ROOT, check=True
-    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.split()[-1] == "False"
 
 
