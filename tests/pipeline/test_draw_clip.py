@@ -91,7 +91,7 @@ def masked(portraits, tmp_path_factory):
     both = picture(portraits, (0, 20, 40, 220), (1, 300, 60, 160))
     one = picture(portraits, (0, 20, 40, 220))
     clip = write(folder / "two.mp4", [both] * 4 + [one] * 6 + [both] * 4)
-    run(clip, "--out", folder / "out", "--kind", "kn95", "--colour", "#1f6feb", "--seed", 1)
+    run(clip, "--out", folder / "out", "--seed", 2)  # with which every person has another mask
     return frames_of(clip), frames_of(folder / "out/two.mp4")
 
 
@@ -365,23 +365,14 @@ def test_a_file_that_is_no_clip_ends_in_one_line_and_leaves_nothing(here, capfd,
     assert capfd.readouterr().err == "" and not Path("out").exists()
 
 
-def test_a_clip_that_ends_too_early_is_an_error_and_leaves_nothing(short, here):
-    faststart = [
-        find_ffmpeg(),
-        "-loglevel",
-        "error",
-        "-i",
-        str(short),
-        "-c",
-        "copy",
-        "-movflags",
-        "+faststart",
-        "a.mp4",
-    ]
-    subprocess.run(faststart, check=True)
+def test_a_clip_that_ends_too_early_is_an_error_and_leaves_nothing(here):
+    rng = np.random.default_rng(0)
+    noise = write(Path("noise.mp4"), list(rng.integers(0, 256, (20, 96, 128, 3), np.uint8)))
+    index_first = [find_ffmpeg(), "-loglevel", "error", "-i", str(noise), "-c", "copy", "-movflags", "+faststart"]
+    subprocess.run([*index_first, "a.mp4"], check=True)
     content = Path("a.mp4").read_bytes()
-    Path("a.mp4").write_bytes(content[: content.index(b"mdat") + 400])
-    with pytest.raises(SystemExit, match=r"ends after|no frame that can be read|cannot be read"):
+    Path("a.mp4").write_bytes(content[: len(content) // 2])
+    with pytest.raises(SystemExit, match="ends after .* of 20 frames"):
         run("a.mp4", "--out", "out")
     assert not Path("out").exists()
 
