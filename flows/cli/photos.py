@@ -93,10 +93,15 @@ def _draw(options: argparse.Namespace, images: list[Path], clips: list[Path]) ->
     if not has_images(images[0]):  # meant as a checkpoint: to draw on the others would not be what was asked for
         raise FacemaskError(f"{images[0]} has neither {JSON_NAME} nor images: name a checkpoint, or photos")
     choice = make_choice(options.kind, options.colour, options.texture, options.seed, options.like)
-    if clips:
+    failed: FacemaskError | None = None
+    try:
         draw_clips(clips, options.out, choice)
+    except FacemaskError as error:  # the photos are done all the same
+        failed = error
     if photos := [path for path in images if path not in clips]:
         paint_photos(photos, options.out, draw_task(choice, side_by_side=options.side_by_side))
+    if failed:
+        raise failed
 
 
 def _split_checkpoint(paths: list[Path]) -> tuple[Path | None, list[Path]]:

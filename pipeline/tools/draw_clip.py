@@ -53,14 +53,24 @@ def draw_clips(clips: list[Path], out: Path, choice: MaskChoice) -> None:
     """Write OUT/NAME.mp4 for every clip, with a mask on each bare face.
 
     A clip without such a face is copied unchanged, under its own name. A result of an earlier run with the same choices
-    is kept. Raises FacemaskError for the first clip that cannot be read, and for a target that facemask did not write.
+    is kept. Raises FacemaskError for a target that facemask did not write, and, after all others are done, for clips
+    that cannot be read.
     """
     require_no_file(out)
     targets = [out / f"{clip.stem}.mp4" for clip in clips]
     for clip, target in zip(clips, targets, strict=True):
         _refuse(clip, target, targets.count(target) > 1)
+    failed: list[FacemaskError] = []
     for clip, target in zip(clips, targets, strict=True):
-        _draw_clip(clip, target, choice)
+        try:
+            _draw_clip(clip, target, choice)
+        except FacemaskError as error:
+            if len(clips) == 1:
+                raise
+            print(f"apply: {error}", flush=True)
+            failed.append(error)
+    if failed:
+        raise FacemaskError(f"{len(failed):,} of {len(clips):,} clips are not done, the first because: {failed[0]}")
 
 
 def _refuse(clip: Path, target: Path, shared: bool) -> None:

@@ -372,9 +372,17 @@ def test_a_clip_that_ends_too_early_is_an_error_and_leaves_nothing(here):
     subprocess.run([*index_first, "a.mp4"], check=True)
     content = Path("a.mp4").read_bytes()
     Path("a.mp4").write_bytes(content[: len(content) // 2])
-    with pytest.raises(SystemExit, match="ends after .* of 20 frames"):
+    with pytest.raises(SystemExit, match=r"ends after .* of 20 frames"):
         run("a.mp4", "--out", "out")
     assert not Path("out").exists()
+
+
+def test_clips_and_photos_beside_a_broken_clip_are_drawn_and_the_command_fails(short, portraits, here, capsys):
+    Path("broken.mp4").write_bytes(b"no clip")
+    portraits[0].save("photo.png")
+    with pytest.raises(SystemExit, match=r"1 of 2 clips are not done, the first because: broken\.mp4 is not a clip"):
+        run("broken.mp4", short, "photo.png", "--out", "out")
+    assert sorted(path.name for path in Path("out").iterdir()) == ["photo.png", "short.mp4"]
 
 
 def test_a_clip_larger_than_4k_is_refused(short, here, monkeypatch):
