@@ -403,6 +403,23 @@ def test_frames_of_a_turned_clip_are_upright(short, here):
     assert frames_of(Path("t.mp4"))[0].shape == (480, 320, 3)
 
 
+def luma(path):
+    """The luma of the upper left corner of the first frame, as it is in the file."""
+    command = [find_ffmpeg(), "-loglevel", "error", "-i", str(path), "-frames:v", "1", "-pix_fmt", "gray"]
+    pixels = subprocess.run([*command, "-f", "rawvideo", "-"], stdout=subprocess.PIPE, check=True).stdout
+    return np.frombuffer(pixels, np.uint8).reshape(SIZE[::-1])[:20, :80].mean()
+
+
+def test_the_colours_that_a_clip_states_are_stated_again_and_stay(short, here):
+    stated = ["-vf", "scale=out_color_matrix=bt709:out_range=tv", "-colorspace", "bt709", "-color_range", "tv"]
+    subprocess.run([find_ffmpeg(), "-loglevel", "error", "-i", str(short), *stated, "a.mp4"], check=True)
+    run("a.mp4", "--out", "out")
+    for path in ("a.mp4", "out/a.mp4"):
+        done = subprocess.run([find_ffmpeg(), "-hide_banner", "-i", path], stderr=subprocess.PIPE, text=True)
+        assert "bt709" in done.stderr
+    assert abs(luma("a.mp4") - luma("out/a.mp4")) < 1
+
+
 def test_an_odd_size_becomes_even_and_keeps_the_picture(tmp_path, portraits):
     frame = picture(portraits, (0, 100, 40, 240))[:319, :477]
     read = frames_of(write(tmp_path / "a.mp4", [frame] * 2))[0]
