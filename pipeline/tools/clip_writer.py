@@ -22,8 +22,8 @@ from pipeline.storage.files import real_path
 _CRF = "18"  # of x264: no difference is seen
 _QUIET = ("-hide_banner", "-loglevel", "error", "-y")
 _LOCAL = ("-protocol_whitelist", "file,pipe")  # a container may name other files and servers
-# Codes of ISO 23091-2 for FFmpeg's names. OpenCV decodes all with one matrix, and the encoder's is the same, so that
-# the values stay; the result has to state the source's colours, or a player would guess others.
+# Codes of ISO 23091-2 for FFmpeg's names. OpenCV decodes with the matrix that the source states, so that the result is
+# encoded with it, and states it too.
 _COLOUR_CODES = {
     "bt709": 1, "bt470bg": 5, "smpte170m": 6, "bt2020nc": 9, "bt2020": 9, "smpte2084": 16, "arib-std-b67": 18,
 }  # fmt: skip
@@ -149,7 +149,8 @@ def _stated_colours(ffmpeg: str, source: Path) -> list[str]:
     matrix, primaries, transfer = match[1], match[2] or match[1], match[3] or match[1]
     fields = {"matrix_coefficients": matrix, "colour_primaries": primaries, "transfer_characteristics": transfer}
     stated = [f"{field}={_COLOUR_CODES[name]}" for field, name in fields.items() if name in _COLOUR_CODES]
-    return ["-bsf:v", f"h264_metadata={':'.join(stated)}"] if stated else []
+    filters = ["-vf", f"scale=out_color_matrix={matrix.removesuffix('nc')}:out_range=tv"]
+    return [*filters, "-bsf:v", f"h264_metadata={':'.join(stated)}"] if matrix in _COLOUR_CODES else []
 
 
 def _last_line(text: bytes) -> str:
