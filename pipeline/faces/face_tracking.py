@@ -1,12 +1,13 @@
 """Follows the faces of a clip from frame to frame.
 
 MediaPipe's landmarker says in every frame where the large faces are. A face that it does not see is looked for around
-its last place; small ones are found once a second, by the search that photos get. The landmarks of a face that was
-seen in the frame before are then placed anew, by the landmarker's network in a square of the size and the turn that
-they had. MediaPipe cuts its square by the detection, which jumps; its VIDEO mode does the same with more than one face
-(docs/drawing.md has the figures).
+its last place; small ones are found once a second, by the search that photos get, and are followed back to where they
+came. The landmarks of a face that was seen in the frame before are then placed anew, by the landmarker's network in a
+square of the size and the turn that they had. MediaPipe cuts its square by the detection, which jumps; its VIDEO mode
+does the same with more than one face (docs/drawing.md has the figures).
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -28,6 +29,7 @@ _SAME_FACE = 0.5  # of a face's height: how far its middle moves between two fra
 _AGREED = 0.15  # of a face's height: how far the landmarks that are placed anew may be from the detected ones
 _SAME_SIZE = 0.6  # the smaller height over the larger, of one face in two frames
 _SURROUNDINGS = 2.4  # side of the square in which a face is looked for, in its heights
+_RECENT_BYTES = 200_000_000  # of frames that are kept to follow a new face back
 _CUT_PX = (32, 18)  # frames are compared at this size
 _CUT = 28.0  # grey levels by which a frame differs from the one before at a cut, in the mean
 
@@ -48,6 +50,11 @@ class Track:
         self.frames.append(frame)
         self.points.append(points)
 
+    def add_before(self, frame: int, points: Landmarks) -> None:
+        """Insert a frame before all others."""
+        self.frames.insert(0, frame)
+        self.points.insert(0, points)
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -67,6 +74,7 @@ class FaceTracker:
         self._open: list[Track] = []  # of faces that may be in the next frame
         self._number = -1
         self._thumbnail: NDArray[np.uint8] | None = None
+        self._recent: deque[tuple[NDArray[np.uint8], list[Landmarks]]] = deque()  # frames, and the faces in them
         self._people = 0
 
     def add(self, pixels: NDArray[np.uint8]) -> list[tuple[Track, Landmarks]]:
@@ -79,9 +87,20 @@ class FaceTracker:
         seen = [face.points * size for face in get_landmarker(_MAX_FACES)(pixels)]
         if cut or self._number % max(1, round(_SEARCH_S * self._fps)) == 0:
             seen = _without_repeats(seen + find_all_faces(pixels))
-        found = [(track, _placed(pixels, track, points)) for track, points in self._continue(pixels, seen)]
+        found = [
+            (track, _placed(pixels, track.points[-1], points) if track.points else points)
+            for track, points in self._continue(pixels, seen)
+        ]
+        if cut:
+            self._recent.clear()
         for track, points in found:
+            is_new = not track.frames
             track.add(self._number, points)
+            if is_new:
+                self._follow_back(track)
+        self._recent.append((pixels, [points for _, points in found]))
+        if len(self._recent) > min(_SEARCH_S * self._fps, _RECENT_BYTES / pixels.nbytes):
+            self._recent.popleft()
         return found
 
     def segments(self) -> list[Segment]:
@@ -117,6 +136,16 @@ class FaceTracker:
                 places.append(points)
         return found
 
+    def _follow_back(self, track: Track) -> None:
+        """Add to a new track the frames before, as far as its face is seen there: a small one is found late."""
+        for number, (pixels, others) in zip(range(self._number - 1, -1, -1), reversed(self._recent), strict=False):
+            points = _look_around(pixels, track.points[0])
+            if points is None or any(_distance(points, other) <= _SAME_FACE for other in others):
+                return
+            points = _placed(pixels, track.points[0], points)
+            track.add_before(number, points)
+            others.append(points)
+
     def _new_track(self, points: Landmarks) -> Track:
         """A track of a person who is not in sight: of those, whoever was last seen nearest; else a new one."""
         in_sight = {track.person for track in self._open}
@@ -150,11 +179,9 @@ def _pieces(track: Track, gap: int) -> Iterator[Segment]:
         start = end
 
 
-def _placed(pixels: NDArray[np.uint8], track: Track, detected: Landmarks) -> Landmarks:
-    """The landmarks of a face that is detected here, placed as in the frame before; if that fails, as detected."""
-    if not track.points:
-        return detected
-    moved = track.points[-1] + (detected.mean(axis=0) - track.points[-1].mean(axis=0))
+def _placed(pixels: NDArray[np.uint8], near: Landmarks, detected: Landmarks) -> Landmarks:
+    """The landmarks of a detected face, placed as `near`, in the next frame; if that fails, as they are detected."""
+    moved = near + (detected.mean(axis=0) - near.mean(axis=0))
     points = place_landmarks(pixels, square_around(moved.astype(np.float64)))[:, :2].astype(np.float32)
     return points if _distance(points, detected) <= _AGREED else detected
 

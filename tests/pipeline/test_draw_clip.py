@@ -232,6 +232,16 @@ def test_what_is_seen_for_one_frame_only_gets_no_mask(portraits):
     assert [track.frames for track in tracker.tracks] == [[5]] and tracker.segments() == []
 
 
+def test_a_small_face_that_is_found_late_is_followed_back_to_where_it_came(portraits):
+    tracker = FaceTracker(20)
+    for number in range(30):
+        frame = Image.new("RGB", (1280, 720), GREY)
+        if number >= 8:
+            frame.paste(portraits[0].resize((110, 110)), (900 - 3 * number, 200))
+        tracker.add(np.asarray(frame))
+    assert tracker.segments()[0].first == 8 and len(tracker.segments()[0].points) == 22
+
+
 def test_after_a_cut_a_face_is_not_joined_with_the_one_before(portraits):
     tracker = FaceTracker(30)
     for pixels in (
