@@ -95,7 +95,8 @@ def _draw(options: argparse.Namespace, images: list[Path], clips: list[Path]) ->
     choice = make_choice(options.kind, options.colour, options.texture, options.seed, options.like)
     failed: FacemaskError | None = None
     try:
-        draw_clips(clips, options.out, choice)
+        if clips:
+            draw_clips(clips, options.out, choice)
     except FacemaskError as error:  # the photos are done all the same
         failed = error
     if photos := [path for path in images if path not in clips]:
