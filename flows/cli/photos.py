@@ -64,15 +64,13 @@ def _apply(options: argparse.Namespace) -> None:
         raise FacemaskError(f"name the photos: {_USAGE}")
     if options.out is None:
         raise FacemaskError(f"--out is missing: name the folder where the PNG files go, as in {_USAGE}")
-    from pipeline.storage.clips import is_clip_name
-
-    clips = [path for path in images if path.is_file() and is_clip_name(path.name)]
+    clips = _clips_of(images)
     if clips and (named or options.unmask or options.side_by_side):
         raise FacemaskError(
             f"{clips[0]} is a clip, on which masks are only drawn: leave the model, --unmask and --side-by-side out"
         )
     if named is None and not options.unmask:
-        _draw(options, images, clips)
+        _draw(options, images)
         return
     if given := [name for name in _DRAWING if getattr(options, name) is not None]:
         model = f"{named} is a checkpoint" if named else "--unmask uses a model"
@@ -83,7 +81,14 @@ def _apply(options: argparse.Namespace) -> None:
     apply(choose_checkpoint(named), images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
 
 
-def _draw(options: argparse.Namespace, images: list[Path], clips: list[Path]) -> None:
+def _clips_of(images: list[Path]) -> list[Path]:
+    """The clips among what is named."""
+    from pipeline.storage.clips import is_clip_name
+
+    return [path for path in images if path.is_file() and is_clip_name(path.name)]
+
+
+def _draw(options: argparse.Namespace, images: list[Path]) -> None:
     """Draw masks. Torch is not imported on this way: it would take seconds."""
     from pipeline.tools.draw_clip import draw_clips
     from pipeline.tools.draw_masks import draw_task, make_choice
@@ -93,7 +98,7 @@ def _draw(options: argparse.Namespace, images: list[Path], clips: list[Path]) ->
     if not has_images(images[0]):  # meant as a checkpoint: to draw on the others would not be what was asked for
         raise FacemaskError(f"{images[0]} has neither {JSON_NAME} nor images: name a checkpoint, or photos")
     choice = make_choice(options.kind, options.colour, options.texture, options.seed, options.like)
-    failed: FacemaskError | None = None
+    failed, clips = None, _clips_of(images)
     try:
         if clips:
             draw_clips(clips, options.out, choice)
