@@ -16,24 +16,27 @@ def add_commands(commands: Commands) -> None:
     """Add these commands."""
     summary = (
         "Put a mask on every face of photos, of any size and number, or take it off; all else stays the same pixels. "
-        "Without a model the masks are drawn; with one, its generator paints."
+        "Without a model the masks are drawn, also on clips; with one, its generator paints."
     )
     example = (
         "facemask apply ~/photos --out ~/masked --kind kn95 --colour '#1f6feb'\n"
+        "  facemask apply clip.mp4 --out ~/masked\n"
         "  facemask apply promoted ~/photos --out ~/masked\n"
         "  facemask apply ~/photos --out ~/bare --unmask\n"
         "  facemask apply --check ~/masked/anna.png"
     )
     apply = commands.add("apply", _apply, summary, example)
     paths_help = (
-        "photos, and folders of photos; before them, for masks of a generator, a model of the registry (v1, promoted) "
-        "or a folder with checkpoint.json"
+        "photos, folders of photos, and clips; before photos, for masks of a generator, a model of the registry "
+        "(v1, promoted) or a folder with checkpoint.json"
     )
     apply.add_argument("paths", nargs="*", type=Path, metavar="[MODEL] IMAGE|FOLDER", help=paths_help)
-    apply.add_argument("--out", type=Path, metavar="DIR", help="where the PNG files go; needed, except with --check")
+    apply.add_argument(
+        "--out", type=Path, metavar="DIR", help="where the PNG and MP4 files go; needed, except with --check"
+    )
     apply.add_argument("--unmask", action="store_true", help="take masks off instead (default: the promoted model)")
     apply.add_argument("--side-by-side", action="store_true", help="write each photo beside its result, in one picture")
-    check_help = "only print whether these are marked as synthetic, and how"
+    check_help = "only print whether these pictures and clips are marked as synthetic, and how"
     apply.add_argument("--check", nargs="+", type=Path, metavar="PICTURE", help=check_help)
     kinds = "\n".join(f"  {name:<10} {kind.description}" for name, kind in KINDS.items())
     drawn = apply.add_argument_group("drawn masks", f"Options for drawing, without a model. KIND is one of:\n{kinds}")
@@ -61,6 +64,11 @@ def _apply(options: argparse.Namespace) -> None:
         raise FacemaskError(f"name the photos: {_USAGE}")
     if options.out is None:
         raise FacemaskError(f"--out is missing: name the folder where the PNG files go, as in {_USAGE}")
+    clips = _clips_of(images)
+    if clips and (named or options.unmask or options.side_by_side):
+        raise FacemaskError(
+            f"{clips[0]} is a clip, on which masks are only drawn: leave the model, --unmask and --side-by-side out"
+        )
     if named is None and not options.unmask:
         _draw(options, images)
         return
@@ -73,8 +81,16 @@ def _apply(options: argparse.Namespace) -> None:
     apply(choose_checkpoint(named), images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
 
 
+def _clips_of(images: list[Path]) -> list[Path]:
+    """The clips among what is named."""
+    from pipeline.storage.clips import is_clip_name
+
+    return [path for path in images if path.is_file() and is_clip_name(path.name)]
+
+
 def _draw(options: argparse.Namespace, images: list[Path]) -> None:
     """Draw masks. Torch is not imported on this way: it would take seconds."""
+    from pipeline.tools.draw_clip import draw_clips
     from pipeline.tools.draw_masks import draw_task, make_choice
     from pipeline.tools.paint_photos import paint_photos
     from pipeline.tools.photos import has_images
@@ -82,7 +98,16 @@ def _draw(options: argparse.Namespace, images: list[Path]) -> None:
     if not has_images(images[0]):  # meant as a checkpoint: to draw on the others would not be what was asked for
         raise FacemaskError(f"{images[0]} has neither {JSON_NAME} nor images: name a checkpoint, or photos")
     choice = make_choice(options.kind, options.colour, options.texture, options.seed, options.like)
-    paint_photos(images, options.out, draw_task(choice, side_by_side=options.side_by_side))
+    failed, clips = None, _clips_of(images)
+    try:
+        if clips:
+            draw_clips(clips, options.out, choice)
+    except FacemaskError as error:  # the photos are done all the same
+        failed = error
+    if photos := [path for path in images if path not in clips]:
+        paint_photos(photos, options.out, draw_task(choice, side_by_side=options.side_by_side))
+    if failed:
+        raise failed
 
 
 def _split_checkpoint(paths: list[Path]) -> tuple[Path | None, list[Path]]:

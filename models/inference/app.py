@@ -9,21 +9,24 @@ The page is made with Gradio and served by pipeline/report/local_page.py, which 
 
 import contextlib
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
+from models.inference.app_batch import as_shown, paint_batch
+from models.inference.app_layout import ANY_KIND, CSS, Fields, Results, example_file, lay_out
 from models.inference.app_requests import restrict_requests, scratch_file
-from models.inference.apply import make_task
 from models.inference.scratch_folder import WRITING, scratch_folder
 from models.params import Direction
 from models.pretrained import PRETRAINED
-from models.training import checkpoint
+from models.training.checkpoint_info import read_info
 from pipeline.errors import FacemaskError
-from pipeline.masks.catalogue import KINDS
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
 from pipeline.tools.draw_masks import ANY_MASK, MaskChoice, draw_task, make_choice, read_reference
 from pipeline.tools.paint_photos import Task, paint_file
@@ -46,7 +49,7 @@ _NOTHING_TO_DO: dict[Direction, str] = {
 }
 _FONTS = ["system-ui", "sans-serif"]  # Gradio's default fonts come from another server
 _File = dict[str, Any] | None  # an uploaded photo, which Gradio describes as {"path": ...}
-ANY_KIND = "any"
+_Files = list[dict[str, Any]] | None
 
 
 def app(folder: Path, port: int) -> None:
@@ -69,7 +72,7 @@ def make_page(folder: Path, scratch: Path) -> "gradio.Blocks":
     Sets GRADIO_TEMP_DIR, the only way to choose where Gradio keeps uploads and results: one page per process. Raises
     FacemaskError if there is no checkpoint in `folder`, or Gradio is not installed.
     """
-    about = _about(folder)
+    about, chooses = _about(folder), read_info(folder).generator == "guided"
     os.environ["GRADIO_TEMP_DIR"] = str(scratch)
     try:
         import gradio
@@ -77,53 +80,65 @@ def make_page(folder: Path, scratch: Path) -> "gradio.Blocks":
         raise FacemaskError(
             f"app needs the package {error.name}: pip install -c constraints.txt -e '.[app]'"
         ) from error
-
-    def painted(photo: _File, label: str, kind: str, colour: str | None, like: _File) -> tuple[str | None, str]:
-        try:
-            with WRITING:
-                return _paint_uploaded(photo, _task(folder, label, _MaskFields(kind, colour, like), scratch), scratch)
-        except FacemaskError as error:
-            raise gradio.Error(str(error), print_exception=False) from error
-
     page = gradio.Blocks(title="facemask", analytics_enabled=False, delete_cache=(_MAX_AGE_S, _MAX_AGE_S))
     with page:
-        gradio.Markdown("# facemask\nDrop a photo, of any size and with any number of faces.")
-        labels = list(_DIRECTIONS)
-        direction = gradio.Radio(labels, value=labels[0], show_label=False, container=False)
-        kind, colour, like = _mask_fields(folder)
-        with gradio.Row():
-            photo = gradio.Image(label="Photo", type="filepath", image_mode=None, buttons=[])
-            result = gradio.Image(
-                label="Result", type="filepath", interactive=False, buttons=["download", "fullscreen"]
-            )
-        summary = gradio.Markdown()
-        gradio.Markdown(about)
-        gradio.on(
-            [photo.change, direction.change, kind.change, colour.submit, like.change],
-            painted,
-            [photo, direction, kind, colour, like],
-            [result, summary],
-            preprocess=False,  # Gradio would open the photo with every decoder of Pillow, before its path is checked
-            api_name=False,
-        )
+        fields, results = lay_out(list(_DIRECTIONS), chooses, about)
+        _connect(fields, results, folder, scratch)
     return page
 
 
-def _mask_fields(folder: Path) -> "tuple[gradio.Dropdown, gradio.Textbox, gradio.Image]":
-    """The choices of a mask: its kind, its colour and a photo of somebody who wears one.
-
-    The paper's generator paints what it has learned: kind and colour are hidden there.
-    """
+def _connect(fields: Fields, results: Results, folder: Path, scratch: Path) -> None:
+    """Say what the page does when a field changes. The order of the functions is that of app_requests.FUNCTIONS."""
     import gradio
 
-    chooses = checkpoint.read_info(folder).generator == "guided"
-    with gradio.Row():
-        kind = gradio.Dropdown([ANY_KIND, *KINDS], value=ANY_KIND, label="Kind of mask", visible=chooses)
-        hint = "#1f6feb, navy, ... and Enter; empty: the kind's own"
-        colour = gradio.Textbox(label="Colour", placeholder=hint, max_lines=1, visible=chooses)
-    with gradio.Accordion("Copy the mask of another photo", open=False):
-        like = gradio.Image(label="Photo of somebody who wears a mask", type="filepath", image_mode=None, buttons=[])
-    return kind, colour, like
+    def painted(photo: _File, label: str, kind: str, colour: str | None, like: _File) -> tuple[Any, Any, str]:
+        with _as_message():
+            task = _task(folder, label, _MaskFields(kind, colour, like), scratch)
+            before, after, summary = _paint_uploaded(photo, task, scratch)
+        shown = None if after is None else (before, after)
+        return shown, gradio.DownloadButton(value=after, interactive=after is not None), summary
+
+    def all_painted(photos: _Files, label: str, kind: str, colour: str | None, like: _File) -> tuple[Any, str]:
+        with _as_message():
+            task = _task(folder, label, _MaskFields(kind, colour, like), scratch)
+            archive, summary = paint_batch([_uploaded_file(photo, scratch) for photo in photos or []], task, scratch)
+        return gradio.DownloadButton(value=archive, interactive=archive is not None), summary
+
+    options: dict[str, Any] = {
+        "preprocess": False,  # Gradio would open the photo with every decoder of Pillow, before its path is checked
+        "api_name": False,
+    }
+    changes = [fields.photo.change, fields.direction.change, fields.kind.change, fields.colour.submit]
+    gradio.on(
+        [*changes, fields.like.change],
+        painted,
+        [fields.photo, *fields.choices],
+        [results.picture, results.download, results.summary],
+        **options,
+    )
+    fields.paint_all.click(
+        all_painted, [fields.photos, *fields.choices], [results.archive, results.archive_summary], **options
+    )
+    for name, button in fields.examples.items():
+        button.click(partial(_example, name, scratch), [], [fields.photo], **options)
+
+
+@contextlib.contextmanager
+def _as_message() -> Iterator[None]:
+    """Show a FacemaskError as a message on the page; hold the lock of the scratch folder meanwhile."""
+    import gradio
+
+    try:
+        with WRITING:
+            yield
+    except FacemaskError as error:
+        raise gradio.Error(str(error), print_exception=False) from error
+
+
+def _example(name: str, scratch: Path) -> str:
+    """A copy of an example in the scratch folder, as if it was uploaded."""
+    with WRITING:
+        return str(shutil.copyfile(example_file(name), Path(tempfile.mkdtemp(dir=scratch)) / name))
 
 
 @dataclass(frozen=True)
@@ -142,6 +157,8 @@ def _task(folder: Path, label: str, fields: _MaskFields, scratch: Path) -> Task:
     direction = _DIRECTIONS[label]
     if direction == "mask" and (folder == PRETRAINED or fields.like is not None):  # no generator copies a mask
         return draw_task(_choice(fields, scratch))
+    from models.inference.apply import make_task  # only here: it imports torch, and drawing needs none
+
     return make_task(folder, direction, _choice(fields, scratch) if direction == "mask" else ANY_MASK)
 
 
@@ -168,6 +185,7 @@ def page_app(page: "gradio.Blocks", scratch: Path) -> ASGIApp:
         path="",
         ssr_mode=False,
         max_file_size=MAX_PHOTO_BYTES,
+        css=CSS,
         theme=gradio.themes.Default(font=_FONTS, font_mono=["monospace"]),
         footer_links=[],
         run_history=False,
@@ -183,13 +201,13 @@ def _uploaded_file(photo: dict[str, Any], scratch: Path) -> Path:
     return source
 
 
-def _paint_uploaded(photo: _File, task: Task, scratch: Path) -> tuple[str | None, str]:
-    """Paint an uploaded photo; returns the file, if any, and a summary.
+def _paint_uploaded(photo: _File, task: Task, scratch: Path) -> tuple[str | None, str | None, str]:
+    """Paint an uploaded photo; returns the photo as browsers show it, the result, if any, and a summary.
 
     Raises FacemaskError for a file outside `scratch`, and for one that is not an image.
     """
     if photo is None:
-        return None, ""
+        return None, None, ""
     source = _uploaded_file(photo, scratch)
     out = Path(tempfile.mkdtemp(dir=scratch))
     outcome = paint_file(Photo(source, out / f"{source.stem}-{task.direction}.png", out / source.name), task)
@@ -197,15 +215,16 @@ def _paint_uploaded(photo: _File, task: Task, scratch: Path) -> tuple[str | None
         case "painted":
             faces = "1 face" if outcome.faces == 1 else f"{outcome.faces} faces"
             note = f" {outcome.note[0].upper()}{outcome.note[1:]}." if outcome.note else ""
-            return str(outcome.photo.painted), f"{faces} painted.{note} The picture is marked as synthetic."
+            summary = f"{faces} painted.{note} The picture is marked as synthetic."
+            return str(as_shown(source, out)), str(outcome.photo.painted), summary
         case "copied":
-            return None, _NOTHING_TO_DO[task.direction] if outcome.left else "No face was found in this photo."
+            return None, None, _NOTHING_TO_DO[task.direction] if outcome.left else "No face was found in this photo."
         case _:
             raise FacemaskError(f"{source.name} cannot be read as an image: drop a JPEG, PNG or WebP")
 
 
 def _about(folder: Path) -> str:
     """The line about the checkpoint and its licence."""
-    info = checkpoint.read_info(folder)
+    info = read_info(folder)
     model = f"{info.params['method']}, {info.params['image_px']} px, trained on {info.images_seen:,} images a domain"
     return f"{folder}: {model}. Licence of its data: {info.data_licence.rstrip('.')}. Nothing leaves this machine."

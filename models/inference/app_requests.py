@@ -6,13 +6,16 @@ folder is refused here, and only the addresses that the page uses exist.
 
 import json
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, StringConstraints, TypeAdapter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from models.inference.app_layout import EXAMPLES
 
 _FILE = "/gradio_api/file="
 _JOIN = "/gradio_api/queue/join"
@@ -32,14 +35,42 @@ class UploadedPhoto(BaseModel):
     path: str  # as the response to its upload named it
 
 
-class PaintRequest(BaseModel):
-    """The request to paint a photo."""
+_Photos = Annotated[list[UploadedPhoto], Field(max_length=1000)]
+
+
+class _Request(BaseModel):
+    session_hash: str
+    trigger_id: int | None = None
+
+
+class PaintRequest(_Request):
+    """The request to paint a photo, function 0 of the page."""
 
     # The photo, the label of a direction, the kind and the colour of the mask, and the photo whose mask is copied.
     data: tuple[UploadedPhoto | None, _Text, _Text, _Text | None, UploadedPhoto | None]
-    fn_index: int
-    session_hash: str
-    trigger_id: int | None = None
+    fn_index: Literal[0]
+
+
+class BatchRequest(_Request):
+    """The request to paint many photos, function 1."""
+
+    data: tuple[
+        Annotated[list[UploadedPhoto], Field(max_length=1000)] | None, _Text, _Text, _Text | None, UploadedPhoto | None
+    ]
+    fn_index: Literal[1]
+
+
+class ExampleRequest(_Request):
+    """The request for one of the examples, the functions from 2."""
+
+    data: tuple[()]
+    fn_index: Annotated[int, Field(ge=2, lt=2 + len(EXAMPLES))]
+
+
+_REQUEST: TypeAdapter[PaintRequest | BatchRequest | ExampleRequest] = TypeAdapter(
+    PaintRequest | BatchRequest | ExampleRequest
+)
+"""By the page's functions, in the order in which models/inference/app.py connects them."""
 
 
 def restrict_requests(app: ASGIApp, scratch: Path) -> ASGIApp:
@@ -69,15 +100,25 @@ def restrict_requests(app: ASGIApp, scratch: Path) -> ASGIApp:
 async def _checked_body(request: Request, scratch: Path) -> bytes:
     """The body of a request to paint, written anew, so that Gradio reads exactly what was checked."""
     try:
-        wanted = PaintRequest.model_validate_json(await request.body())
+        wanted = _REQUEST.validate_json(await request.body())
     except ValueError as error:
         raise HTTPException(400, "this is not a request of the page") from error
-    *_, reference = wanted.data
-    for photo in (wanted.data[0], reference):
-        if photo is not None and scratch_file(photo.path, scratch) is None:
+    for photo in _photos_of(wanted.data):
+        if scratch_file(photo.path, scratch) is None:
             raise HTTPException(403, "only photos of this page are available")
-    data = [_as_gradio_file(value) if isinstance(value, UploadedPhoto) else value for value in wanted.data]
-    return json.dumps({**wanted.model_dump(), "data": data}).encode()
+    return json.dumps({**wanted.model_dump(), "data": [_as_gradio_value(value) for value in wanted.data]}).encode()
+
+
+def _photos_of(values: Iterable[Any]) -> Iterator[UploadedPhoto]:
+    """The photos among the fields of a request."""
+    for value in values:
+        yield from [value] if isinstance(value, UploadedPhoto) else value if isinstance(value, list) else []
+
+
+def _as_gradio_value(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_as_gradio_file(photo) for photo in value]
+    return _as_gradio_file(value) if isinstance(value, UploadedPhoto) else value
 
 
 def _as_gradio_file(photo: UploadedPhoto) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -25,8 +24,12 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from models.networks import make_generator
-from models.params import Direction, GeneratorKind, TrainParams, values_used
-from models.training.checkpoint_json import parse_checkpoint_json
+from models.params import Direction, TrainParams, values_used
+from models.training.checkpoint_info import SCHEMA as SCHEMA
+from models.training.checkpoint_info import CheckpointInfo as CheckpointInfo
+from models.training.checkpoint_info import StartingModel as StartingModel
+from models.training.checkpoint_info import other_schema as other_schema
+from models.training.checkpoint_info import read_info as read_info
 from models.training.image_pool import ImagePool
 from models.training.state_files import DISCRIMINATORS as DISCRIMINATORS
 from models.training.state_files import GENERATORS as GENERATORS
@@ -38,35 +41,9 @@ from pipeline.masks import mask_set
 from pipeline.masks.lifted import LiftedMask
 from pipeline.storage.files import flush_to_disk, sha256
 
-SCHEMA = 5
 DIRECTION: dict[str, Direction] = {"generator_mask": "mask", "generator_unmask": "unmask"}
 ARCHITECTURE = ("method", "width", "blocks", "discriminator_width")
 """The keys of `train` that determine the networks' shapes."""
-
-
-@dataclass(frozen=True)
-class StartingModel:
-    """start.json, and the same in checkpoint.json: the registered model that a training started from."""
-
-    model: str  # its name
-    checkpoint: str  # sha256 of its checkpoint.json
-
-
-@dataclass(frozen=True)
-class CheckpointInfo:
-    """checkpoint.json."""
-
-    schema: int
-    images_seen: int  # of each domain
-    generator: GeneratorKind  # the architecture of both generators
-    params: dict[str, Any]  # the block `train`, without the blocks of other methods
-    pack_sha256: str  # of pack.json, which contains a digest of all packed images
-    weights_sha256: dict[str, str]  # network -> sha256 of its safetensors file
-    losses: Row  # running means
-    data_licence: str
-    started_from: StartingModel | None = None
-    seconds: float = 0.0  # of training
-    masks_sha256: str = ""  # of masks.npy; empty: it has none
 
 
 @dataclass
@@ -121,31 +98,6 @@ def _save_weights(path: Path, network: nn.Module) -> str:
     weights = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     path.write_bytes(serialize(weights))
     return sha256(path)
-
-
-def read_info(folder: Path) -> CheckpointInfo:
-    """Read checkpoint.json. Raises FacemaskError if it is missing, invalid or of another schema."""
-    if other := other_schema(folder):
-        raise FacemaskError(f"{folder / JSON_NAME} has {other}: run 'dvc repro -f train'")
-    return parse_checkpoint_json(_read_json(folder), CheckpointInfo, folder / JSON_NAME)
-
-
-def other_schema(folder: Path) -> str:
-    """How the checkpoint's schema differs from this code's, for people; empty if it does not."""
-    schema = _read_json(folder).get("schema")
-    return "" if schema == SCHEMA else f"schema {schema}, not {SCHEMA}"
-
-
-def _read_json(folder: Path) -> dict[str, Any]:
-    try:
-        values = json.loads((folder / JSON_NAME).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FacemaskError(f"no checkpoint in {folder}: run 'dvc repro train'") from error
-    except (ValueError, RecursionError) as error:
-        raise FacemaskError(f"{folder / JSON_NAME} is not JSON in UTF-8: restore it, or train again") from error
-    if not isinstance(values, dict):
-        raise FacemaskError(f"{folder / JSON_NAME} does not describe a checkpoint: restore it, or train again")
-    return values
 
 
 def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: str) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.regions import FACE_OVAL, JAW
+from pipeline.masks.conditions import Conditions, light_on, texture_on
 from pipeline.masks.fit import MaskFit, Placement, cut_placement, face_width, mask_to_pixels, place_mask, unfolded
 from pipeline.masks.light import face_light, lit, white_balance
 from pipeline.masks.photo_texture import PhotoTexture, add_grain, photo_texture
@@ -52,8 +53,13 @@ class MaskLayers:
     coverage: FloatImage  # (H, W) 0-1: where the mask is, whatever its opacity; straps do not count
 
 
-def render_mask(face: UnmaskedFace, design: MaskDesign, fit: MaskFit, style: CompositeStyle) -> MaskLayers:
-    """Render a mask on a face, as layers of the size of its picture."""
+def render_mask(
+    face: UnmaskedFace, design: MaskDesign, fit: MaskFit, style: CompositeStyle, conditions: Conditions | None = None
+) -> MaskLayers:
+    """Render a mask on a face, as layers of the size of its picture.
+
+    Light, cast, blur and grain are estimated from the picture, unless `conditions` are given.
+    """
     whole = place_mask(face, fit)
     places = sheet_places(whole)
     left, top, right, bottom = _surroundings(whole, places)
@@ -61,15 +67,18 @@ def render_mask(face: UnmaskedFace, design: MaskDesign, fit: MaskFit, style: Com
     image = np.ascontiguousarray(face.image[top:bottom, left:right])
     colour, coverage = _warp_drawing(design.drawing, placement, places - (left, top))
     strap_alpha = draw_straps(design, placement)
-    light = np.asarray(1 - style.light + style.light * face_light(image, placement.face), np.float32)
-    tint = np.asarray(1 - style.light + style.light * white_balance(face.image, whole.face), np.float32)
+    if conditions is None:
+        light, tint = face_light(image, placement.face), white_balance(face.image, whole.face)
+    else:
+        light, tint = light_on(conditions, placement.face, bottom - top, right - left), conditions.tint
+    light, tint = (np.asarray(1 - style.light + style.light * factors, np.float32) for factors in (light, tint))
     colour = lit(colour, light, tint)
     if style.pasted:
         coverage = _jagged(coverage)
     else:
-        colour, coverage, strap_alpha = _as_photographed(
-            photo_texture(image, placement.face), colour, coverage, strap_alpha
-        )
+        given = texture_on(conditions, placement.face) if conditions else None
+        texture = given or photo_texture(image, placement.face)
+        colour, coverage, strap_alpha = _as_photographed(texture, colour, coverage, strap_alpha)
     strap_colour = np.full_like(colour, design.strap_colour)
     shadow = _cast_shadow(coverage, strap_alpha, style.shadow, placement)
 

@@ -1,6 +1,6 @@
 """Masks drawn on a face as they are worn: the named kinds of `facemask apply`, and varied ones to train on."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ from pipeline.masks.designs import FAMILIES, draw_design
 from pipeline.masks.fit import MaskFit, face_width
 from pipeline.masks.light import exposed
 from pipeline.masks.named_designs import draw_kind, draw_kind_fit
-from pipeline.masks.records import ByteImage, UnmaskedFace
+from pipeline.masks.records import ByteImage, MaskDesign, UnmaskedFace
 
 DRAWING_CHANNELS = 5
 """Of a flattened drawing: RGB times alpha, alpha, shadow."""
@@ -24,26 +24,46 @@ _ANY_COLOUR, _ANY_DESIGN = 0.35, 0.3  # shares of the varied masks
 _COVERED = (50, 205, 187, 192, 214, 170, 175, 395, 434, 416, 411, 425, 280, 4)
 
 
+@dataclass(frozen=True)
+class WornMask:
+    """A mask and how it is worn, before it is on a picture."""
+
+    design: MaskDesign
+    fit: MaskFit
+
+
 def draw_worn(
     face: UnmaskedFace, rng: np.random.Generator, kind: str | None = None, fabric: Colour | ByteImage | None = None
 ) -> MaskLayers:
     """Draw a mask as `facemask apply` does: of a kind, or of one as often as people wear it."""
+    worn = design_worn(_width_px(face), rng, kind, fabric)
+    return render_mask(face, worn.design, worn.fit, PHOTOGRAPHED)
+
+
+def design_worn(
+    width_px: float, rng: np.random.Generator, kind: str | None = None, fabric: Colour | ByteImage | None = None
+) -> WornMask:
+    """The mask that draw_worn draws on a face of a width."""
     often = OFTEN[int(rng.integers(len(OFTEN)))]  # drawn in any case: a seed gives the same wrinkles in any kind
     kind = kind or often
-    design = draw_kind(rng, kind, fabric, round(_width_px(face)))
-    return render_mask(face, design, draw_kind_fit(rng, kind), PHOTOGRAPHED)
+    design = draw_kind(rng, kind, fabric, round(width_px))
+    return WornMask(design, draw_kind_fit(rng, kind))
 
 
 def draw_like(face: UnmaskedFace, rng: np.random.Generator, seen: Colour) -> MaskLayers:
     """Draw a mask that has the colour `seen` in the picture, whatever its light: of the kind that has this colour."""
-    kind = min(KINDS, key=lambda name: min(_distance(colour, seen) for colour in KINDS[name].colours))
-    layers = draw_worn(face, rng, kind, seen)
+    layers = draw_worn(face, rng, kind_of_colour(seen), seen)
     solid = layers.mask.alpha > 0.9
     if not solid.any():
         return layers
     gain = np.array(seen) / np.maximum(np.median(layers.mask.colour[solid], axis=0), 1)
     colour = exposed(np.asarray(layers.mask.colour * gain.clip(0.5, 2), np.float32))
     return replace(layers, mask=Layer(colour, layers.mask.alpha))
+
+
+def kind_of_colour(seen: Colour) -> str:
+    """The kind that has a colour nearest to this one."""
+    return min(KINDS, key=lambda name: min(_distance(colour, seen) for colour in KINDS[name].colours))
 
 
 def draw_varied(face: UnmaskedFace, rng: np.random.Generator) -> MaskLayers:

@@ -1,14 +1,15 @@
-"""`facemask apply --check`: whether images are marked as synthetic, and what made them."""
+"""`facemask apply --check`: whether images and clips are marked as synthetic, and what made them."""
 
 from pathlib import Path
 
 from pipeline.errors import FacemaskError
 from pipeline.sources.folders import why_no_file
-from pipeline.tools.provenance import SOURCE_TYPE, read_provenance, read_source_type
+from pipeline.tools.clip_provenance import read_clip_mark, read_clip_xmp
+from pipeline.tools.provenance import SOURCE_TYPE, read_provenance, read_source_type, source_type
 
 
 def check_provenance(images: list[Path]) -> None:
-    """Print the provenance mark of each image.
+    """Print the provenance mark of each image or clip.
 
     Raises FacemaskError for a file that does not exist, and, after all are printed, if one is not marked as synthetic.
     """
@@ -16,11 +17,11 @@ def check_provenance(images: list[Path]) -> None:
     for image in images:
         if not image.is_file():
             raise FacemaskError(f"{why_no_file(image)}: name the images to check")
-        if mark := read_provenance(image):
+        if mark := read_provenance(image) or read_clip_mark(image):
             kind = SOURCE_TYPE.rpartition("/")[2]
             made = f"checkpoint {mark.checkpoint}" if mark.drawing is None else f"drawn: {mark.drawing}"
             print(f"{image}: {kind}; {mark.painted} on {mark.faces} faces by {mark.tool}, {made}")
-        elif read_source_type(image) == SOURCE_TYPE:
+        elif SOURCE_TYPE in (source_type(read_clip_xmp(image)), read_source_type(image)):
             print(f"{image}: {SOURCE_TYPE.rpartition('/')[2]}; what made it is not recorded in this file")
         else:
             print(f"{image}: not marked")

@@ -86,7 +86,7 @@ def draw_task(choice: MaskChoice, *, side_by_side: bool = False) -> Task:
         use_one_thread=use_one_thread,
         direction="mask",
         checkpoint="",
-        drawing=_describe(choice),
+        drawing=describe_choice(choice),
         side_by_side=side_by_side,
     )
 
@@ -180,7 +180,7 @@ def content_seed(pixels: NDArray[np.uint8]) -> int:
     return int.from_bytes(hashlib.sha256(pixels.tobytes()).digest()[:8], "big")
 
 
-def _describe(choice: MaskChoice) -> str:
+def describe_choice(choice: MaskChoice) -> str:
     """What a mark says of a drawing: everything on which its pixels depend beside the photo."""
     fabric = choice.fabric
     if isinstance(fabric, np.ndarray):

@@ -24,16 +24,19 @@ _NAMES = {
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
     "Iptc4xmpExt": "http://iptc.org/std/Iptc4xmpExt/2008-02-29/",
     "tiff": "http://ns.adobe.com/tiff/1.0/",
+    "facemask": "urn:facemask:provenance/",
 }
 _HEAD_BYTES = 32 << 20  # of a file are searched: the metadata precedes the pixels
 _MAX_XMP_BYTES = 1 << 20  # editors write about 10 kB, with a long history 200 kB
 _MAX_XMP_DEPTH = 100  # nested elements; XMP needs 10
 _PROPERTY = f"{{{_NAMES['Iptc4xmpExt']}}}DigitalSourceType"
+_JSON_PROPERTY = f"{{{_NAMES['facemask']}}}json"  # of clips, which have no text chunks
 _ENCODINGS = [(name, "<".encode(name)) for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")]
 _RDF = f"{{{_NAMES['rdf']}}}RDF"
 _TOPS = (f"{{{_NAMES['x']}}}xmpmeta", f"{{{_NAMES['x']}}}xapmeta")  # the second: Adobe's first programs
 _REPLACED = (
     _PROPERTY,
+    _JSON_PROPERTY,
     f"{{{_NAMES['tiff']}}}Orientation",
 )  # the photo's own do not hold for the picture, which is upright
 
@@ -59,8 +62,11 @@ def png_info(mark: Provenance, xmp: bytes | None) -> PngInfo:
     return info
 
 
-def with_source_type(xmp: bytes | None) -> str:
-    """Return an XMP packet with SOURCE_TYPE and everything else in `xmp`, if that can be parsed."""
+def with_source_type(xmp: bytes | None, json_text: str | None = None) -> str:
+    """Return an XMP packet with SOURCE_TYPE and everything else in `xmp`, if that can be parsed.
+
+    `json_text`, if given, becomes the property that read_xmp_json returns.
+    """
     for prefix, name in _NAMES.items():
         ElementTree.register_namespace(prefix, name)
     top = _parsed(xmp)
@@ -74,6 +80,8 @@ def with_source_type(xmp: bytes | None) -> str:
             for element in description.findall(name):
                 description.remove(element)
     about = {f"{{{_NAMES['rdf']}}}about": "", _PROPERTY: SOURCE_TYPE}
+    if json_text is not None:
+        about[_JSON_PROPERTY] = json_text
     ElementTree.SubElement(rdf, f"{{{_NAMES['rdf']}}}Description", about)
     text = ElementTree.tostring(top, encoding="unicode")
     top.tag = _TOPS[0]
@@ -87,9 +95,18 @@ def is_xmp(xmp: bytes) -> bool:
 
 def source_type(xmp: str | bytes | None) -> str | None:
     """Return the DigitalSourceType in an XMP packet, None if it has none or cannot be parsed."""
+    return _property(xmp, _PROPERTY)
+
+
+def read_xmp_json(xmp: bytes | None) -> str | None:
+    """Return the JSON that with_source_type put into an XMP packet, None if there is none."""
+    return _property(xmp, _JSON_PROPERTY)
+
+
+def _property(xmp: str | bytes | None, name: str) -> str | None:
     top = _parsed(xmp.encode() if isinstance(xmp, str) else xmp)
     for description in top.iter(f"{{{_NAMES['rdf']}}}Description") if top is not None else ():
-        if value := description.get(_PROPERTY) or description.findtext(_PROPERTY):
+        if value := description.get(name) or description.findtext(name):
             return value
     return None
 

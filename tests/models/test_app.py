@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import threading
+import zipfile
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -22,6 +23,7 @@ from PIL import Image
 
 from flows.cli import main
 from models.inference.app import MAX_PHOTO_BYTES, SETTINGS, _MaskFields, _paint_uploaded, _task, make_page, page_app
+from models.inference.app_batch import as_shown, paint_batch
 from models.inference.apply import make_task
 from models.inference.scratch_folder import scratch_folder
 from models.pretrained import PRETRAINED
@@ -30,6 +32,7 @@ from pipeline.report.local_page import listening, serving
 from pipeline.tools.draw_masks import MaskChoice, draw_photo
 from pipeline.tools.paint_photos import Outcome
 from pipeline.tools.provenance import read_provenance
+from tests.conftest import ROOT
 from tests.models.conftest import write_checkpoint
 from tests.pipeline.test_local_page import OpenPage
 
@@ -91,7 +94,7 @@ def drop(page, name):
 def downloaded(page, text):
     page.get_by_text(text).wait_for()
     with page.expect_download() as download:
-        page.get_by_label("Download").last.click()
+        page.get_by_role("button", name="Download the result").click()
     path = Path("downloaded.png")
     download.value.save_as(path)
     return path
@@ -128,6 +131,50 @@ def test_a_photo_without_a_face_gets_a_message(opened):
 def test_a_file_that_is_not_an_image_gets_a_message(opened):
     drop(opened, "broken.png")
     opened.get_by_text("cannot be read as an image").wait_for()
+
+
+def test_an_example_is_painted_with_all_its_faces_and_shown_beside_the_original(opened):
+    opened.get_by_role("button", name="Two faces").click()
+    opened.get_by_text("2 faces painted").wait_for()
+    sources = opened.locator("img").evaluate_all("images => images.map(image => image.src)")
+    assert any("two.jpg" in source for source in sources) and any("two-mask" in source for source in sources)
+    assert opened.locator("img[src*=two-mask]").evaluate("image => image.naturalWidth") == 960
+
+
+def test_many_photos_give_a_zip_of_marked_pictures(opened, tmp_path):
+    opened.get_by_text("Many photos at once").click()
+    opened.locator("input[type=file][multiple]").set_input_files(["face.png", "masked.png", "none.jpg", "broken.png"])
+    opened.get_by_role("button", name="Paint them all").click()
+    opened.get_by_text("1 faces painted in 1 of 4 photos. 2 have no face to paint").wait_for()
+    opened.get_by_text("Not readable as images: broken.png").wait_for()
+    with opened.expect_download() as download:
+        opened.get_by_role("button", name="Download all as ZIP").click()
+    download.value.save_as("all.zip")
+    with zipfile.ZipFile("all.zip") as zipped:
+        assert zipped.namelist() == ["face-mask.png"]
+        zipped.extractall(tmp_path / "all")
+    assert read_provenance(tmp_path / "all/face-mask.png").painted == "mask"
+
+
+def test_every_field_and_button_has_a_name_for_screen_readers(opened):
+    opened.get_by_text("Many photos at once").click()
+    opened.get_by_text("Copy the mask of another photo").click()
+    unnamed = opened.evaluate(
+        """() => [...document.querySelectorAll("button, select, textarea, input:not([type=file])")]
+            .filter(element => element.checkVisibility())
+            .filter(element => !(element.ariaLabel || element.title || element.textContent.trim()
+                || element.getAttribute("aria-labelledby") || element.labels?.length))
+            .map(element => element.outerHTML.slice(0, 200))"""
+    )
+    assert unnamed == []
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_nothing_is_cut_off_at_the_side(opened, width):
+    opened.set_viewport_size({"width": width, "height": 844})
+    opened.get_by_role("button", name="Two faces").click()
+    opened.get_by_text("2 faces painted").wait_for()
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_without_a_checkpoint_no_page_is_made(tmp_path):
@@ -349,6 +396,68 @@ def test_no_mask_is_copied_from_a_file_outside_the_scratch_folder(client, shape)
     assert status == 403
 
 
+@pytest.mark.parametrize("shape", ["{}", "link", "SCRATCH/../{}"])
+def test_no_file_outside_the_scratch_folder_is_painted_among_many(client, shape):
+    secret = Path("secret.png").resolve()
+    (client.scratch / "link").symlink_to(secret)
+    named = os.path.relpath(secret, client.scratch.parent) if shape.startswith("SCRATCH") else secret
+    path = str(client.scratch / "link") if shape == "link" else shape.format(named)
+    own = as_photo(upload(client, secret.read_bytes())[1])
+    body = {"data": [[own, as_photo(path.replace("SCRATCH", str(client.scratch)))], MASK, "any", "", None]}
+    body |= {"fn_index": 1, "session_hash": "test"}
+    answer, _ = client.request("POST", "/gradio_api/queue/join", json.dumps(body), Content_Type="application/json")
+    assert answer.status == 403
+
+
+def test_a_batch_refuses_a_file_outside_the_scratch_folder_and_too_many_photos(client, tmp_path, monkeypatch):
+    """The first check is repeated where the photos are opened, whatever Gradio makes of a request."""
+    functions = make_page(PRETRAINED, tmp_path / "scratch").fns
+    with pytest.raises(Exception, match="drop it again"):
+        functions[1].fn([as_photo(Path("secret.png").resolve())], MASK, "any", "", None)
+    with pytest.raises(FacemaskError, match="51 photos are too many at once"):
+        paint_batch([Path("secret.png")] * 51, make_task(PRETRAINED, "unmask"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fn_index", "data"),
+    [
+        (0, [[], MASK, "any", "", None]),
+        (1, [{"path": "a"}, MASK, "any", "", None]),
+        (1, [["a"], MASK, "any", "", None]),
+        (1, [[{}], MASK, "any", "", None]),
+        (1, []),
+        (2, [None]),
+        (2, [None, MASK, "any", "", None]),
+        (6, []),
+        (-1, []),
+    ],
+)
+def test_a_request_that_does_not_fit_its_function_is_refused(client, fn_index, data, capfd):
+    body = json.dumps({"data": data, "fn_index": fn_index, "session_hash": "test"})
+    answer, content = client.request("POST", "/gradio_api/queue/join", body, Content_Type="application/json")
+    assert answer.status == 400
+    assert "Traceback" not in content.decode() + "".join(capfd.readouterr())
+
+
+def test_a_photo_that_browsers_do_not_show_is_shown_as_png(tmp_path):
+    Image.new("RGB", (40, 30), (200, 30, 30)).save(tmp_path / "a.tif")
+    shown = as_shown(tmp_path / "a.tif", tmp_path)
+    assert Image.open(shown).format == "PNG" and Image.open(shown).getpixel((5, 5)) == (200, 30, 30)
+    assert as_shown(tmp_path / "a.jpg", tmp_path) == tmp_path / "a.jpg"
+
+
+def test_drawing_starts_without_torch(tmp_path):
+    """Importing it takes seconds, in which the page would not be ready."""
+    code = (
+        "import sys; from pathlib import Path; from models.inference.app import make_page; "
+        "from models.pretrained import PRETRAINED; make_page(PRETRAINED, Path(sys.argv[1])); "
+        "print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.split()[-1] == "False"
+
+
 def test_copying_refuses_a_file_outside_the_scratch_folder(tmp_path):
     """The check is repeated where the photo is opened, whatever Gradio makes of a request."""
     scratch = tmp_path / "scratch"
@@ -512,7 +621,7 @@ def test_a_photo_painted_while_the_page_ends_is_removed_too(tmp_path, monkeypatc
     with contextlib.ExitStack() as ending:
         scratch = ending.enter_context(scratch_folder())
         (scratch / "face.png").write_bytes(b"a photo")
-        (painted,) = make_page(write_checkpoint(Path("model")), scratch).fns.values()
+        painted, *_ = make_page(write_checkpoint(Path("model")), scratch).fns.values()
         painting = threading.Thread(
             target=painted.fn, args=({"path": str(scratch / "face.png")}, MASK, "any", "", None)
         )
