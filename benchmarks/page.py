@@ -52,6 +52,7 @@ def rows(count: int) -> pd.DataFrame:
         "frame_px": 1024.0,
         "frame_inside": 1.0,
         "face_inside": rng.uniform(0.95, 1, count),
+        "glasses": rng.uniform(0, 0.2, count),
         "skin_tone": rng.normal(30, 25, count),
         "mask_lightness": rng.normal(60, 20, count),
         "mask_a": rng.normal(0, 10, count),

@@ -1,5 +1,6 @@
 """The page in a real browser, opened from disk: filter, move limits, keep and drop, and curate with the result."""
 
+import datetime
 import io
 import json
 import re
@@ -29,7 +30,7 @@ def workspace(report_workspace, tmp_path):
 
 @pytest.fixture
 def opened(browser, workspace):
-    """The page, scrolled to its images. The console must have no messages at the end."""
+    """The page. The console must have no messages at the end."""
     page = browser.new_page(viewport={"width": 1200, "height": 900})
     messages = []
     page.on("console", lambda message: messages.append(message.text))
@@ -44,8 +45,13 @@ def opened(browser, workspace):
 
 def to_images(page):
     page.wait_for_selector("html[data-ready]")
-    page.evaluate("document.getElementById('pictures').scrollIntoView()")
+    page.evaluate("document.getElementById('bar').scrollIntoView()")
     page.wait_for_selector(".cell")
+
+
+def unfold(page, name):
+    """Open one of the page's folds, which are closed at first."""
+    page.evaluate("name => { document.getElementById(name).open = true; }", name)
 
 
 def rows_of(workspace):
@@ -67,6 +73,7 @@ def pick(page, **filters):
 
 
 def slide(page, limit, value):
+    unfold(page, "limits")
     page.get_by_label(limit, exact=True).fill(str(value))
     page.wait_for_function("limit => document.getElementById('moved-lines').textContent.includes(limit)", arg=limit)
 
@@ -104,6 +111,7 @@ def test_a_verdict_in_the_table_filters_the_gallery(opened, workspace):
 def test_a_number_of_who_is_dropped_shows_the_images_behind_it(opened, workspace):
     rows = rows_of(workspace)
     groups = group_labels(rows, SKIN_TONE)
+    unfold(opened, "groups")
     for link in opened.locator("#groups a").filter(has_text=re.compile(r"^\d+$")).all():
         wanted, number = json.loads(link.get_attribute("data-show")), int(link.inner_text())
         if not wanted["group"].startswith("skin tone: "):
@@ -288,12 +296,49 @@ def test_text_contrasts_with_the_background(opened, scheme):
     assert (background > text) == (scheme == "light")
 
 
+def beyond_the_screen(page):
+    """The elements that are visible and reach beyond the right edge, other than within what scrolls sideways."""
+    return page.evaluate(
+        """[...document.querySelectorAll("body *")].filter((one) => {
+            const box = one.getBoundingClientRect();
+            return box.width && box.right > innerWidth + 1 && !one.closest(".wide, pre, svg, .stage");
+        }).map((one) => one.outerHTML.slice(0, 100))"""
+    )
+
+
 def test_on_a_phone_nothing_is_wider_than_the_screen(opened):
     opened.set_viewport_size({"width": 390, "height": 800})
     to_images(opened)
+    assert beyond_the_screen(opened) == []
+    opened.get_by_role("button", name="Figures and limits").click()
+    for name in ("verdicts", "groups", "limits", "model"):
+        unfold(opened, name)
+    assert beyond_the_screen(opened) == []
+    opened.locator("#panel").press("Escape")
     opened.locator(".cell").first.dblclick()
     opened.wait_for_selector("dialog[open]")
-    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    assert beyond_the_screen(opened) == []
+
+
+def test_the_pictures_come_first(opened):
+    """On a desktop and on a phone images are on the screen at once, and the figures are one click away."""
+    for width, height in ((1440, 900), (390, 800)):
+        opened.set_viewport_size({"width": width, "height": height})
+        opened.evaluate("scrollTo(0, 0)")
+        assert opened.locator("#grid").bounding_box()["y"] < height / 2
+    assert opened.locator("#panel").is_hidden()
+    opened.get_by_role("button", name="Figures and limits").click()
+    opened.locator("#verdicts a").first.click()
+    assert opened.locator("#panel").is_hidden()
+    assert opened.locator("select[name=verdict]").input_value() == "accepted"
+
+
+def test_the_title_names_the_data_sets_and_the_day(opened):
+    assert opened.title() == "facemask: ffhq, maskedface"
+    today = datetime.datetime.now(datetime.UTC)
+    yesterday = today - datetime.timedelta(days=1)  # the page was made before midnight
+    made = opened.locator("header").inner_text().split("made ")[1]
+    assert made in {f"{day.day} {day:%B %Y}" for day in (today, yesterday)}
 
 
 def test_special_characters_in_names_are_shown_and_loaded_unchanged(browser, portraits, tmp_path):
@@ -315,7 +360,9 @@ def test_special_characters_in_names_are_shown_and_loaded_unchanged(browser, por
 @pytest.fixture
 def map_points(opened, workspace):
     """The map in view, and its points: index of an accepted masked image -> its place on the screen."""
+    unfold(opened, "map")
     opened.evaluate("document.getElementById('map').scrollIntoView()")
+    opened.wait_for_timeout(100)
     box = opened.locator("#map-lasso").bounding_box()
     rows = in_page_order(workspace)
     points = {}
@@ -445,6 +492,7 @@ def test_the_scripts_also_run_as_es_modules(browser, workspace):
     page.goto("http://page.test/index.html")
     page.wait_for_selector("html[data-ready]")
     slide(page, "min_cover_chin", 0.95)
+    unfold(page, "map")
     page.locator("#map-colour").select_option("skin_tone")
     pick(page, sort="sharpness")
     to_images(page)

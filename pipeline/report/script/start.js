@@ -2,16 +2,18 @@
 
 import { byId } from "./facts.js";
 import { receiveColumns, receiveDetails } from "./data.js";
+import { receiveRun } from "./names.js";
 import { resetLimits, setLimit, verdicts } from "./rules.js";
 import { downloadReviews, loadReviews, setReview } from "./reviews.js";
 import { createFilterMenus } from "./filters.js";
 import {
-  cellsPerRow, cursor, cursorOrSelected, moveCursor, selectAll, selectAt, selectNone, showImages,
+  cellsPerRow, cursor, cursorOrSelected, moveCursor, selectAll, selectAt, selectNone, setThumbnailSize, showImages,
   shownImages, updateGallery,
 } from "./gallery.js";
 import { openImage, openLargeView } from "./large_view.js";
 import { createMap, encircleNone, imagesOnMap, pointOf, reviewEncircled } from "./map.js";
 import { createCharts } from "./charts.js";
+import { createPanel, leaveSheet } from "./panel.js";
 
 const LONG_PRESS_MS = 500;
 const ACTIONS = { // names: data-do of the toolbar's buttons
@@ -85,14 +87,26 @@ function listenToPage() {
   byId("download").onclick = downloadReviews;
   byId("reset").onclick = resetLimits;
   byId("copy").onclick = () => navigator.clipboard?.writeText(byId("moved-lines").textContent);
+  for (const id of ["clear-filters", "clear-nothing"]) byId(id).onclick = () => showImages({});
+  byId("size").oninput = () => setThumbnailSize(Number(byId("size").value));
   document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-show]");
-    if (link) showImages(JSON.parse(link.dataset.show));
+    if (!link) return;
+    event.preventDefault(); // the address keeps the view, not a place on the page
+    leaveSheet();
+    showImages(JSON.parse(link.dataset.show)).then(() => byId("bar").scrollIntoView({ block: "nearest" }));
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "/" || event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input, select")) return;
+    event.preventDefault();
+    byId("filter-fold").open = true;
+    byId("filters").elements.name.focus();
   });
 }
 
 function start(columns) {
   receiveColumns(columns);
+  createPanel();
   createCharts();
   createFilterMenus(updateGallery);
   resetLimits();
@@ -106,4 +120,4 @@ function start(columns) {
 }
 
 // Called by index.data/columns.js and rows/*.js; the others are for tests and benchmarks.
-window.facemask = { columns: start, details: receiveDetails, setLimit, verdicts: () => verdicts, pointOf, isOnMap: imagesOnMap };
+window.facemask = { columns: start, details: receiveDetails, run: receiveRun, setLimit, verdicts: () => verdicts, pointOf, isOnMap: imagesOnMap };
