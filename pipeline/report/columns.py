@@ -4,7 +4,8 @@
     ids.json            the image ids, for `facemask review`
     rows/000000.js ...  the details of PER_CHUNK images each: ids, licences, authors, landmarks
 
-run_data.py writes run.js beside them. Images are in the order of the thumbnails; an image's index in that order is its name on the page.
+run_data.py writes run.js beside them. Images are in the order of the thumbnails; an image's index in that order is its
+name on the page.
 """
 
 import base64

@@ -61,6 +61,7 @@ class PageFacts(TypedDict):
     imagesPerChunk: int  # in a file of rows/
     regions: dict[str, list[int]]  # region -> positions of its corners in an image's points
     landmarkScale: float
+    minSimilarity: float  # from which two images count as near-duplicates
     reviews: dict[str, dict[str, str]]  # image id -> review, note
     maxNote: int  # characters of a note
     folders: dict[str, str]  # source -> its folder, relative to the page

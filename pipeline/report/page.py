@@ -29,8 +29,8 @@ _HERE = Path(__file__).parent
 _SPLITS = ("train", "val", "test")
 _MAX_SOURCES = 4  # named in the title
 _SCRIPTS = (
-    "facts", "data", "names", "rules", "reviews", "groups", "filters", "thumbnails", "gallery", "large_view", "map",
-    "charts", "panel", "start",
+    "facts", "data", "names", "rules", "reviews", "groups", "filters", "thumbnails", "gallery", "zoom", "layers",
+    "measures", "large_view", "map", "charts", "panel", "address", "start",
 )  # fmt: skip
 """The ES modules of script/: each imports only from those before it."""
 
@@ -105,6 +105,7 @@ def _facts(page: Path, sheets: SpriteSheets, content: PageContent) -> PageFacts:
         "imagesPerChunk": PER_CHUNK,
         "regions": region_places(),
         "landmarkScale": LANDMARK_SCALE,
+        "minSimilarity": content.limits.dedup.min_similarity,
         "reviews": {image_id: asdict(entry) for image_id, entry in content.reviews.items()},
         "maxNote": MAX_NOTE,
         "folders": {name: _relative(folder, page.parent) for name, folder in content.folders.items()},

@@ -35,6 +35,7 @@ from pipeline.curation.reviews import Review, change_reviews, note_fault, read_r
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.report.columns import IDS_NAME
+from pipeline.report.cover_map import cover_map
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
 from pipeline.report.page import data_folder
 from pipeline.storage.images import open_for_pixels
@@ -153,12 +154,19 @@ def review_app(session: ReviewSession) -> FastAPI:
         }
         return JSONResponse(_page_reviews(change_reviews(session.review, changes), indices))
 
-    @app.get("/picture/{index}")
-    def picture(index: int) -> Response:
+    def content_of(index: int) -> bytes:
         if not 0 <= index < len(session.image_ids):
             raise HTTPException(404, "there is no such image")
-        content = _or_404(_picture(session, session.rows.loc[session.image_ids[index]]))
+        return _or_404(_picture(session, session.rows.loc[session.image_ids[index]]))
+
+    @app.get("/picture/{index}")
+    def picture(index: int) -> Response:
+        content = content_of(index)
         return Response(content, media_type=_or_404(_image_type(content)))
+
+    @app.get("/cover/{index}")
+    def cover(index: int) -> Response:
+        return Response(_or_404(cover_map(content_of(index))), media_type="image/png")
 
     @app.get(f"/{_DATA}/{{path:path}}")
     def data(path: str) -> Response:

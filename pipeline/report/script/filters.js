@@ -12,12 +12,11 @@ const NO_FILTERS = {
   name: "", verdict: "any", domain: "any", source: "any", split: "any", claimed: "any", group: "any", review: "any",
 };
 const NO_ORDER = { sort: "", order: "ascending" };
-const filters = { ...NO_FILTERS, ...NO_ORDER };
+const USUAL = { ...NO_FILTERS, ...NO_ORDER };
+const filters = { ...USUAL };
 const LABELS = { name: "name contains", sort: "sort by" };
 let named = null; // Uint8Array: 1 for the images whose name contains filters.name; null: all images
 let restriction = null; // {indices, text}: images that the map, a comparison or a likeness has chosen; null: all images
-
-const isFilter = (name) => name in NO_FILTERS || name in NO_ORDER;
 
 export function createFilterMenus(onChange) {
   const occurs = (reason) => data.reasons.some((bits) => bits & reasonBits[reason]);
@@ -54,21 +53,21 @@ async function applyFilters(wanted) {
 // Replaces all filters by `wanted`, such as {domain: "masked"}, among all images or those of `among`; the order stays.
 export async function setFilters(wanted, among = null) {
   restriction = among;
-  const known = Object.entries(wanted).filter(([name]) => isFilter(name));
+  const known = Object.entries(wanted).filter(([name]) => Object.hasOwn(USUAL, name));
   await applyFilters({ ...NO_FILTERS, ...Object.fromEntries(known) });
   for (const one of byId("filters").querySelectorAll("select, [name=name]")) {
     one.value = filters[one.name];
-    if (one.value !== filters[one.name]) [one.value, filters[one.name]] = ["any", "any"]; // of another page
+    if (one.value !== filters[one.name]) one.value = filters[one.name] = USUAL[one.name]; // a value of another page
   }
 }
 
 // The filters and the order that are not the usual ones, by name: what the address of this view keeps.
 export const activeFilters = () => Object.fromEntries(Object.entries(filters)
-  .filter(([name, value]) => value !== { ...NO_FILTERS, ...NO_ORDER }[name]));
+  .filter(([name, value]) => value !== USUAL[name]));
 
 // What restricts the gallery, in words; "" where all images are shown.
 export function describeFilters() {
-  const parts = Object.entries(activeFilters()).filter(([name]) => name in NO_FILTERS).map(([name, value]) =>
+  const parts = Object.entries(activeFilters()).filter(([name]) => Object.hasOwn(NO_FILTERS, name)).map(([name, value]) =>
     (name === "name" ? `name contains “${value}”` : `${name}: ${value}`));
   return [...(restriction ? [restriction.text] : []), ...parts].join(", ");
 }

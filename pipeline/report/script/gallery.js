@@ -44,9 +44,10 @@ export async function showEncircled(indices) {
 }
 
 export function setThumbnailSize(px) {
-  thumbnailSize = px;
-  byId("size").value = px;
+  byId("size").value = px; // which keeps it within its ends
+  thumbnailSize = Number(byId("size").value);
   drawGallery();
+  changes.dispatchEvent(new Event("view"));
 }
 
 function createCell(position, { perRow, side }, thumbnail) {

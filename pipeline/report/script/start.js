@@ -10,10 +10,11 @@ import {
   cellsPerRow, cursor, cursorOrSelected, moveCursor, selectAll, selectAt, selectNone, setThumbnailSize, showImages,
   shownImages, updateGallery,
 } from "./gallery.js";
-import { openImage, openLargeView } from "./large_view.js";
+import { listenToLargeView, openLargeView } from "./large_view.js";
 import { createMap, encircleNone, imagesOnMap, pointOf, reviewEncircled } from "./map.js";
 import { createCharts } from "./charts.js";
 import { createPanel, leaveSheet } from "./panel.js";
+import { keepViewInAddress, restoreView } from "./address.js";
 
 const LONG_PRESS_MS = 500;
 const ACTIONS = { // names: data-do of the toolbar's buttons
@@ -58,19 +59,6 @@ function listenToGallery() {
   for (const name of ["touchend", "touchmove"]) grid.addEventListener(name, stop, { passive: true });
 }
 
-function listenToLargeView() {
-  byId("picture").addEventListener("keydown", (event) => {
-    if (event.target.matches("input")) return;
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    const position = shownImages.indexOf(openImage()) + step; // NaN without a step
-    if (position >= 0 && position < shownImages.length) {
-      moveCursor(position - cursor);
-      openLargeView(shownImages[position]);
-    }
-    byId("picture").querySelector(`[data-do=${ACTION_KEYS[event.key]}]`)?.click();
-  });
-}
-
 function listenToMap() {
   const actions = {
     keep: () => reviewEncircled("keep"), drop: () => reviewEncircled("drop"), clear: () => reviewEncircled(""),
@@ -111,10 +99,12 @@ function start(columns) {
   createFilterMenus(updateGallery);
   resetLimits();
   listenToGallery();
-  listenToLargeView();
+  listenToLargeView(ACTION_KEYS);
   listenToPage();
   createMap();
   listenToMap();
+  keepViewInAddress();
+  if (location.hash.length > 1) restoreView();
   loadReviews();
   document.documentElement.dataset.ready = "true";
 }
