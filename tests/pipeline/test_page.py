@@ -276,6 +276,59 @@ def test_an_address_with_values_of_another_page_shows_all_images(opened, workspa
     assert not opened.locator("dialog").is_visible()
 
 
+def badges(page):
+    return page.locator(".badge").all_inner_texts()
+
+
+def test_ctrl_z_undoes_the_last_reviews_one_by_one_and_ctrl_shift_z_redoes_them(opened):
+    cells, grid = opened.locator(".cell"), opened.locator("#grid")
+    cells.nth(0).click()
+    grid.press("d")
+    opened.wait_for_selector(".badge.drop")
+    cells.nth(1).click()
+    cells.nth(2).click(modifiers=["Shift"])
+    grid.press("k")
+    opened.wait_for_function("document.querySelectorAll('.badge.keep').length === 2")
+    assert opened.locator("#reviewed").inner_text() == "3 reviewed: 2 keep, 1 drop"
+    grid.press("Control+z")
+    opened.wait_for_function("document.querySelectorAll('.badge').length === 1")
+    assert badges(opened) == ["drop"]
+    assert opened.locator("#undone").inner_text() == "Undone: keep, 2 images"
+    grid.press("Control+z")
+    opened.wait_for_function("document.querySelectorAll('.badge').length === 0")
+    assert opened.locator("#reviewed").inner_text() == "0 reviewed"
+    assert opened.locator("#undo").is_disabled()
+    grid.press("Control+Shift+Z")
+    grid.press("Control+Shift+Z")
+    opened.wait_for_function("document.querySelectorAll('.badge').length === 3")
+    assert badges(opened) == ["drop", "keep", "keep"]
+
+
+def test_undo_brings_back_the_earlier_review_with_its_note(opened):
+    opened.locator(".cell").first.dblclick()
+    opened.get_by_label("Note").fill("first")
+    opened.locator("dialog").get_by_role("button", name="Keep").click()
+    opened.wait_for_selector("dialog b")
+    opened.get_by_label("Note").fill("second")
+    opened.locator("dialog").get_by_role("button", name="Drop").click()
+    opened.wait_for_function("document.querySelector('dialog b').innerText === 'drop (review)'")
+    opened.locator("dialog h2").click()
+    opened.keyboard.press("Control+z")
+    opened.wait_for_function("document.querySelector('dialog b').innerText === 'keep (review)'")
+    opened.keyboard.press("Control+z")  # the note was a step of its own
+    opened.wait_for_function("document.querySelector('dialog input[type=text]').value === 'first'")
+    assert opened.locator("dialog b").inner_text() == "keep (review)"
+
+
+def test_ctrl_z_in_a_text_undoes_no_review(opened):
+    opened.locator(".cell").first.click()
+    opened.locator("#grid").press("d")
+    opened.wait_for_selector(".badge.drop")
+    opened.get_by_label("name contains").press("Control+z")
+    opened.wait_for_timeout(200)
+    assert badges(opened) == ["drop"]
+
+
 def test_the_keyboard_alone_moves_selects_and_opens(opened):
     grid = opened.locator("#grid")
     grid.focus()

@@ -14,6 +14,7 @@ import { createTables } from "./measures.js";
 const MAX_DUPLICATES = 12;
 const STEP = 1.6; // of a zoom by keys and buttons
 
+let compared = null; // the image that is shown beside the open one
 let opening = 0; // counts, so that of two images opened quickly the later one is shown
 
 export const openImage = () => Number(byId("picture").dataset.index);
@@ -22,11 +23,14 @@ export const closeLargeView = () => byId("picture").close();
 // Opens an image; `other`: beside another one.
 export async function openLargeView(index, other = null) {
   const dialog = byId("picture"), mine = ++opening;
+  const isSame = dialog.open && openImage() === index && compared === other;
   const focused = dialog.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   try {
     const [details, note] = [await loadDetails(index), await noteOf(index)];
     const otherDetails = other === null ? null : await loadDetails(other);
     if (mine !== opening) return;
+    compared = other;
+    if (!isSame) zoomOut();
     clearStages();
     dialog.replaceChildren(...createView(index, details, note, other === null ? null : { index: other, details: otherDetails }));
   } catch (error) { // without the data beside the page, no blank dialog
@@ -36,7 +40,7 @@ export async function openLargeView(index, other = null) {
   dialog.dataset.index = index;
   if (!dialog.open) dialog.showModal();
   (dialog.querySelector(`[data-key="${focused}"]`) ?? dialog).focus();
-  dialog.scrollTop = 0;
+  if (!isSame) dialog.scrollTop = 0;
   changes.dispatchEvent(new Event("opened"));
 }
 
@@ -82,6 +86,8 @@ function createTitle(index, details) {
       createButton("Close", "close", closeLargeView, { title: "Escape" })));
 }
 
+const reviewText = (index) => (reviewOf(index) ? `${reviewOf(index)} (review)` : "");
+
 // The verdict, and what a person decides about it.
 function createReview(index, savedNote) {
   const review = reviewOf(index), reasons = reasonsOf(verdicts[index]);
@@ -89,13 +95,11 @@ function createReview(index, savedNote) {
     type: "text", value: savedNote, "aria-label": "Note", maxlength: facts.maxNote, placeholder: "note for review.csv",
     onchange: () => reviewOf(index) && setReview([index], reviewOf(index), note.value), // without a review, Keep or Drop saves it
   });
-  const reviewButton = (text, value) => createButton(text, value || "clear", async () => {
-    await setReview([index], value, note.value);
-    if (openImage() === index) openLargeView(index);
-  }, { "data-do": value || "clear" });
+  const reviewButton = (text, value) => createButton(text, value || "clear",
+    () => setReview([index], value, note.value), { "data-do": value || "clear" });
   const verdict = (reasons.length ? reasons : ["accepted"]).map((one) => createElement("li", {}, `${one}: ${facts.meanings[one]}`));
   return [
-    createElement("ul", { class: "verdict" }, review ? createElement("li", {}, createElement("b", {}, `${review} (review)`)) : null, ...verdict),
+    createElement("ul", { class: "verdict" }, review ? createElement("li", {}, createElement("b", {}, reviewText(index))) : null, ...verdict),
     createElement("p", { class: "buttons" }, reviewButton("Keep", "keep"), reviewButton("Drop", "drop"), reviewButton("Clear", "")),
     note,
   ];
@@ -129,6 +133,11 @@ const KEYS = {
 
 export function listenToLargeView(reviewKeys) {
   const dialog = byId("picture");
+  const renew = () => { if (dialog.open) openLargeView(openImage(), compared); };
+  changes.addEventListener("undone", renew);
+  changes.addEventListener("reviews", () => { // perhaps of other images: what is typed into the note stays
+    if ((dialog.querySelector(".verdict b")?.textContent ?? "") !== reviewText(openImage())) renew();
+  });
   dialog.addEventListener("keydown", (event) => {
     if (event.target.matches("input[type=text]") || event.ctrlKey || event.metaKey || event.altKey) return;
     KEYS[event.key]?.(event);

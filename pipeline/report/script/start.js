@@ -4,7 +4,7 @@ import { byId } from "./facts.js";
 import { receiveColumns, receiveDetails } from "./data.js";
 import { receiveRun } from "./names.js";
 import { resetLimits, setLimit, verdicts } from "./rules.js";
-import { downloadReviews, loadReviews, setReview } from "./reviews.js";
+import { downloadReviews, loadReviews, redoReview, setReview, undoReview } from "./reviews.js";
 import { createFilterMenus } from "./filters.js";
 import {
   cellsPerRow, cursor, cursorOrSelected, moveCursor, selectAll, selectAt, selectNone, setThumbnailSize, showImages,
@@ -23,6 +23,8 @@ const ACTIONS = { // names: data-do of the toolbar's buttons
   clear: () => setReview(cursorOrSelected(), ""),
   all: selectAll,
   none: selectNone,
+  undo: undoReview,
+  redo: redoReview,
 };
 const ACTION_KEYS = { k: "keep", d: "drop", u: "clear", a: "all", Escape: "none" };
 
@@ -85,6 +87,11 @@ function listenToPage() {
     showImages(JSON.parse(link.dataset.show)).then(() => byId("bar").scrollIntoView({ block: "nearest" }));
   });
   document.addEventListener("keydown", (event) => {
+    const isText = event.target.matches("input:is([type=text], [type=search])"); // has an undo of its own
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !isText) {
+      event.preventDefault();
+      event.shiftKey ? redoReview() : undoReview();
+    }
     if (event.key !== "/" || event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input, select")) return;
     event.preventDefault();
     byId("filter-fold").open = true;

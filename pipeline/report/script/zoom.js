@@ -35,10 +35,9 @@ export function zoomBy(factor, x = 0.5, y = 0.5) {
 export const moveBy = (x, y) => moveTo(place.left + x / place.zoom, place.top + y / place.zoom, place.zoom);
 export const zoomOut = () => moveTo(0, 0, 1);
 
-// Ends the stages of the image that was open before.
+// Ends the stages of the image that was open before; the place stays.
 export function clearStages() {
   stages = [];
-  place = { left: 0, top: 0, zoom: 1 };
 }
 
 // A stage with layers, the lowest first, of a picture that is `ratio` times as wide as high.
