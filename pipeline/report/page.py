@@ -20,8 +20,9 @@ from pipeline.report.facts import PageContent, PageFacts
 from pipeline.report.groups import group_tables
 from pipeline.report.limits import limit_facts
 from pipeline.report.run_data import write_run
+from pipeline.report.similar_faces import write_similar
 from pipeline.report.sprite_sheets import COLUMNS, SpriteSheets, region_places
-from pipeline.report.tables import MEANINGS, claim_rows, source_rows, verdict_rows
+from pipeline.report.tables import EXPECTED, MEANINGS, claim_rows, source_rows, verdict_rows
 from pipeline.storage.files import digest_of, replace_folder, replacing
 from pipeline.storage.thumbnails import THUMB_PX
 
@@ -30,7 +31,7 @@ _SPLITS = ("train", "val", "test")
 _MAX_SOURCES = 4  # named in the title
 _SCRIPTS = (
     "facts", "data", "names", "rules", "reviews", "groups", "filters", "thumbnails", "gallery", "zoom", "layers",
-    "measures", "large_view", "map", "charts", "panel", "address", "start",
+    "measures", "similar", "compare", "large_view", "map", "charts", "confusion", "panel", "address", "start",
 )  # fmt: skip
 """The ES modules of script/: each imports only from those before it."""
 
@@ -56,6 +57,7 @@ def write_page(page: Path, sheets: SpriteSheets, content: PageContent) -> Path:
     made = f"{today.day} {today:%B %Y}"
     write_columns(sheets.folder, rows, sheets)
     write_run(sheets.folder, rows, content.limits, made)
+    write_similar(sheets.folder, rows)
     facts = json.dumps(_facts(page, sheets, content), ensure_ascii=False)
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined).from_string(_read("page.html"))
     text = template.render(
@@ -109,6 +111,7 @@ def _facts(page: Path, sheets: SpriteSheets, content: PageContent) -> PageFacts:
         "reviews": {image_id: asdict(entry) for image_id, entry in content.reviews.items()},
         "maxNote": MAX_NOTE,
         "folders": {name: _relative(folder, page.parent) for name, folder in content.folders.items()},
+        "expected": EXPECTED,
         "losses": content.training["losses"] if content.training else {},
     }
 

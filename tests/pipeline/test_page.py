@@ -16,6 +16,7 @@ from PIL import Image
 from pipeline.curation.groups import SKIN_TONE, group_labels
 from pipeline.curation.reasons import REASON_NAMES
 from pipeline.curation.reviews import Review, read_reviews
+from pipeline.curation.selection import image_features
 from pipeline.report.page import script
 from pipeline.tools.curate_folder import curate_folder
 from tests.conftest import ROOT, curate_here, inside, report_here
@@ -327,6 +328,96 @@ def test_ctrl_z_in_a_text_undoes_no_review(opened):
     opened.get_by_label("name contains").press("Control+z")
     opened.wait_for_timeout(200)
     assert badges(opened) == ["drop"]
+
+
+def test_the_table_of_labels_counts_the_verdicts_of_each_label_and_filters_the_gallery(opened, workspace):
+    unfold(opened, "labels")
+    rows = rows_of(workspace)
+    links = opened.locator("#confusion a").all()
+    for link in links:
+        wanted, count = json.loads(link.get_attribute("data-show")), int(link.inner_text())
+        of_label = rows["claimed"].isna() if wanted["claimed"] == "none" else rows["claimed"] == wanted["claimed"]
+        verdict = wanted["verdict"]
+        has = rows["accepted"] if verdict == "accepted" else rows["reasons"].map(lambda reasons: verdict in reasons)  # noqa: B023
+        assert count == (of_label & has).sum() > 0
+    links[-1].click()
+    assert shown(opened) == int(links[-1].inner_text())
+
+
+def test_the_table_of_labels_follows_moved_limits(opened):
+    unfold(opened, "labels")
+    link = opened.locator("""[data-show='{"claimed":"correct","verdict":"accepted"}']""")
+    before = int(link.inner_text())
+    slide(opened, "min_cover_chin", 1)
+    opened.wait_for_selector("#moved:visible")
+    assert (int(link.inner_text()) if link.count() else 0) < before
+
+
+def test_similar_faces_are_of_the_same_domain_and_open_and_fill_the_gallery(opened, workspace):
+    rows = in_page_order(workspace)
+    open_first(opened, verdict="accepted", domain="masked")
+    name = opened.locator("dialog h2").inner_text()
+    opened.locator(".similar summary").click()
+    opened.wait_for_selector(".similar-row canvas")
+    near = [
+        int(index)
+        for index in opened.locator(".similar-row canvas").evaluate_all("all => all.map(one => one.dataset.index)")
+    ]
+    assert len(near) == 12 == len(set(near)) and name not in set(rows["image_id"].iloc[near])
+    assert set(rows["domain"].iloc[near]) == {"masked"}
+    features = image_features(rows)
+    index = rows.index.get_loc(name)
+    distances = ((features - features[index]) ** 2).sum(axis=1)
+    is_candidate = (rows["domain"] == "masked").to_numpy() & rows["yaw"].notna().to_numpy()
+    is_candidate[index] = False
+    nearest = np.flatnonzero(is_candidate)[np.argsort(distances[is_candidate])]
+    assert near[0] == nearest[0] and len(set(near) & set(nearest[:12])) >= 10
+    opened.get_by_role("button", name="Show more in the gallery").click()
+    opened.wait_for_selector("dialog", state="hidden")
+    cells = opened.locator(".cell").evaluate_all("cells => cells.map(cell => Number(cell.dataset.index))")
+    assert cells[:13] == [index, *near]
+    opened.get_by_role("button", name="Clear filters").first.click()
+    assert shown(opened) == len(rows)
+
+
+@pytest.fixture
+def other_run(workspace, tmp_path):
+    """The manifest and run.js of a run with another limit, and without one image."""
+    folder = tmp_path / "other"
+    shutil.copytree(workspace, folder)
+    params = yaml.safe_load((folder / "params.yaml").read_text())
+    params["curate"]["min_cover_chin"] = 0.85
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    with inside(folder):
+        curate_here()
+        report_here()
+    return pd.read_parquet(folder / "data/manifest.parquet"), folder / "reports/index.data/run.js"
+
+
+def test_two_runs_compared_show_which_images_changed_sides_and_why(opened, workspace, other_run):
+    before, file = other_run
+    now = rows_of(workspace)
+    kept = now["accepted"] & now["image_id"].isin(before[~before["accepted"]]["image_id"])
+    unfold(opened, "compare")
+    opened.set_input_files("#other-run", file)
+    opened.wait_for_selector("#compared table")
+    rows = [row.split("\t") for row in opened.locator("#compared tr").all_inner_texts()]
+    assert ["kept now", "", str(kept.sum())] in rows and ["", "was chin_uncovered", str(kept.sum())] in rows
+    assert not any("rejected now" in row for row in rows)
+    limit = yaml.safe_load((workspace / "params.yaml").read_text())["curate"]["min_cover_chin"]
+    assert opened.locator("#compared li").all_inner_texts() == [f"curate.min_cover_chin: 0.85 → {limit}"]
+    opened.locator("#compared a").first.click()
+    assert shown(opened) == kept.sum() > 0
+    opened.locator(".cell").first.dblclick()
+    opened.wait_for_selector("dialog[open]")
+    assert opened.locator("dialog h2").inner_text() in set(now[kept]["image_id"])
+    assert "In the other run" in (text := opened.locator(".verdict").inner_text()) and "chin_uncovered" in text
+
+
+def test_a_file_that_is_no_run_is_refused_with_the_name_of_the_right_one(opened, workspace):
+    unfold(opened, "compare")
+    opened.set_input_files("#other-run", workspace / "reports/index.data/columns.js")
+    opened.locator("#compared", has_text="choose index.data/run.js").wait_for()
 
 
 def test_the_keyboard_alone_moves_selects_and_opens(opened):

@@ -10,6 +10,8 @@ import { cursor, moveCursor, shownImages } from "./gallery.js";
 import { clearStages, moveBy, zoomBy, zoomOut } from "./zoom.js";
 import { createPicture, createSwitches } from "./layers.js";
 import { createTables } from "./measures.js";
+import { createSimilar } from "./similar.js";
+import { verdictInOtherRun } from "./compare.js";
 
 const MAX_DUPLICATES = 12;
 const STEP = 1.6; // of a zoom by keys and buttons
@@ -70,7 +72,8 @@ function createView(index, details, note, other) {
   return [
     createTitle(index, details),
     createElement("div", { class: other ? "large wide-pictures" : "large" },
-      createElement("div", {}, pictures, tools, ...createDuplicates(index, other?.index ?? null)),
+      createElement("div", {}, pictures, tools, ...createDuplicates(index, other?.index ?? null),
+        ...createSimilar(index, details.image_id, { open: openLargeView, close: closeLargeView })),
       createElement("div", { class: "facts" }, ...createReview(index, note), ...createTables(index, details))),
   ];
 }
@@ -90,7 +93,7 @@ const reviewText = (index) => (reviewOf(index) ? `${reviewOf(index)} (review)` :
 
 // The verdict, and what a person decides about it.
 function createReview(index, savedNote) {
-  const review = reviewOf(index), reasons = reasonsOf(verdicts[index]);
+  const review = reviewOf(index), reasons = reasonsOf(verdicts[index]), otherVerdict = verdictInOtherRun(index);
   const note = createElement("input", {
     type: "text", value: savedNote, "aria-label": "Note", maxlength: facts.maxNote, placeholder: "note for review.csv",
     onchange: () => reviewOf(index) && setReview([index], reviewOf(index), note.value), // without a review, Keep or Drop saves it
@@ -99,7 +102,8 @@ function createReview(index, savedNote) {
     () => setReview([index], value, note.value), { "data-do": value || "clear" });
   const verdict = (reasons.length ? reasons : ["accepted"]).map((one) => createElement("li", {}, `${one}: ${facts.meanings[one]}`));
   return [
-    createElement("ul", { class: "verdict" }, review ? createElement("li", {}, createElement("b", {}, reviewText(index))) : null, ...verdict),
+    createElement("ul", { class: "verdict" }, review ? createElement("li", {}, createElement("b", {}, reviewText(index))) : null, ...verdict,
+      otherVerdict ? createElement("li", { class: "quiet" }, otherVerdict) : null),
     createElement("p", { class: "buttons" }, reviewButton("Keep", "keep"), reviewButton("Drop", "drop"), reviewButton("Clear", "")),
     note,
   ];

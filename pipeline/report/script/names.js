@@ -8,10 +8,10 @@ let runLoading = null; // promise of the run
 let resolveRun = null;
 
 // The argument of facemask.run, as columns.py wrote it, with `starts`: where each name starts in `lower`.
-export function decodeRun({ ids, reasons, thresholds, made }) {
+export function decodeRun({ ids, reasons, reasonNames, thresholds, made }) {
   const lower = ids.toLowerCase(), starts = [0];
   for (let end = lower.indexOf(SEPARATOR); end >= 0; end = lower.indexOf(SEPARATOR, end + 1)) starts.push(end + 1);
-  return { ids: ids.split(SEPARATOR), lower, starts, reasons: decodeArray(reasons, Uint32Array), thresholds, made };
+  return { ids: ids.split(SEPARATOR), lower, starts, reasons: decodeArray(reasons, Uint32Array), reasonNames, thresholds, made };
 }
 
 export const receiveRun = (run) => resolveRun?.(decodeRun(run));

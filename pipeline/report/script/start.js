@@ -14,6 +14,9 @@ import { listenToLargeView, openLargeView } from "./large_view.js";
 import { createMap, encircleNone, imagesOnMap, pointOf, reviewEncircled } from "./map.js";
 import { createCharts } from "./charts.js";
 import { createPanel, leaveSheet } from "./panel.js";
+import { createConfusion } from "./confusion.js";
+import { createComparison } from "./compare.js";
+import { receiveSimilar } from "./similar.js";
 import { keepViewInAddress, restoreView } from "./address.js";
 
 const LONG_PRESS_MS = 500;
@@ -103,6 +106,8 @@ function start(columns) {
   receiveColumns(columns);
   createPanel();
   createCharts();
+  createConfusion();
+  createComparison();
   createFilterMenus(updateGallery);
   resetLimits();
   listenToGallery();
@@ -117,4 +122,4 @@ function start(columns) {
 }
 
 // Called by index.data/columns.js and rows/*.js; the others are for tests and benchmarks.
-window.facemask = { columns: start, details: receiveDetails, run: receiveRun, setLimit, verdicts: () => verdicts, pointOf, isOnMap: imagesOnMap };
+window.facemask = { columns: start, details: receiveDetails, run: receiveRun, similar: receiveSimilar, setLimit, verdicts: () => verdicts, pointOf, isOnMap: imagesOnMap };
