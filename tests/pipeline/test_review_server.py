@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -223,6 +224,25 @@ def test_in_the_browser_a_review_is_saved_and_another_tab_shows_it(browser, open
     second.get_by_role("checkbox", name="cover map").check()
     assert cover.evaluate("image => image.decode().then(() => image.naturalWidth)") > 96
     context.close()
+
+
+def test_in_the_browser_a_run_named_by_against_is_compared_at_once(workspace, browser):
+    session = replace(open_review(None), against=(workspace / "reports/index.data/run.js").read_bytes())
+    with served(session) as page:
+        tab = browser.new_page()
+        tab.set_default_timeout(15_000)
+        tab.goto(page.address)
+        tab.locator("#compared", has_text="No image changed sides.").wait_for()
+        tab.close()
+
+
+def test_a_folder_without_a_run_to_compare_with_is_refused(workspace, tmp_path):
+    with pytest.raises(SystemExit, match=r"no run to compare with at .*index\.data/run\.js: name the folder"):
+        main(["review", "--against", str(tmp_path)])
+
+
+def test_without_another_run_there_is_nothing_to_compare_with(opened):
+    assert request(opened, "GET", "/against")[0] == 404
 
 
 def test_a_missing_page_is_refused_with_the_command_that_makes_it(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 // Two runs compared: which images changed sides, and why. The other run is read from its file index.data/run.js.
 
-import { byId, createElement, facts, formatCount } from "./facts.js";
+import { byId, createElement, facts, formatCount, hasOtherRun } from "./facts.js";
 import { data } from "./data.js";
 import { decodeRun, loadRun } from "./names.js";
 import { reasonsOf } from "./rules.js";
@@ -79,13 +79,16 @@ export async function compareWith(text) {
 }
 
 export function createComparison() {
-  const field = byId("other-run");
-  field.onchange = async () => {
+  const compare = async (read) => {
     try {
-      await compareWith(await field.files[0].text());
+      await compareWith(await read());
     } catch (error) {
       otherRun = null;
-      byId("compared").replaceChildren(`${error.message}`);
+      byId("compared").replaceChildren(error.message);
     }
   };
+  byId("other-run").onchange = () => compare(() => byId("other-run").files[0].text());
+  if (!hasOtherRun) return;
+  byId("compare").open = true;
+  compare(async () => (await fetch("against")).text());
 }
