@@ -5,6 +5,7 @@ import { data } from "./data.js";
 import { decodeRun, loadRun } from "./names.js";
 import { reasonsOf } from "./rules.js";
 import { showImages } from "./gallery.js";
+import { leaveSheet } from "./panel.js";
 
 let otherRun = null; // {made, reasonsAt: own index -> reasons in the other run, undefined where it has no such image}
 
@@ -50,9 +51,15 @@ function createChangeRows(groups) {
   for (const [what, byReason] of Object.entries(groups))
     for (const [reason, indices] of Object.entries(byReason)) {
       const why = what === "kept now" ? `was ${reason}` : reason, text = reason ? `${what}: ${why}` : what;
-      const onclick = (event) => { event.preventDefault(); showImages({}, { indices, text }); };
-      rows.push(createElement("tr", {}, createElement("td", {}, reason ? "" : what), createElement("td", {}, reason ? why : ""),
-        createElement("td", { class: "n" }, createElement("a", { href: "#pictures", onclick, "aria-label": `${text}: ${indices.length} images` }, formatCount(indices.length)))));
+      const onclick = (event) => {
+        event.preventDefault();
+        leaveSheet();
+        showImages({}, { indices, text });
+      };
+      const link = createElement("a", { href: "#pictures", onclick, "aria-label": `${text}: ${indices.length} images` },
+        formatCount(indices.length));
+      rows.push(createElement("tr", {}, createElement("td", {}, reason ? "" : what),
+        createElement("td", {}, reason ? why : ""), createElement("td", { class: "n" }, link)));
     }
   return rows;
 }
@@ -71,7 +78,8 @@ export async function compareWith(text) {
   const rows = createChangeRows(groupChanges(otherRun.reasonsAt));
   const gone = run.ids.filter((id) => !known.has(id)).length, limits = createParameterRows(run.thresholds, own.thresholds);
   byId("compared").replaceChildren(
-    createElement("p", {}, `The other run, of ${run.made}, has ${formatCount(run.ids.length)} images, ${formatCount(gone)} of them not here.`),
+    createElement("p", {}, `The other run, of ${run.made}, has ${formatCount(run.ids.length)} images` +
+      `${gone ? `; ${formatCount(gone)} of them are not here` : ""}.`),
     rows.length ? createElement("table", {}, ...rows) : createElement("p", {}, "No image changed sides."),
     createElement("h3", {}, "Parameters that differ, other run → this run"),
     limits.length ? createElement("ul", {}, ...limits)

@@ -20,13 +20,15 @@ function countVerdicts() {
 
 function showTable() {
   if (!byId("labels").open) return;
-  const rows = countVerdicts(), occurring = ["accepted", ...facts.reasons].filter((verdict) => rows.some(([, counts]) => counts[verdict]));
-  const head = createElement("tr", {}, createElement("th", {}, "label"), createElement("th", { class: "upright" }, createElement("span", {}, "images")),
-    ...occurring.map((verdict) => createElement("th", { class: "upright", scope: "col" }, createElement("span", {}, verdict))));
+  const rows = countVerdicts();
+  const occurring = ["accepted", ...facts.reasons].filter((verdict) => rows.some(([, counts]) => counts[verdict]));
+  const createHead = (text) => createElement("th", { class: "upright", scope: "col" }, createElement("span", {}, text));
+  const head = createElement("tr", {}, createElement("th", {}, "label"), ...["images", ...occurring].map(createHead));
   const createCell = (label, counts, verdict) => {
     const count = counts[verdict], isExpected = (facts.expected[label] ?? []).includes(verdict);
     const link = createElement("a", {
-      href: "#pictures", "data-show": JSON.stringify({ claimed: label, verdict }), "aria-label": `${label}, ${verdict}: ${count} images`,
+      href: "#pictures", "data-show": JSON.stringify({ claimed: label, verdict }),
+      "aria-label": `${label}, ${verdict}: ${count} images`,
     }, formatCount(count));
     const style = count ? `--share: ${Math.round((100 * count) / counts.images)}%` : null;
     return createElement("td", { class: isExpected ? "n expected" : "n", style }, count ? link : "");

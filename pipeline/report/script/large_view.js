@@ -68,7 +68,8 @@ function createView(index, details, note, other) {
     createButton("−", "out", () => zoomBy(1 / STEP), { "aria-label": "Zoom out" }),
     createButton("+", "in", () => zoomBy(STEP), { "aria-label": "Zoom in" }),
     createButton("Fit", "fit", zoomOut));
-  const tools = createElement("div", { class: "tools", role: "toolbar", "aria-label": "Zoom and layers" }, zooms, ...createSwitches(pictures));
+  const tools = createElement("div", { class: "tools", role: "toolbar", "aria-label": "Zoom and layers" },
+    zooms, ...createSwitches(pictures));
   return [
     createTitle(index, details),
     createElement("div", { class: other ? "large wide-pictures" : "large" },
@@ -79,13 +80,15 @@ function createView(index, details, note, other) {
 }
 
 function createTitle(index, details) {
-  const position = shownImages.indexOf(index), isAlone = position < 0;
+  const position = shownImages.indexOf(index), last = shownImages.length - 1;
+  const place = position < 0 ? "" : `${formatCount(position + 1)} of ${formatCount(last + 1)}`;
+  const createStep = (text, key, steps, label) => createButton(text, key, () => stepLargeView(steps),
+    { "aria-label": label, disabled: position < 0 || position + steps < 0 || position + steps > last });
   return createElement("div", { class: "title" },
     createElement("h2", {}, details.image_id),
     createElement("span", { class: "buttons" },
-      createElement("span", { class: "quiet nowrap" }, isAlone ? "" : `${formatCount(position + 1)} of ${formatCount(shownImages.length)}`),
-      createButton("‹", "previous", () => stepLargeView(-1), { "aria-label": "Previous image", disabled: isAlone || position === 0 }),
-      createButton("›", "next", () => stepLargeView(1), { "aria-label": "Next image", disabled: isAlone || position === shownImages.length - 1 }),
+      createElement("span", { class: "quiet nowrap" }, place),
+      createStep("‹", "previous", -1, "Previous image"), createStep("›", "next", 1, "Next image"),
       createButton("Close", "close", closeLargeView, { title: "Escape" })));
 }
 
@@ -102,7 +105,8 @@ function createReview(index, savedNote) {
     () => setReview([index], value, note.value), { "data-do": value || "clear" });
   const verdict = (reasons.length ? reasons : ["accepted"]).map((one) => createElement("li", {}, `${one}: ${facts.meanings[one]}`));
   return [
-    createElement("ul", { class: "verdict" }, review ? createElement("li", {}, createElement("b", {}, reviewText(index))) : null, ...verdict,
+    createElement("ul", { class: "verdict" },
+      review ? createElement("li", {}, createElement("b", {}, reviewText(index))) : null, ...verdict,
       otherVerdict ? createElement("li", { class: "quiet" }, otherVerdict) : null),
     createElement("p", { class: "buttons" }, reviewButton("Keep", "keep"), reviewButton("Drop", "drop"), reviewButton("Clear", "")),
     note,
@@ -116,7 +120,8 @@ function createDuplicates(index, compared) {
     const isCompared = other === compared, open = () => openLargeView(other);
     return createElement("div", { class: "duplicate" },
       createElement("button", { type: "button", onclick: open, "aria-label": "Open the near-duplicate" }, createThumbnail(other)),
-      createElement("span", {}, `${text} (verified similarity ${formatNumber(similarity)}, at least ${formatNumber(facts.minSimilarity)}) `,
+      createElement("span", {}, `${text} (verified similarity ${formatNumber(similarity)}, ` +
+        `at least ${formatNumber(facts.minSimilarity)}) `,
         createButton(isCompared ? "Show alone" : "Side by side", `compare-${other}`,
           () => openLargeView(index, isCompared ? null : other), { class: "compare" })));
   };

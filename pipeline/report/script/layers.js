@@ -29,7 +29,8 @@ function createPhoto(index, details, note) {
     note.textContent = "The file cannot be loaded, or has changed since: this is its thumbnail.";
     note.hidden = false;
   };
-  const photo = createElement("img", { class: "photo", src: isServed ? `picture/${index}` : file, alt: details.image_id, draggable: "false", onerror });
+  const src = isServed ? `picture/${index}` : file;
+  const photo = createElement("img", { class: "photo", src, alt: details.image_id, draggable: "false", onerror });
   return photo;
 }
 
@@ -37,7 +38,8 @@ function createOverlays(index, details) {
   if (!details.points) return [];
   const svg = createSvg("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
   const values = decodeArray(details.points, Int16Array), scale = facts.landmarkScale;
-  const points = Array.from({ length: values.length / 2 }, (_, point) => [values[2 * point] * scale, values[2 * point + 1] * scale]);
+  const points = Array.from({ length: values.length / 2 }, (_, point) =>
+    [values[2 * point] * scale, values[2 * point + 1] * scale]);
   const regions = createSvg("g", { class: "regions" });
   for (const [name, polygon] of Object.entries(facts.regions)) {
     const corners = polygon.map((point) => points[point].join(",")).join(" ");
@@ -61,7 +63,8 @@ export function createSwitches(view) {
   const labels = Object.keys(switches).map((name) => {
     const isMissing = name === "cover" && !isServed;
     const onchange = () => { switches[name] = box.checked; show(); };
-    const box = createElement("input", { type: "checkbox", onchange, checked: switches[name], disabled: isMissing, "data-key": name });
+    const box = createElement("input",
+      { type: "checkbox", onchange, checked: switches[name], disabled: isMissing, "data-key": name });
     return createElement("label", { title: isMissing ? "run 'facemask review' to see it" : null }, box, ` ${TEXTS[name]}`);
   });
   show();

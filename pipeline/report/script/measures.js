@@ -19,18 +19,23 @@ function createLimits(index) {
     return [isBeyond, createElement("tr", { class: isBeyond ? "beyond-limit" : null, "data-limit": limit.key }, ...cells)];
   });
   const sorted = [...rows.filter(([isBeyond]) => isBeyond), ...rows.filter(([isBeyond]) => !isBeyond)];
-  const heads = ["measured", "value", "limit", ""].map((text, column) => createElement("th", { class: column === 1 || column === 2 ? "n" : null }, text));
-  return sorted.length ? createElement("table", { class: "limits" }, createElement("tr", {}, ...heads), ...sorted.map(([, row]) => row)) : null;
+  const heads = [["measured"], ["value", "n"], ["limit", "n"], ["met"]].map(([text, kind]) =>
+    createElement("th", { class: kind ?? null }, text));
+  return sorted.length ? createElement("table", { class: "limits" },
+    createElement("tr", {}, ...heads), ...sorted.map(([, row]) => row)) : null;
 }
 
-const createRows = (pairs) => createElement("table", { class: "details" }, ...pairs.filter(([, value]) => value).map(([name, value]) =>
-  createElement("tr", {}, createElement("td", {}, name), createElement("td", { class: "n" }, value))));
+const createRow = ([name, value]) => createElement("tr", {},
+  createElement("td", {}, name), createElement("td", { class: "n" }, value));
+const createRows = (pairs) => createElement("table", { class: "details" },
+  ...pairs.filter(([, value]) => value).map(createRow));
 
 export function createTables(index, details) {
   const categories = ["domain", "source", "split", "claimed"].map((name) => [name, category(name, index)]);
   const numbers = Object.entries(data.numbers).filter(([, values]) => !Number.isNaN(values[index]))
     .map(([name, values]) => [name, formatNumber(values[index])]);
-  const others = ["path", "bytes", "ffhq_id", "licence", "author", "url", "archive"].map((name) => [name, String(details[name] ?? "")]);
+  const others = ["path", "bytes", "ffhq_id", "licence", "author", "url", "archive"]
+    .map((name) => [name, String(details[name] ?? "")]);
   return [
     createLimits(index),
     createElement("h3", {}, "Where it is from"), createRows([...categories, ...others]),

@@ -121,5 +121,8 @@ function start(columns) {
   document.documentElement.dataset.ready = "true";
 }
 
-// Called by index.data/columns.js and rows/*.js; the others are for tests and benchmarks.
-window.facemask = { columns: start, details: receiveDetails, run: receiveRun, similar: receiveSimilar, setLimit, verdicts: () => verdicts, pointOf, isOnMap: imagesOnMap };
+// The first four are called by the scripts in index.data; the others are for tests and benchmarks.
+window.facemask = {
+  columns: start, details: receiveDetails, run: receiveRun, similar: receiveSimilar,
+  setLimit, verdicts: () => verdicts, pointOf, isOnMap: imagesOnMap,
+};
