@@ -85,7 +85,7 @@ function addLimit(limit, chart, output, note) {
     const isBeyond = limitTest(limit);
     let count = 0;
     for (let index = 0; index < facts.count; index++) if (isBeyond(index)) count++;
-    note.textContent = `${limit.reason}: ${formatCount(count)} images`;
+    note.textContent = `${limit.reason}: ${formatCount(count)} ${count === 1 ? "image" : "images"}`;
   };
   changes.addEventListener("limits", update);
   update();

@@ -9,7 +9,7 @@ import { createThumbnail, reuseThumbnails } from "./thumbnails.js";
 
 const GAP_PX = 4; // between cells
 const BORDER_PX = 8 + GAP_PX; // of a cell: border, padding and gap
-const MARGIN_PX = 300; // above and below the screen, where cells exist already
+const MARGIN_PX = 150; // above and below the screen, where cells exist already
 
 export let shownImages = new Uint32Array(0); // indices; a "position" is a place in here
 export const selected = new Set(); // indices
