@@ -30,8 +30,8 @@ _HERE = Path(__file__).parent
 _SPLITS = ("train", "val", "test")
 _MAX_SOURCES = 4  # named in the title
 _SCRIPTS = (
-    "facts", "data", "names", "rules", "reviews", "groups", "filters", "thumbnails", "panel", "gallery", "zoom", "layers",
-    "measures", "similar", "compare", "large_view", "map", "charts", "confusion", "address", "start",
+    "facts", "data", "names", "rules", "reviews", "groups", "filters", "thumbnails", "panel", "gallery", "zoom",
+    "layers", "measures", "similar", "compare", "large_view", "map", "charts", "confusion", "address", "start",
 )  # fmt: skip
 """The ES modules of script/: each imports only from those before it."""
 

@@ -193,6 +193,13 @@ def review_app(session: ReviewSession) -> FastAPI:
         kind = _DATA_TYPES.get(PurePosixPath(path).suffix, "application/octet-stream")
         return Response(_or_404(_read_inside(session.data, path)), media_type=kind)
 
+    _add_error_handlers(app)
+    return app
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    """Answer errors in one line of text, which the page shows."""
+
     @app.exception_handler(HTTPException)
     def refused(_request: Request, error: HTTPException) -> Response:
         return PlainTextResponse(str(error.detail), error.status_code, error.headers)
@@ -206,9 +213,7 @@ def review_app(session: ReviewSession) -> FastAPI:
     @app.exception_handler(FacemaskError)
     @app.exception_handler(OSError)
     def failed(_request: Request, error: Exception) -> Response:
-        return PlainTextResponse(str(error), 500)  # about review.csv or the disk: the page shows it
-
-    return app
+        return PlainTextResponse(str(error), 500)  # about review.csv or the disk
 
 
 def _folders(page: str) -> dict[str, str]:

@@ -520,13 +520,29 @@ def test_near_duplicates_are_shown_side_by_side_and_zoom_together(opened, worksp
 
 def test_an_image_whose_details_cannot_be_loaded_is_no_blank_dialog(browser, workspace):
     shutil.rmtree(workspace / "reports/index.data/rows")
-    page = browser.new_page()
+    page, errors = browser.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto((workspace / "reports/index.html").as_uri())
     to_images(page)
     page.locator(".cell").first.dblclick()
     page.wait_for_selector("dialog[open]")
     assert "rows/000000.js cannot be loaded: keep the folder index.data" in page.locator("dialog").inner_text()
+    page.wait_for_timeout(500)  # the address is written
     page.close()
+    assert errors == []
+
+
+def test_a_search_without_the_file_of_names_says_which_folder_is_missing(browser, workspace):
+    (workspace / "reports/index.data/run.js").unlink()
+    page, errors = browser.new_page(), []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto((workspace / "reports/index.html").as_uri())
+    to_images(page)
+    page.get_by_label("name contains").fill("0")
+    page.locator("#missing", has_text="keep the folder index.data").wait_for()
+    assert shown(page) == len(rows_of(workspace))
+    page.close()
+    assert errors == []
 
 
 def test_a_long_address_does_not_hide_the_numbers(opened, workspace):

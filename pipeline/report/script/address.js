@@ -19,7 +19,8 @@ async function currentView() {
   const view = new URLSearchParams(activeFilters());
   if (thumbnailSize !== facts.thumbnail.px) view.set("size", thumbnailSize);
   for (const { key } of movedLimits()) view.set(key, thresholds[key]);
-  if (hasImage()) view.set("image", (await loadDetails(openImage())).image_id);
+  const details = hasImage() ? await loadDetails(openImage()).catch(() => null) : null; // the dialog says why
+  if (details) view.set("image", details.image_id);
   return view.toString();
 }
 
@@ -46,7 +47,7 @@ export async function restoreView() {
   setThumbnailSize(number("size", facts.thumbnail.px));
   try {
     await showImages({ sort: "", order: "ascending", ...view });
-    const index = view.image ? await indexNamed(view.image) : -1;
+    const index = view.image ? await indexNamed(view.image).catch(() => -1) : -1;
     if (index >= 0) await openLargeView(index);
     else closeLargeView();
   } finally {

@@ -46,7 +46,7 @@ export function createFilterMenus(onChange) {
 // Sets the filters named in `wanted`. The names of the images are loaded first where one is searched for.
 async function applyFilters(wanted) {
   Object.assign(filters, wanted);
-  const { name } = filters, found = name ? await imagesNamed(name) : null;
+  const { name } = filters, found = name ? await imagesNamed(name).catch(() => null) : null;
   if (name === filters.name) named = found; // else more was typed while the names were loaded
 }
 

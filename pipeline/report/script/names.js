@@ -1,6 +1,6 @@
 // The names of all images. They are loaded when somebody searches or opens a saved view: most visits need none of them.
 
-import { createElement, facts } from "./facts.js";
+import { byId, createElement, facts } from "./facts.js";
 import { decodeArray } from "./data.js";
 
 const SEPARATOR = "\0"; // no path contains it
@@ -20,7 +20,11 @@ export function loadRun() {
   runLoading ??= new Promise((resolve, reject) => {
     resolveRun = resolve;
     const src = "index.data/run.js";
-    document.head.append(createElement("script", { src, onerror: () => reject(new Error(`${src} cannot be loaded`)) }));
+    const onerror = () => {
+      byId("missing").hidden = false;
+      reject(new Error(`${src} cannot be loaded`));
+    };
+    document.head.append(createElement("script", { src, onerror }));
   });
   return runLoading;
 }
