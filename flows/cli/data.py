@@ -33,6 +33,8 @@ def add_commands(commands: Commands) -> None:
     review = commands.add("review", _review, summary, "facemask review\n  facemask review ~/curated")
     folder_help = "of facemask curate --out DIR (default: this project)"
     review.add_argument("folder", nargs="?", type=Path, metavar="DIR", help=folder_help)
+    against_help = "another run to compare with: a folder that has index.html and index.data"
+    review.add_argument("--against", type=Path, metavar="DIR", help=against_help)
     add_port(review, 4280)
 
     summary = "Write the accepted images as others' training code reads them."
@@ -77,7 +79,7 @@ def _curate(options: argparse.Namespace) -> None:
 def _review(options: argparse.Namespace) -> None:
     from pipeline.report.server import review
 
-    review(options.folder, options.port)
+    review(options.folder, options.port, options.against)
 
 
 def _export_data(options: argparse.Namespace) -> None:

@@ -4,7 +4,8 @@
     ids.json            the image ids, for `facemask review`
     rows/000000.js ...  the details of PER_CHUNK images each: ids, licences, authors, landmarks
 
-Images are in the order of the thumbnails; an image's index in that order is its name on the page.
+run_data.py writes run.js beside them. Images are in the order of the thumbnails; an image's index in that order is its
+name on the page.
 """
 
 import base64
@@ -16,9 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from pipeline.curation.reasons import REASON_NAMES
 from pipeline.report.face_map import face_map
 from pipeline.report.groups import image_groups
+from pipeline.report.run_data import reason_bits
 from pipeline.report.sprite_sheets import SpriteSheets
 
 PER_CHUNK = 200
@@ -59,14 +60,13 @@ class Columns(TypedDict):
 
 
 def write_columns(folder: Path, rows: pd.DataFrame, sheets: SpriteSheets) -> None:
-    """Write the scripts for the manifest's rows into `folder`."""
-    rows = rows.set_index("image_id", drop=False).loc[sheets.image_ids]
+    """Write the scripts for the manifest's rows, which are in the order of the thumbnails, into `folder`."""
     indices = {image_id: index for index, image_id in enumerate(sheets.image_ids)}
     columns: Columns = {
         "numbers": {name: _base64(_float32(rows[name])) for name in NUMBERS},
         "categories": {name: _category(rows[name]) for name in CATEGORIES},
         "groups": {kind: _category(groups) for kind, groups in image_groups(rows).items()},
-        "reasons": _base64(_reason_bits(rows["reasons"])),
+        "reasons": _base64(reason_bits(rows["reasons"])),
         "duplicateOf": _base64(np.array([indices.get(kept, -1) for kept in rows["dup_of"].fillna("")], np.int32)),
         "map": _map_places(rows),
     }
@@ -111,10 +111,6 @@ def _order(column: pd.Series) -> list[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype) and column.dtype.ordered:
         return list(column.cat.remove_unused_categories().cat.categories)
     return sorted(column.dropna().astype(str).unique())
-
-
-def _reason_bits(column: pd.Series) -> NDArray[np.uint32]:
-    return np.array([sum(1 << REASON_NAMES.index(reason) for reason in reasons) for reasons in column], np.uint32)
 
 
 def _map_places(rows: pd.DataFrame) -> MapPlaces:

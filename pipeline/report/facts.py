@@ -18,11 +18,19 @@ class Figure(TypedDict):
     image: str  # data: URL
 
 
+class EvaluationRow(TypedDict):
+    """One metric."""
+
+    name: str
+    better: str  # which values are good, in words; empty for what is no metric
+    values: list[str]  # for each direction
+
+
 class TrainingSection(TypedDict):
     """What the page shows of the model."""
 
     directions: list[str]  # columns of the evaluation's table
-    evaluation: list[tuple[str, list[str]]]  # its rows: metric, value for each direction
+    evaluation: list[EvaluationRow]
     promotion: str  # which model is promoted, and what this one is; empty where none is registered
     facts: str  # the evaluation's other values, in one line
     losses: dict[str, list[list[float]]]  # name -> [images seen, value]
@@ -61,9 +69,11 @@ class PageFacts(TypedDict):
     imagesPerChunk: int  # in a file of rows/
     regions: dict[str, list[int]]  # region -> positions of its corners in an image's points
     landmarkScale: float
+    minSimilarity: float  # from which two images count as near-duplicates
     reviews: dict[str, dict[str, str]]  # image id -> review, note
     maxNote: int  # characters of a note
     folders: dict[str, str]  # source -> its folder, relative to the page
+    expected: dict[str, tuple[str, ...]]  # label -> the verdicts that agree with it
     losses: dict[str, list[list[float]]]
 
 

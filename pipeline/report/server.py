@@ -19,7 +19,7 @@ import json
 import os
 import re
 import stat
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
@@ -35,8 +35,10 @@ from pipeline.curation.reviews import Review, change_reviews, note_fault, read_r
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.report.columns import IDS_NAME
+from pipeline.report.cover_map import cover_map
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
 from pipeline.report.page import data_folder
+from pipeline.report.run_data import RUN_NAME
 from pipeline.storage.images import open_for_pixels
 from pipeline.storage.manifest import read_manifest
 from pipeline.storage.shards import read_members
@@ -63,6 +65,7 @@ class ReviewSession:
     rows: pd.DataFrame  # source, archive, path, bytes, sha256 by image_id
     folders: dict[str, Path]  # of sources that are plain folders, links resolved
     raw: Path | None  # the project's archives; None: a page of `facemask curate`, which has none
+    against: bytes | None = None  # run.js of another run, which the page compares with
 
 
 def _checked_note(note: str) -> str:
@@ -86,9 +89,12 @@ class PageReviews(TypedDict):
     count: int  # of all entries in review.csv
 
 
-def review(folder: Path | None, port: int) -> None:
-    """Serve the project's page, or that of `facemask curate --out folder`, until Ctrl-C, SIGTERM or SIGHUP."""
-    session = open_review(folder)
+def review(folder: Path | None, port: int, against: Path | None = None) -> None:
+    """Serve the project's page, or that of `facemask curate --out folder`, until Ctrl-C, SIGTERM or SIGHUP.
+
+    `against`: the folder of another run's page, which the page compares with.
+    """
+    session = replace(open_review(folder), against=_other_run(against))
     with (
         stop_signals() as stopped,
         listening(port) as listener,
@@ -128,6 +134,17 @@ def open_review(folder: Path | None) -> ReviewSession:
     return ReviewSession(real_page, data, reviews, image_ids, rows, folders, paths.raw if folder is None else None)
 
 
+def _other_run(folder: Path | None) -> bytes | None:
+    """The file run.js beside the page in `folder`. Raises FacemaskError where there is none."""
+    if folder is None:
+        return None
+    path = data_folder(folder / Paths().page.name) / RUN_NAME
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FacemaskError(f"there is no run to compare with at {path}: name the folder of its index.html") from error
+
+
 def review_app(session: ReviewSession) -> FastAPI:
     """The page's server, without the access control of pipeline/report/local_page.py."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
@@ -137,7 +154,11 @@ def review_app(session: ReviewSession) -> FastAPI:
     @app.get("/index.html")
     def page() -> Response:
         content = _read_inside(session.page.parent, session.page.name)
-        return Response(_as_served(_or_404(content)), media_type="text/html; charset=utf-8")
+        return Response(_as_served(_or_404(content), session), media_type="text/html; charset=utf-8")
+
+    @app.get("/against")
+    def against() -> Response:
+        return Response(_or_404(session.against), media_type="text/plain; charset=utf-8")
 
     @app.get("/review")
     def entries() -> JSONResponse:
@@ -153,17 +174,31 @@ def review_app(session: ReviewSession) -> FastAPI:
         }
         return JSONResponse(_page_reviews(change_reviews(session.review, changes), indices))
 
-    @app.get("/picture/{index}")
-    def picture(index: int) -> Response:
+    def content_of(index: int) -> bytes:
         if not 0 <= index < len(session.image_ids):
             raise HTTPException(404, "there is no such image")
-        content = _or_404(_picture(session, session.rows.loc[session.image_ids[index]]))
+        return _or_404(_picture(session, session.rows.loc[session.image_ids[index]]))
+
+    @app.get("/picture/{index}")
+    def picture(index: int) -> Response:
+        content = content_of(index)
         return Response(content, media_type=_or_404(_image_type(content)))
+
+    @app.get("/cover/{index}")
+    def cover(index: int) -> Response:
+        return Response(_or_404(cover_map(content_of(index))), media_type="image/png")
 
     @app.get(f"/{_DATA}/{{path:path}}")
     def data(path: str) -> Response:
         kind = _DATA_TYPES.get(PurePosixPath(path).suffix, "application/octet-stream")
         return Response(_or_404(_read_inside(session.data, path)), media_type=kind)
+
+    _add_error_handlers(app)
+    return app
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    """Answer errors in one line of text, which the page shows."""
 
     @app.exception_handler(HTTPException)
     def refused(_request: Request, error: HTTPException) -> Response:
@@ -178,9 +213,7 @@ def review_app(session: ReviewSession) -> FastAPI:
     @app.exception_handler(FacemaskError)
     @app.exception_handler(OSError)
     def failed(_request: Request, error: Exception) -> Response:
-        return PlainTextResponse(str(error), 500)  # about review.csv or the disk: the page shows it
-
-    return app
+        return PlainTextResponse(str(error), 500)  # about review.csv or the disk
 
 
 def _folders(page: str) -> dict[str, str]:
@@ -195,10 +228,11 @@ def _folders(page: str) -> dict[str, str]:
     return folders
 
 
-def _as_served(page: bytes) -> bytes:
-    """The page with a mark from which its script sees that this server saves reviews."""
+def _as_served(page: bytes, session: ReviewSession) -> bytes:
+    """The page with a mark from which its script sees that this server saves reviews, and has a run to compare with."""
     charset = b'<meta charset="utf-8">'
-    return page.replace(charset, charset + b'\n<meta name="facemask-review">', 1)
+    mark = b'\n<meta name="facemask-review" content="%s">' % (b"against" if session.against else b"")
+    return page.replace(charset, charset + mark, 1)
 
 
 def _page_reviews(entries: dict[str, Review], indices: dict[str, int]) -> PageReviews:

@@ -9,6 +9,16 @@ MEANINGS = {"accepted": "Kept for training.", **{reason.name: reason.meaning for
 """Verdict -> its explanation on the page."""
 
 
+EXPECTED = {
+    "correct": ("accepted",),
+    "unmasked": ("accepted",),
+    "nose_out": ("nose_uncovered",),
+    "chin_out": ("chin_uncovered",),
+    "chin_only": ("nose_uncovered", "mouth_uncovered"),
+}
+"""Label in a file name -> the verdicts that agree with it."""
+
+
 def verdict_rows(rows: pd.DataFrame) -> list[VerdictRow]:
     """Images of each domain that were accepted, then those rejected for each reason, in the order of MEANINGS."""
     verdicts = rows.assign(verdict=[list(reasons) or ["accepted"] for reasons in rows["reasons"]]).explode("verdict")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pipeline.errors import FacemaskError
 from pipeline.paths import MODELS_JSON, Paths
-from pipeline.report.facts import Figure, TrainingSection
+from pipeline.report.facts import EvaluationRow, Figure, TrainingSection
 
 _CAPTIONS = {
     "grid": "Test faces, which were not trained on. Left: unmasked, with the mask that the model put on, and with that "
@@ -17,6 +17,18 @@ _CAPTIONS = {
     "progress": "The same faces during training: the photos (first row), then a row for each checkpoint. "
     "Left: a mask is put on. Right: a mask is removed.",
 }
+_FEATURES = "fid_features"
+_OF_FEATURES = ("fid", "precision", "recall")  # metrics that rest on them
+_NOT_ROWS = (_FEATURES, "fid_of_the_study")
+_HIGHER, _LOWER = "higher is better", "lower is better"
+_BETTER = {
+    "psnr_outside_db": _HIGHER, "psnr_cycle_db": _HIGHER, "matte_inside": _HIGHER, "matte_outside": _LOWER,
+    "accepted": _HIGHER, "still_masked": _LOWER, "real_fake_auc": "0.5 is best: they cannot be told apart",
+    "real_fake_dprime": _LOWER, "sharpness_ratio": "1 is best: as sharp as real faces", "kid": _LOWER, "fid": _LOWER,
+    "precision": _HIGHER, "recall": _HIGHER, "identity_distance": _LOWER, "identity_distance_back": _LOWER,
+    "true_psnr_db": _HIGHER, "true_ssim": _HIGHER, "true_identity_distance": _LOWER,
+}  # fmt: skip
+"""Metric of models/evaluation_report.py -> which values are good."""
 _MAX_POINTS = 300  # of a training curve: more cannot be distinguished
 
 
@@ -63,20 +75,24 @@ def _promotion(paths: Paths, checkpoint: str) -> str:
         raise FacemaskError(f"{path} cannot be read ({error}): restore it from git ('git checkout {path}')") from error
 
 
-def _evaluation_rows(directions: list[dict[str, Any]]) -> Iterator[tuple[str, list[str]]]:
-    """A row (name, value for each direction) for each metric, and the original study's FID below ours.
+def _evaluation_rows(directions: list[dict[str, Any]]) -> Iterator[EvaluationRow]:
+    """A row for each metric, and the original study's FID below ours.
 
-    The evaluation holds the study's FID only where ours was measured with Inception features, as the study's was: FIDs
-    of different features cannot be compared.
+    Metrics that rest on a network's features are in a row for each network: those of different features cannot be
+    compared. The evaluation holds the study's FID only where ours was measured with Inception features, as it was.
     """
-    names = dict.fromkeys(name for metrics in directions for name in metrics if name != "fid_of_the_study")
+    names = dict.fromkeys(name for metrics in directions for name in metrics if name not in _NOT_ROWS)
     for name in names:
-        yield name.replace("_", " "), [_text(metrics.get(name)) for metrics in directions]
+        text, better = name.replace("_", " "), _BETTER.get(name, "")
+        if name not in _OF_FEATURES:
+            yield {"name": text, "better": better, "values": [_text(metrics.get(name)) for metrics in directions]}
+            continue
+        for features in dict.fromkeys(metrics.get(_FEATURES) for metrics in directions if name in metrics):
+            values = [_text(metrics.get(name)) if metrics.get(_FEATURES) == features else "" for metrics in directions]
+            yield {"name": f"{text} ({features} features)" if features else text, "better": better, "values": values}
         if name == "fid":
-            yield (
-                "fid of the original study (Inception features)",
-                [_text(metrics.get("fid_of_the_study", "not comparable: other features")) for metrics in directions],
-            )
+            study = [_text(metrics.get("fid_of_the_study", "not comparable: other features")) for metrics in directions]
+            yield {"name": "fid of the original study (Inception features)", "better": better, "values": study}
 
 
 def _text(value: Any) -> str:

@@ -2,12 +2,14 @@
 
 import json
 import re
+from dataclasses import fields
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+from models.evaluation_report import DirectionMetrics
 from pipeline.curation.groups import acceptance_by_group
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
@@ -36,7 +38,7 @@ def test_the_page_loads_nothing_but_its_own_data(page):
 
 def test_the_page_has_the_counts_of_the_manifest(page, rows):
     for verdict, count in rows["reasons"].explode().value_counts().items():
-        counted = re.findall(rf'>{verdict}</a></td><td>\w+</td><td class="n">([\d,]+)</td>', page)
+        counted = re.findall(rf'>{verdict}</a><span.*?</span></td><td>\w+</td><td class="n">([\d,]+)</td>', page)
         assert sum(int(number.replace(",", "")) for number in counted) == count
 
 
@@ -72,12 +74,18 @@ def test_a_kind_of_group_that_divides_nothing_is_left_out(rows):
 
 
 def test_the_page_shows_the_evaluation_and_the_sample_images(page):
-    assert '<td>accepted</td><td class="n">0.875</td>' in page
+    assert '<td>accepted<span class="meaning">higher is better</span></td><td class="n">0.875</td>' in page
     assert page.count("data:image/png;base64,") == 2
 
 
 INCEPTION = {"fid": 20.5, "fid_features": "inception-v3-compat", "fid_of_the_study": 17.07}
 EFFICIENTNET = {"fid": 0.5, "fid_features": "efficientnet-lite0"}
+
+
+def evaluation_rows(folder, **directions):
+    """Name -> values of the rows that the page shows of an evaluation."""
+    write_json(Paths(folder).evaluation, {"images_seen": 16, **directions})
+    return {row["name"]: row["values"] for row in read_training(Paths(folder))["evaluation"]}
 
 
 @pytest.mark.parametrize(
@@ -86,23 +94,36 @@ EFFICIENTNET = {"fid": 0.5, "fid_features": "efficientnet-lite0"}
     ids=["inception", "efficientnet"],
 )
 def test_the_study_s_fid_is_shown_beside_inception_features_only(tmp_path, metrics, expected):
-    write_json(Paths(tmp_path).evaluation, {"images_seen": 16, "mask": metrics, "unmask": EFFICIENTNET})
-    rows = dict(read_training(Paths(tmp_path))["evaluation"])
+    rows = evaluation_rows(tmp_path, mask=metrics, unmask=EFFICIENTNET)
     study = rows["fid of the original study (Inception features)"]
     assert study == [expected, "not comparable: other features"]
     assert "fid of the study" not in rows
 
 
+def test_fids_of_different_features_are_in_rows_of_their_own(tmp_path):
+    rows = evaluation_rows(tmp_path, mask=INCEPTION, unmask=EFFICIENTNET)
+    assert rows["fid (inception-v3-compat features)"] == ["20.500", ""]
+    assert rows["fid (efficientnet-lite0 features)"] == ["", "0.500"]
+    assert "fid" not in rows
+
+
+def test_each_metric_says_which_values_are_good(tmp_path):
+    measured = [field.name for field in fields(DirectionMetrics)]
+    write_json(Paths(tmp_path).evaluation, {"mask": dict.fromkeys(measured, 0.5), "unmask": {}})
+    better = {row["name"]: row["better"] for row in read_training(Paths(tmp_path))["evaluation"]}
+    assert better["accepted"] == "higher is better" and better["kid"] == "lower is better"
+    silent = {name for name, text in better.items() if not text}
+    assert {name for name in silent if "interval" not in name} == {"images", "true pairs"}
+
+
 def test_without_fid_there_is_no_row_of_the_study(tmp_path):
-    write_json(Paths(tmp_path).evaluation, {"mask": {"accepted": 0.5}, "unmask": {"still_masked": 0.5}})
-    assert [name for name, _ in read_training(Paths(tmp_path))["evaluation"]] == ["accepted", "still masked"]
+    rows = evaluation_rows(tmp_path, mask={"accepted": 0.5}, unmask={"still_masked": 0.5})
+    assert list(rows) == ["accepted", "still masked"]
 
 
 def test_an_interval_is_shown_by_its_two_ends(tmp_path):
     metrics = {"real_fake_auc": 0.7, "real_fake_auc_interval": [0.6, 0.8125]}
-    write_json(Paths(tmp_path).evaluation, {"mask": metrics, "unmask": {}})
-    rows = dict(read_training(Paths(tmp_path))["evaluation"])
-    assert rows["real fake auc interval"] == ["0.600 to 0.812", ""]
+    assert evaluation_rows(tmp_path, mask=metrics, unmask={})["real fake auc interval"] == ["0.600 to 0.812", ""]
 
 
 @pytest.mark.parametrize(

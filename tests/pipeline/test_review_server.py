@@ -1,14 +1,18 @@
 """`facemask review`: reviews are saved into review.csv, from this page only."""
 
+import io
 import json
 import os
 import re
 import shutil
 from contextlib import contextmanager
+from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from flows.cli import main
 from pipeline.curation.reviews import MAX_NOTE, Review, change_reviews, read_reviews
@@ -62,6 +66,29 @@ def test_a_review_is_saved_at_once_and_returned_by_the_image_s_index(opened, wor
         "3": "drop",
         "5": "keep",
     }
+
+
+def test_the_cover_map_is_opaque_on_the_mask_and_transparent_beside_the_face(opened):
+    rows = open_review(None).rows.reset_index()
+    measured = to_frame(pq.read_table("data/manifest.parquet")).set_index("image_id")
+    worn = [measured.loc[name, "accepted"] and measured.loc[name, "domain"] == "masked" for name in rows["image_id"]]
+    image_ids = open_review(None).image_ids
+    index = image_ids.index(rows["image_id"][worn.index(True)])
+    status, content = request(opened, "GET", f"/cover/{index}")
+    assert status == 200
+    with Image.open(io.BytesIO(content)) as cover:
+        pixels = np.asarray(cover)
+    height, width = pixels.shape[:2]
+    mouth = pixels[int(0.7 * height), width // 2]
+    assert mouth[3] > 100 and mouth[0] > mouth[1]  # magenta, and not transparent
+    assert pixels[:4, :, 3].max() == 0
+
+
+def test_an_image_without_a_face_has_no_cover_map(opened):
+    measured = to_frame(pq.read_table("data/manifest.parquet"))
+    faceless = measured[measured["faces"] == 0]["image_id"].iloc[0]
+    assert request(opened, "GET", f"/cover/{open_review(None).image_ids.index(faceless)}")[0] == 404
+    assert request(opened, "GET", "/cover/99999")[0] == 404
 
 
 @pytest.mark.parametrize("note", ["a\rb", "a\nb", "a\tb", "a\0b", "\x85", "\u2028", "n" * (MAX_NOTE + 1)])
@@ -190,9 +217,32 @@ def test_in_the_browser_a_review_is_saved_and_another_tab_shows_it(browser, open
     image_ids = open_review(None).image_ids
     assert read_reviews(workspace / "data/review.csv") == {image_ids[0]: Review("drop"), image_ids[1]: Review("keep")}
     second.locator(".cell").nth(1).dblclick()
-    width = second.locator("dialog img").evaluate("image => image.decode().then(() => image.naturalWidth)")
+    width = second.locator("dialog img.photo").evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width > 96
+    cover = second.locator("dialog img.cover")
+    assert cover.is_hidden()
+    second.get_by_role("checkbox", name="cover map").check()
+    assert cover.evaluate("image => image.decode().then(() => image.naturalWidth)") > 96
     context.close()
+
+
+def test_in_the_browser_a_run_named_by_against_is_compared_at_once(workspace, browser):
+    session = replace(open_review(None), against=(workspace / "reports/index.data/run.js").read_bytes())
+    with served(session) as page:
+        tab = browser.new_page()
+        tab.set_default_timeout(15_000)
+        tab.goto(page.address)
+        tab.locator("#compared", has_text="No image changed sides.").wait_for()
+        tab.close()
+
+
+def test_a_folder_without_a_run_to_compare_with_is_refused(workspace, tmp_path):
+    with pytest.raises(SystemExit, match=r"no run to compare with at .*index\.data/run\.js: name the folder"):
+        main(["review", "--against", str(tmp_path)])
+
+
+def test_without_another_run_there_is_nothing_to_compare_with(opened):
+    assert request(opened, "GET", "/against")[0] == 404
 
 
 def test_a_missing_page_is_refused_with_the_command_that_makes_it(tmp_path, monkeypatch):

@@ -2,8 +2,11 @@
 
 export const facts = JSON.parse(document.getElementById("facts").textContent); // facts.py
 // True under `facemask review`, whose server saves reviews; false for a page that was opened from disk.
-export const isServed = document.querySelector("meta[name=facemask-review]") !== null;
-// Events: "limits" (the rules were applied under other limits) and "reviews" (keep or drop of an image changed).
+const served = document.querySelector("meta[name=facemask-review]");
+export const isServed = served !== null;
+export const hasOtherRun = served?.content === "against"; // `facemask review --against DIR`
+// Events: "limits" (the rules were applied under other limits), "reviews" (keep or drop of an image changed), "undone"
+// (after an undo or redo), "view" (the gallery shows other images) and "opened" (an image was opened or closed).
 export const changes = new EventTarget();
 
 export const byId = (id) => document.getElementById(id);

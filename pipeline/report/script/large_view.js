@@ -1,64 +1,130 @@
-// The large view: one image with its regions and landmarks, its measurements and its near-duplicates.
+// The large view: one image with its layers, its measurements beside their limits, and its near-duplicates, which can be
+// compared side by side.
 
-import { byId, createElement, createSvg, facts, formatNumber, isServed } from "./facts.js";
-import { category, data, decodeArray, loadDetails } from "./data.js";
-import { limitTest, reasonsOf, verdicts } from "./rules.js";
+import { byId, changes, createElement, facts, formatCount, formatNumber } from "./facts.js";
+import { data, loadDetails } from "./data.js";
+import { reasonsOf, verdicts } from "./rules.js";
 import { noteOf, reviewOf, setReview } from "./reviews.js";
-import { createEnlargedThumbnail, createThumbnail } from "./thumbnails.js";
+import { createThumbnail } from "./thumbnails.js";
+import { cursor, moveCursor, shownImages } from "./gallery.js";
+import { clearStages, moveBy, zoomBy, zoomOut } from "./zoom.js";
+import { createPicture, createSwitches } from "./layers.js";
+import { createTables } from "./measures.js";
+import { createSimilar } from "./similar.js";
+import { verdictInOtherRun } from "./compare.js";
 
 const MAX_DUPLICATES = 12;
-const SHOWN_AS = { shortest_side: "width", cover_highest: "cover_face" }; // row of the table that marks a derived value
+const STEP = 1.6; // of a zoom by keys and buttons
+
+let compared = null; // the image that is shown beside the open one
+let opening = 0; // counts, so that of two images opened quickly the later one is shown
 
 export const openImage = () => Number(byId("picture").dataset.index);
+export const closeLargeView = () => byId("picture").close();
 
-export async function openLargeView(index) {
-  const dialog = byId("picture"), details = await loadDetails(index), review = reviewOf(index);
-  const note = createElement("input", {
-    type: "text", value: await noteOf(index), "aria-label": "Note", maxlength: facts.maxNote, placeholder: "note for review.csv",
-    onchange: () => reviewOf(index) && setReview([index], reviewOf(index), note.value), // without a review, Keep or Drop saves it
-  });
-  const reviewButton = (text, value) => createElement("button", {
-    type: "button", "data-do": value || "clear",
-    onclick: async () => { await setReview([index], value, note.value); openLargeView(index); },
-  }, text);
-  const reasons = reasonsOf(verdicts[index]);
-  const verdict = (reasons.length ? reasons : ["accepted"]).map((one) => `${one}: ${facts.meanings[one]}`).join(" ");
-  const onclick = () => dialog.close();
-  dialog.replaceChildren(
-    createElement("div", { class: "title" }, createElement("h2", {}, details.image_id),
-      createElement("button", { type: "button", onclick, title: "Escape" }, "Close")),
-    createElement("div", { class: "large" },
-      createElement("div", {}, createPicture(index, details), ...createDuplicates(index)),
-      createElement("div", {},
-        createElement("p", {}, review ? createElement("b", {}, `${review} (review) `) : null, verdict),
-        createElement("p", { class: "buttons" },
-          reviewButton("Keep", "keep"), reviewButton("Drop", "drop"), reviewButton("Clear", "")),
-        note, createTable(index, details))));
+// Opens an image; `other`: beside another one.
+export async function openLargeView(index, other = null) {
+  const dialog = byId("picture"), mine = ++opening;
+  const isSame = dialog.open && openImage() === index && compared === other;
+  const focused = dialog.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  try {
+    const [details, note] = [await loadDetails(index), await noteOf(index)];
+    const otherDetails = other === null ? null : await loadDetails(other);
+    if (mine !== opening) return;
+    compared = other;
+    if (!isSame) zoomOut();
+    clearStages();
+    dialog.replaceChildren(...createView(index, details, note, other === null ? null : { index: other, details: otherDetails }));
+  } catch (error) { // without the data beside the page, no blank dialog
+    dialog.replaceChildren(createElement("p", {}, `${error.message}: keep the folder index.data next to this page. `),
+      createElement("button", { type: "button", onclick: closeLargeView }, "Close"));
+  }
   dialog.dataset.index = index;
   if (!dialog.open) dialog.showModal();
+  (dialog.querySelector(`[data-key="${focused}"]`) ?? dialog).focus();
+  if (!isSame) dialog.scrollTop = 0;
+  changes.dispatchEvent(new Event("opened"));
 }
 
-// Categories, measurements (those beyond a limit marked) and details of an image.
-function createTable(index, details) {
-  const beyond = facts.limits.filter((limit) => limitTest(limit)(index))
-    .map(({ measurement }) => SHOWN_AS[measurement] ?? measurement);
-  const categories = ["domain", "split", "claimed"].map((name) => [name, category(name, index)]);
-  const numbers = Object.entries(data.numbers).filter(([, values]) => !Number.isNaN(values[index]))
-    .map(([name, values]) => [name, formatNumber(values[index])]);
-  const others = ["bytes", "ffhq_id", "licence", "author", "url", "archive"]
-    .map((name) => [name, String(details[name] ?? "")]);
-  const rows = [...categories, ...numbers, ...others].filter(([, value]) => value).map(([name, value]) =>
-    createElement("tr", {}, createElement("td", {}, name),
-      createElement("td", { class: beyond.includes(name) ? "n beyond-limit" : "n" }, value)));
-  return createElement("table", {}, ...rows);
+// Opens the image so many places further in the gallery.
+export function stepLargeView(steps) {
+  const position = shownImages.indexOf(openImage());
+  if (position < 0 || !(position + steps in shownImages)) return;
+  moveCursor(position + steps - cursor);
+  openLargeView(shownImages[position + steps]);
 }
 
-// The image that this one duplicates, and those that duplicate this one.
-function createDuplicates(index) {
-  const createRow = (other, text, similarity) => createElement("div", { class: "duplicate" },
-    createElement("button", { type: "button", onclick: () => openLargeView(other) }, createThumbnail(other)),
-    createElement("span", {}, `${text} (similarity ${formatNumber(similarity)})`));
+const createButton = (text, key, onclick, attributes = {}) =>
+  createElement("button", { type: "button", "data-key": key, onclick, ...attributes }, text);
+
+function createView(index, details, note, other) {
+  const pictures = createElement("div", { class: other ? "pictures two" : "pictures" }, createPicture(index, details));
+  if (other) {
+    pictures.append(createPicture(other.index, other.details));
+    for (const [place, one] of [[0, details], [1, other.details]])
+      pictures.children[place].append(createElement("figcaption", {}, one.image_id));
+  }
+  const zooms = createElement("span", { class: "buttons" },
+    createButton("−", "out", () => zoomBy(1 / STEP), { "aria-label": "Zoom out" }),
+    createButton("+", "in", () => zoomBy(STEP), { "aria-label": "Zoom in" }),
+    createButton("Fit", "fit", zoomOut));
+  const tools = createElement("div", { class: "tools", role: "toolbar", "aria-label": "Zoom and layers" },
+    zooms, ...createSwitches(pictures));
+  return [
+    createTitle(index, details),
+    createElement("div", { class: other ? "large wide-pictures" : "large" },
+      createElement("div", {}, pictures, tools, ...createDuplicates(index, other?.index ?? null),
+        ...createSimilar(index, details.image_id, { open: openLargeView, close: closeLargeView })),
+      createElement("div", { class: "facts" }, ...createReview(index, note), ...createTables(index, details))),
+  ];
+}
+
+function createTitle(index, details) {
+  const position = shownImages.indexOf(index), last = shownImages.length - 1;
+  const place = position < 0 ? "" : `${formatCount(position + 1)} of ${formatCount(last + 1)}`;
+  const createStep = (text, key, steps, label) => createButton(text, key, () => stepLargeView(steps),
+    { "aria-label": label, disabled: position < 0 || position + steps < 0 || position + steps > last });
+  return createElement("div", { class: "title" },
+    createElement("h2", {}, details.image_id),
+    createElement("span", { class: "buttons" },
+      createElement("span", { class: "quiet nowrap" }, place),
+      createStep("‹", "previous", -1, "Previous image"), createStep("›", "next", 1, "Next image"),
+      createButton("Close", "close", closeLargeView, { title: "Escape" })));
+}
+
+const reviewText = (index) => (reviewOf(index) ? `${reviewOf(index)} (review)` : "");
+
+// The verdict, and what a person decides about it.
+function createReview(index, savedNote) {
+  const review = reviewOf(index), reasons = reasonsOf(verdicts[index]), otherVerdict = verdictInOtherRun(index);
+  const note = createElement("input", {
+    type: "text", value: savedNote, "aria-label": "Note", maxlength: facts.maxNote, placeholder: "note for review.csv",
+    onchange: () => reviewOf(index) && setReview([index], reviewOf(index), note.value), // without a review, Keep or Drop saves it
+  });
+  const reviewButton = (text, value) => createButton(text, value || "clear",
+    () => setReview([index], value, note.value), { "data-do": value || "clear" });
+  const verdict = (reasons.length ? reasons : ["accepted"]).map((one) => createElement("li", {}, `${one}: ${facts.meanings[one]}`));
+  return [
+    createElement("ul", { class: "verdict" },
+      review ? createElement("li", {}, createElement("b", {}, reviewText(index))) : null, ...verdict,
+      otherVerdict ? createElement("li", { class: "quiet" }, otherVerdict) : null),
+    createElement("p", { class: "buttons" }, reviewButton("Keep", "keep"), reviewButton("Drop", "drop"), reviewButton("Clear", "")),
+    note,
+  ];
+}
+
+// The image that this one duplicates, and those that duplicate this one; `compared`: the one that is shown beside it.
+function createDuplicates(index, compared) {
   const similarities = data.numbers.dup_similarity, kept = data.duplicateOf[index];
+  const createRow = (other, text, similarity) => {
+    const isCompared = other === compared, open = () => openLargeView(other);
+    return createElement("div", { class: "duplicate" },
+      createElement("button", { type: "button", onclick: open, "aria-label": "Open the near-duplicate" }, createThumbnail(other)),
+      createElement("span", {}, `${text} (verified similarity ${formatNumber(similarity)}, ` +
+        `at least ${formatNumber(facts.minSimilarity)}) `,
+        createButton(isCompared ? "Show alone" : "Side by side", `compare-${other}`,
+          () => openLargeView(index, isCompared ? null : other), { class: "compare" })));
+  };
   const rows = kept < 0 ? [] : [createRow(kept, "Near-duplicate of this image, which was kept", similarities[index])];
   for (let other = 0; other < facts.count && rows.length < MAX_DUPLICATES; other++)
     if (data.duplicateOf[other] === index)
@@ -66,34 +132,30 @@ function createDuplicates(index) {
   return rows;
 }
 
-// The image at full size where its file can be read, else its thumbnail.
-function createPicture(index, details) {
-  const [width, height] = details.size, { px } = facts.thumbnail, folder = facts.folders[category("source", index)];
-  if (!width) return createElement("p", { class: "view" }, "unreadable");
-  if (isServed || folder !== undefined) {
-    const file = `${folder}/${details.path}`.split("/").map(encodeURIComponent).join("/");
-    const src = isServed ? `picture/${index}` : file;
-    const onerror = () => image.replaceWith(createEnlargedThumbnail(index));
-    const image = createElement("img", { src, alt: details.image_id, onerror });
-    return createElement("div", { class: "view" }, image, createOverlay(details, 0, 0, 1, 1));
-  }
-  const overlay = createOverlay(details, (px - width) / 2 / px, (px - height) / 2 / px, width / px, height / px);
-  return createElement("div", {},
-    createElement("div", { class: "view" }, createEnlargedThumbnail(index), overlay),
-    createElement("p", { class: "quiet" }, "Run 'facemask review' to see the image at full size."));
-}
+const KEYS = {
+  "+": () => zoomBy(STEP), "=": () => zoomBy(STEP), "-": () => zoomBy(1 / STEP), 0: zoomOut,
+  ArrowRight: (event) => (event.shiftKey ? moveBy(0.2, 0) : stepLargeView(1)),
+  ArrowLeft: (event) => (event.shiftKey ? moveBy(-0.2, 0) : stepLargeView(-1)),
+  ArrowDown: (event) => event.shiftKey && moveBy(0, 0.2),
+  ArrowUp: (event) => event.shiftKey && moveBy(0, -0.2),
+};
 
-// Regions and landmarks in the part of the view that the image fills, as shares of the view's sides.
-function createOverlay(details, left, top, width, height) {
-  const svg = createSvg("svg", { viewBox: "0 0 1 1", preserveAspectRatio: "none", "aria-hidden": "true" });
-  if (!details.points) return svg;
-  const values = decodeArray(details.points, Int16Array), scale = facts.landmarkScale;
-  const points = Array.from({ length: values.length / 2 }, (_, point) =>
-    [left + values[2 * point] * scale * width, top + values[2 * point + 1] * scale * height]);
-  for (const [name, polygon] of Object.entries(facts.regions)) {
-    const corners = polygon.map((point) => points[point].join(",")).join(" ");
-    svg.append(createSvg("polygon", { class: "region", points: corners }, createSvg("title", {}, name)));
-  }
-  svg.append(...points.map(([cx, cy]) => createSvg("ellipse", { class: "dot", cx, cy, rx: 0.003, ry: 0.003 })));
-  return svg;
+export function listenToLargeView(reviewKeys) {
+  const dialog = byId("picture");
+  const renew = () => { if (dialog.open) openLargeView(openImage(), compared); };
+  changes.addEventListener("undone", renew);
+  changes.addEventListener("reviews", () => { // perhaps of other images: what is typed into the note stays
+    if ((dialog.querySelector(".verdict b")?.textContent ?? "") !== reviewText(openImage())) renew();
+  });
+  dialog.addEventListener("keydown", (event) => {
+    if (event.target.matches("input[type=text]") || event.ctrlKey || event.metaKey || event.altKey) return;
+    KEYS[event.key]?.(event);
+    dialog.querySelector(`[data-do="${reviewKeys[event.key]}"]`)?.click();
+  });
+  dialog.onclick = (event) => { if (event.target === dialog) closeLargeView(); }; // beside it
+  dialog.onclose = () => {
+    clearStages();
+    dialog.replaceChildren();
+    changes.dispatchEvent(new Event("opened"));
+  };
 }

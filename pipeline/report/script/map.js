@@ -256,6 +256,7 @@ export function createMap() {
   changes.addEventListener("limits", updateColours);
   changes.addEventListener("reviews", draw);
   addEventListener("resize", draw);
+  byId("map").addEventListener("toggle", draw); // in a closed fold it has no size
   showDomain();
 }
 

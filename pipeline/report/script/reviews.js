@@ -4,6 +4,9 @@
 import { byId, changes, createElement, facts, formatCount, isServed } from "./facts.js";
 import { category, loadDetails } from "./data.js";
 
+const MAX_UNDO = 100; // steps
+const done = []; // steps: [{index, before, after}, ...], each a {review, note}; the last can be undone
+const undone = []; // steps that can be done again
 const reviews = new Map(); // image's index -> {review: keep, drop or "", note}: those made on this page
 const storageKey = `facemask review ${location.pathname} ${facts.content}`;
 
@@ -23,10 +26,53 @@ const allowedNote = (note) => note.replace(/[\p{Cc}\u2028\u2029]/gu, " ").slice(
 
 // Sets the review of images, "" to remove it; a note replaces the notes that they have.
 export async function setReview(indices, review, note = null) {
-  for (const index of indices) reviews.set(index, { review, note: allowedNote(note ?? (await noteOf(index))) });
-  await save(indices);
+  const step = [];
+  for (const index of indices) {
+    const before = { review: reviewOf(index), note: await noteOf(index) };
+    step.push({ index, before, after: { review, note: allowedNote(note ?? before.note) } });
+  }
+  done.push(step);
+  if (done.length > MAX_UNDO) done.shift();
+  undone.length = 0;
+  await apply(step, "after");
+}
+
+export const undoReview = () => move(done, undone, "before");
+export const redoReview = () => move(undone, done, "after");
+
+// Takes the last step from a list to another, and sets the reviews to what they were before or after it.
+async function move(from, to, when) {
+  const step = from.pop();
+  if (!step) return;
+  to.push(step);
+  await apply(step, when);
+  const count = `${formatCount(step.length)} ${step.length === 1 ? "image" : "images"}`;
+  byId("undone").textContent = `${when === "before" ? "Undone" : "Done again"}: ${step[0].after.review || "clear"}, ${count}`;
+  changes.dispatchEvent(new Event("undone"));
+}
+
+async function apply(step, when) {
+  for (const one of step) reviews.set(one.index, one[when]);
+  byId("undone").textContent = "";
+  await save(step.map(({ index }) => index));
   changes.dispatchEvent(new Event("reviews"));
 }
+
+// How many images of this page were reviewed, and what can be undone.
+function countReviews() {
+  const counts = { keep: 0, drop: 0 };
+  for (let index = 0; index < facts.count; index++) {
+    const review = reviewOf(index);
+    if (review) counts[review]++;
+  }
+  const all = counts.keep + counts.drop;
+  byId("reviewed").textContent = `${formatCount(all)} reviewed` +
+    (all ? `: ${formatCount(counts.keep)} keep, ${formatCount(counts.drop)} drop` : "");
+  byId("undo").disabled = !done.length;
+  byId("redo").disabled = !undone.length;
+}
+
+changes.addEventListener("reviews", countReviews);
 
 async function save(indices) {
   if (!isServed) {

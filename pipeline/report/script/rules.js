@@ -17,12 +17,15 @@ export const verdictChanged = (index) => (verdicts[index] === 0) !== (data.reaso
 // What a limit is compared with, for every image.
 export const measurements = (limit) => data.derived[limit.measurement] ?? data.numbers[limit.measurement];
 
+// Whether the limit is one of the image's domain and, where it needs one, the image has a mask.
+export const limitApplies = (limit, index) => (!limit.domain || category("domain", index) === limit.domain) &&
+  (!limit.needs_mask || data.numbers.cover_total[index] >= facts.minCoverWorn);
+
 // A function of an image's index: is the image beyond the limit? False where nothing was measured.
 export function limitTest(limit) {
-  const values = measurements(limit), threshold = thresholds[limit.key], coverage = data.numbers.cover_total;
+  const values = measurements(limit), threshold = thresholds[limit.key];
   return (index) => {
-    if (limit.domain && category("domain", index) !== limit.domain) return false;
-    if (limit.needs_mask && !(coverage[index] >= facts.minCoverWorn)) return false;
+    if (!limitApplies(limit, index)) return false;
     const value = limit.absolute ? Math.abs(values[index]) : values[index];
     return limit.side === "min" ? value < threshold : value > threshold;
   };

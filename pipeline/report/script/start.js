@@ -2,16 +2,22 @@
 
 import { byId } from "./facts.js";
 import { receiveColumns, receiveDetails } from "./data.js";
+import { receiveRun } from "./names.js";
 import { resetLimits, setLimit, verdicts } from "./rules.js";
-import { downloadReviews, loadReviews, setReview } from "./reviews.js";
+import { downloadReviews, loadReviews, redoReview, setReview, undoReview } from "./reviews.js";
 import { createFilterMenus } from "./filters.js";
 import {
-  cellsPerRow, cursor, cursorOrSelected, moveCursor, selectAll, selectAt, selectNone, showImages,
+  cellsPerRow, cursor, cursorOrSelected, moveCursor, selectAll, selectAt, selectNone, setThumbnailSize, showImages,
   shownImages, updateGallery,
 } from "./gallery.js";
-import { openImage, openLargeView } from "./large_view.js";
+import { listenToLargeView, openLargeView } from "./large_view.js";
 import { createMap, encircleNone, imagesOnMap, pointOf, reviewEncircled } from "./map.js";
 import { createCharts } from "./charts.js";
+import { createPanel, leaveSheet } from "./panel.js";
+import { createConfusion } from "./confusion.js";
+import { createComparison } from "./compare.js";
+import { receiveSimilar } from "./similar.js";
+import { keepViewInAddress, restoreView } from "./address.js";
 
 const LONG_PRESS_MS = 500;
 const ACTIONS = { // names: data-do of the toolbar's buttons
@@ -20,6 +26,8 @@ const ACTIONS = { // names: data-do of the toolbar's buttons
   clear: () => setReview(cursorOrSelected(), ""),
   all: selectAll,
   none: selectNone,
+  undo: undoReview,
+  redo: redoReview,
 };
 const ACTION_KEYS = { k: "keep", d: "drop", u: "clear", a: "all", Escape: "none" };
 
@@ -56,19 +64,6 @@ function listenToGallery() {
   for (const name of ["touchend", "touchmove"]) grid.addEventListener(name, stop, { passive: true });
 }
 
-function listenToLargeView() {
-  byId("picture").addEventListener("keydown", (event) => {
-    if (event.target.matches("input")) return;
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    const position = shownImages.indexOf(openImage()) + step; // NaN without a step
-    if (position >= 0 && position < shownImages.length) {
-      moveCursor(position - cursor);
-      openLargeView(shownImages[position]);
-    }
-    byId("picture").querySelector(`[data-do=${ACTION_KEYS[event.key]}]`)?.click();
-  });
-}
-
 function listenToMap() {
   const actions = {
     keep: () => reviewEncircled("keep"), drop: () => reviewEncircled("drop"), clear: () => reviewEncircled(""),
@@ -85,25 +80,49 @@ function listenToPage() {
   byId("download").onclick = downloadReviews;
   byId("reset").onclick = resetLimits;
   byId("copy").onclick = () => navigator.clipboard?.writeText(byId("moved-lines").textContent);
+  for (const id of ["clear-filters", "clear-nothing"]) byId(id).onclick = () => showImages({});
+  byId("size").oninput = () => setThumbnailSize(Number(byId("size").value));
   document.addEventListener("click", (event) => {
     const link = event.target.closest("[data-show]");
-    if (link) showImages(JSON.parse(link.dataset.show));
+    if (!link) return;
+    event.preventDefault(); // the address keeps the view, not a place on the page
+    leaveSheet();
+    showImages(JSON.parse(link.dataset.show)).then(() => byId("bar").scrollIntoView({ block: "nearest" }));
+  });
+  document.addEventListener("keydown", (event) => {
+    const isText = event.target.matches("input:is([type=text], [type=search])"); // has an undo of its own
+    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !isText) {
+      event.preventDefault();
+      event.shiftKey ? redoReview() : undoReview();
+    }
+    if (event.key !== "/" || event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input, select")) return;
+    event.preventDefault();
+    byId("filter-fold").open = true;
+    byId("filters").elements.name.focus();
   });
 }
 
 function start(columns) {
   receiveColumns(columns);
+  createPanel();
   createCharts();
+  createConfusion();
+  createComparison();
   createFilterMenus(updateGallery);
   resetLimits();
   listenToGallery();
-  listenToLargeView();
+  listenToLargeView(ACTION_KEYS);
   listenToPage();
   createMap();
   listenToMap();
+  keepViewInAddress();
+  if (location.hash.length > 1) restoreView();
   loadReviews();
   document.documentElement.dataset.ready = "true";
 }
 
-// Called by index.data/columns.js and rows/*.js; the others are for tests and benchmarks.
-window.facemask = { columns: start, details: receiveDetails, setLimit, verdicts: () => verdicts, pointOf, isOnMap: imagesOnMap };
+// The first four are called by the scripts in index.data; the others are for tests and benchmarks.
+window.facemask = {
+  columns: start, details: receiveDetails, run: receiveRun, similar: receiveSimilar,
+  setLimit, verdicts: () => verdicts, pointOf, isOnMap: imagesOnMap,
+};

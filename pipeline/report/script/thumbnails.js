@@ -68,11 +68,13 @@ function loadQueued() {
   }
 }
 
-// The thumbnail as wide as the page allows.
-export function createEnlargedThumbnail(index) {
+// The thumbnail, of `size` [width, height], cut out of its cell and stretched over its parent.
+export function createEnlargedThumbnail(index, [width, height]) {
   const { sheet, src, column, row } = positionInSheet(index);
   const rows = Math.ceil(Math.min(perSheet, facts.count - sheet * perSheet) / columns);
-  const x = (column / (columns - 1)) * 100, y = rows > 1 ? (row / (rows - 1)) * 100 : 0;
-  const background = `url(${src}) ${x}% ${y}% / ${columns * 100}% ${rows * 100}%`;
-  return createElement("div", { class: "thumbnail", style: `aspect-ratio: 1; background: ${background}` });
+  const share = (start, whole, part) => (whole > part ? (100 * start) / (whole - part) : 0); // as CSS counts positions
+  const x = share(column * px + Math.floor((px - width) / 2), columns * px, width);
+  const y = share(row * px + Math.floor((px - height) / 2), rows * px, height);
+  const background = `url(${src}) ${x}% ${y}% / ${(100 * columns * px) / width}% ${(100 * rows * px) / height}%`;
+  return createElement("div", { class: "thumbnail", style: `background: ${background}` });
 }
