@@ -33,7 +33,7 @@ from pipeline.curation.acceptance import acceptance_rate
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.rules import CurateParams
 from pipeline.errors import FacemaskError
-from pipeline.masks.lifted import LiftedMask
+from pipeline.masks.mask_set import LiftedMask
 from pipeline.paths import Paths
 from pipeline.storage.files import replacing_folder, sha256
 from pipeline.storage.packed_arrays import PackedSet, read_set

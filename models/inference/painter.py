@@ -20,8 +20,7 @@ from models.training.device import has_bf16_units
 from pipeline.faces.alignment import face_frame, frame_side
 from pipeline.faces.face_crops import align_face, crop_frame, framed_points, paste_back, unframed
 from pipeline.masks.fit import face_width
-from pipeline.masks.lifted import LiftedMask
-from pipeline.masks.mask_set import draw_one_of
+from pipeline.masks.mask_set import LiftedMask, draw_one_of
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.worn import draw_worn, flatten
 from pipeline.tools.draw_masks import SOFT, MaskChoice, bare_faces, content_seed, crop_box, drawable_faces, masked_faces

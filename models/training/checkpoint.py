@@ -38,7 +38,6 @@ from models.training.state_files import JSON_NAME as JSON_NAME
 from models.training.tracking import Row
 from pipeline.errors import FacemaskError
 from pipeline.masks import mask_set
-from pipeline.masks.lifted import LiftedMask
 from pipeline.storage.files import flush_to_disk, sha256
 
 DIRECTION: dict[str, Direction] = {"generator_mask": "mask", "generator_unmask": "unmask"}
@@ -171,7 +170,7 @@ def load_generators(folder: Path) -> tuple[dict[str, nn.Module], CheckpointInfo]
     return generators, info
 
 
-def load_masks(folder: Path, info: CheckpointInfo) -> list[LiftedMask]:
+def load_masks(folder: Path, info: CheckpointInfo) -> list[mask_set.LiftedMask]:
     """The masks that a checkpoint draws; empty if it has none of its own.
 
     Raises FacemaskError if the file is not the one that `info` describes.

@@ -19,7 +19,6 @@ from models.random_streams import AUGMENT, DRAW, ORDER, PAIR, stream
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.masks import mask_set
 from pipeline.masks.compositing import compose
-from pipeline.masks.lifted import LiftedMask
 from pipeline.masks.records import ByteImage, UnmaskedFace
 from pipeline.masks.worn import DRAWING_CHANNELS, draw_like, draw_varied, flatten, mask_colour
 from pipeline.storage.packed_arrays import PackedSet
@@ -55,12 +54,12 @@ class TrainingSet:
 class DrawnMasks:
     """What drawn masks are like, from the masked training faces."""
 
-    lifted: Sequence[LiftedMask]  # masks of the training set
+    lifted: Sequence[mask_set.LiftedMask]  # masks of the training set
     masked: PackedSet
     twins: NDArray[np.int64]  # for each unmasked image the masked one of the same FFHQ id, or -1
 
 
-def drawn_masks(unmasked: PackedSet, masked: PackedSet, lifted: Sequence[LiftedMask]) -> DrawnMasks:
+def drawn_masks(unmasked: PackedSet, masked: PackedSet, lifted: Sequence[mask_set.LiftedMask]) -> DrawnMasks:
     """The masks to draw, and the pairs of faces with and without a mask."""
     known = {ffhq_id: index for index, ffhq_id in enumerate(masked.ffhq_ids) if ffhq_id is not None}
     twins = [-1 if ffhq_id is None else known.get(ffhq_id, -1) for ffhq_id in unmasked.ffhq_ids]
@@ -92,7 +91,7 @@ def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int
 
 
 def whole_batch(
-    packed: PackedSet, domain: str, indices: list[int], image_px: int, masks: Sequence[LiftedMask] | None
+    packed: PackedSet, domain: str, indices: list[int], image_px: int, masks: Sequence[mask_set.LiftedMask] | None
 ) -> Faces:
     """Whole images, resized to image_px, with one of those masks drawn on each; None: without drawn masks.
 
@@ -133,7 +132,7 @@ def _maps(points: _Points, side: int) -> NDArray[np.uint8]:
 
 
 def _drawing(
-    domain: str, image: ByteImage, points: _Points, rng: np.random.Generator, masks: Sequence[LiftedMask]
+    domain: str, image: ByteImage, points: _Points, rng: np.random.Generator, masks: Sequence[mask_set.LiftedMask]
 ) -> NDArray[np.uint8]:
     """A mask (H, W, 5) drawn on a face: one of `masks`, or on a masked face one of the colour of its mask.
 

@@ -19,14 +19,13 @@ from pipeline.masks.catalogue import Colour, Outline
 from pipeline.masks.compositing import ACROSS, DOWN, MaskLayers, render_mask, sheet_places
 from pipeline.masks.fit import MaskFit, Placement, place_mask, visible_shares
 from pipeline.masks.light import exposed, overall_light, white_balance
+from pipeline.masks.mask_set import CHIN_LEVEL, LiftedMask, worn_fit
 from pipeline.masks.named_designs import MAX_WIDTH, MIN_WIDTH, outline_alpha, strap_colour
 from pipeline.masks.records import HEIGHT, WIDTH, FloatImage, MaskDesign, Points, UnmaskedFace
 from pipeline.masks.warp import Spline, dense_map, fit_spline, resample
 from pipeline.masks.worn import PHOTOGRAPHED, draw_like
 
 _TOP, _BOTTOM, _SIDE = -0.2, 4.7, 1.15  # of the sheet that is laid over the masked face: a mask lies within it
-_CHIN_LEVEL = 4.3  # where the lower edge of a mask is brought to
-_TOPS, _SIDES, _ARCH = (0.7, 0.9), (0.9, 1.0), 0.12  # of the fit: a mask is drawn as worn correctly
 _DROPS, _RISES = (0.03, 0.24), (0.0, 0.14)  # of the outline
 _LEAST_COVERED = 0.1  # of the sheet, from which there is a mask
 _LEAST_SEEN, _LEAST_PX = 0.7, 40  # share of the mask that is seen, and its width in its photo
@@ -40,15 +39,6 @@ _TURNED = (0.09, 0.09)  # of the nose from the middle of the face, as a share of
 # is replaced, and after how much more it is replaced wholly
 
 _Sampler = Callable[[NDArray[np.float32]], FloatImage]
-
-
-@dataclass(frozen=True)
-class LiftedMask:
-    """A mask of a photo, flat, and how it is worn."""
-
-    design: MaskDesign
-    fit: MaskFit
-    width_px: int  # of the mask in its photo
 
 
 @dataclass(frozen=True)
@@ -116,12 +106,6 @@ def lift_mask(face: UnmaskedFace) -> LiftedMask | None:
     return LiftedMask(design, worn_fit(top, edges.side * _SIDE), width_px)
 
 
-def worn_fit(top: float, side: float) -> MaskFit:
-    """The fit of a lifted mask whose upper edge was at `top` and whose sides at `side`: as worn correctly."""
-    top, side = float(np.clip(top, *_TOPS)), float(np.clip(side, *_SIDES))
-    return MaskFit(top, _CHIN_LEVEL, -side, side, tilt=0.0, arch=_ARCH)
-
-
 def _with_chin_at_edge(face: UnmaskedFace, map_: FloatImage, aligned: AlignedFace) -> UnmaskedFace:
     """The face with its landmarks below the nose stretched, so that the chin is where the mask ends."""
     points = aligned.points * CROP_SIDE
@@ -131,7 +115,7 @@ def _with_chin_at_edge(face: UnmaskedFace, map_: FloatImage, aligned: AlignedFac
     if not covered.size:
         return face
     edge = 2.0 * (covered[-1] + 1) - 0.5
-    expected = chin + (_CHIN_LEVEL - 4) * 0.75 * (chin - lip)
+    expected = chin + (CHIN_LEVEL - 4) * 0.75 * (chin - lip)
     stretch = float(np.clip((edge - nose) / max(expected - nose, 1.0), *_STRETCH))
     moved = points.astype(np.float64)
     moved[:, 1] += (stretch - 1) * np.maximum(moved[:, 1] - nose, 0)

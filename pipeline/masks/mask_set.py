@@ -5,7 +5,7 @@ is an array of records in NumPy's format, read without pickles: each is a flat d
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import FacemaskError
 from pipeline.masks.compositing import MaskLayers, render_mask
-from pipeline.masks.fit import face_width
-from pipeline.masks.lifted import LiftedMask, worn_fit
+from pipeline.masks.fit import MaskFit, face_width
 from pipeline.masks.named_designs import MIN_WIDTH
 from pipeline.masks.records import HEIGHT, WIDTH, MaskDesign, UnmaskedFace
 from pipeline.masks.worn import PHOTOGRAPHED, draw_worn
@@ -26,6 +25,11 @@ NAME = "masks.npy"
 MOST = 32
 """Masks in a set: 15 MB."""
 
+CHIN_LEVEL = 4.3
+"""Where the lower edge of a lifted mask is brought to, as masks/fit.py counts."""
+
+_TOPS, _SIDES, _ARCH = (0.7, 0.9), (0.9, 1.0), 0.12  # of the fit: a mask is drawn as worn correctly
+
 RECORD = np.dtype(
     [
         ("drawing", np.uint8, (HEIGHT, WIDTH, 4)),  # RGB, alpha
@@ -35,6 +39,21 @@ RECORD = np.dtype(
         ("width_px", np.int32),  # of the mask in its photo
     ]
 )
+
+
+@dataclass(frozen=True)
+class LiftedMask:
+    """A mask of a photo, flat, and how it is worn."""
+
+    design: MaskDesign
+    fit: MaskFit
+    width_px: int  # of the mask in its photo
+
+
+def worn_fit(top: float, side: float) -> MaskFit:
+    """The fit of a lifted mask whose upper edge was at `top` and whose sides at `side`: as worn correctly."""
+    top, side = float(np.clip(top, *_TOPS)), float(np.clip(side, *_SIDES))
+    return MaskFit(top, CHIN_LEVEL, -side, side, tilt=0.0, arch=_ARCH)
 
 
 def write_masks(path: Path, masks: Sequence[LiftedMask]) -> None:

@@ -23,7 +23,7 @@ from pipeline.errors import FacemaskError
 from pipeline.faces.landmarks import LANDMARKS
 from pipeline.faces.training_crop import MeasuredFace, read_measured_faces, training_crop
 from pipeline.masks import mask_set
-from pipeline.masks.lifted import LiftedMask, lift_mask
+from pipeline.masks.lifted import lift_mask
 from pipeline.masks.records import UnmaskedFace
 from pipeline.params import STRICT
 from pipeline.paths import Paths
@@ -140,7 +140,7 @@ def _fill_set(
     return digests
 
 
-def _lift_masks(rows: pd.DataFrame, paths: Paths) -> list[LiftedMask]:
+def _lift_masks(rows: pd.DataFrame, paths: Paths) -> list[mask_set.LiftedMask]:
     """Masks of evenly spaced masked training faces, seen from the front where there are such; none of other splits."""
     masked = rows[(rows["domain"] == "masked") & (rows["split"] == "train")]
     frontal = masked[masked["yaw"].abs() <= _FRONTAL]
@@ -149,7 +149,7 @@ def _lift_masks(rows: pd.DataFrame, paths: Paths) -> list[LiftedMask]:
     return [mask for _, row in masked.iloc[places].iterrows() if (mask := _lift_mask(row, paths))]
 
 
-def _lift_mask(row: "pd.Series[Any]", paths: Paths) -> LiftedMask | None:
+def _lift_mask(row: "pd.Series[Any]", paths: Paths) -> mask_set.LiftedMask | None:
     """The mask of one image; None where it has no landmarks, or its mask cannot be lifted."""
     face = read_measured_faces(paths.measured, row["source"], row["archive"])[row["path"]]
     (content,) = read_members(paths.raw / row["source"] / row["archive"], [row["path"]])

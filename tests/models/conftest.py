@@ -15,9 +15,8 @@ from models.training import checkpoint
 from models.training.device import training_device
 from models.training.loop import train
 from models.training.optimisers import fresh_state
-from pipeline.masks.lifted import LiftedMask, worn_fit
 from pipeline.masks.mask_set import NAME as MASKS
-from pipeline.masks.mask_set import write_masks
+from pipeline.masks.mask_set import LiftedMask, worn_fit, write_masks
 from pipeline.masks.records import MaskDesign
 from pipeline.paths import Paths
 from pipeline.storage import packed_arrays as packed

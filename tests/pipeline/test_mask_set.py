@@ -6,7 +6,7 @@ import pytest
 from pipeline.errors import FacemaskError
 from pipeline.masks import mask_set
 from pipeline.masks.compositing import compose
-from pipeline.masks.lifted import LiftedMask, worn_fit
+from pipeline.masks.mask_set import LiftedMask, worn_fit
 from pipeline.masks.records import MaskDesign, UnmaskedFace
 from tests.models.conftest import FACE
 
