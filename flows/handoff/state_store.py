@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.processes.dvc_runner import Log, dvc_reason, run_dvc, run_program
-from models.training.state_files import STATE_FILES
+from models.training.state_files import STATE_FILES, missing_files
 from pipeline.errors import FacemaskError
 from pipeline.messages import Message
 from pipeline.paths import Paths
@@ -98,7 +98,7 @@ class StateStore:
         # Links: the trainer deletes a state when it has a newer one.
         shutil.copytree(self._work / name, snapshot, copy_function=lambda a, b: link_or_copy(Path(a), Path(b)))
         digests = {file.name: sha256(file) for file in sorted(snapshot.iterdir())}
-        if digests.keys() != STATE_FILES:
+        if digests.keys() - STATE_FILES or missing_files(digests):
             raise FacemaskError(
                 f"{self._work / name} is no training state, it has {', '.join(digests) or 'no files'}: delete it"
             )
@@ -255,7 +255,7 @@ class StateStore:
             raise _BadState("its list is no JSON object")
         if unknown := sorted(digests.keys() - STATE_FILES):
             raise _BadState(f"it lists {_shown(unknown[0])}, which is no file of a state")
-        if missing := sorted(STATE_FILES - digests.keys()):
+        if missing := missing_files(digests):
             raise _BadState(f"it lists no {missing[0]}")
         if not all(isinstance(digest, str) and _SHA256.fullmatch(digest) for digest in digests.values()):
             raise _BadState("its list names other things than sha256 digests")

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from models.methods.method import load_method
+from models.methods.method import DrawnInputs, load_method
 from models.params import START_NAME, TrainParams, values_used
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo, StartingModel, TrainingState
@@ -126,7 +126,7 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
         state.losses = _running_means(state.losses, losses)
         if _passes(before, state.images_seen, epoch):
             for plateau in state.plateaus.values():
-                plateau.step(state.losses["cycle"])
+                plateau.step(state.losses[run.context.method.plateau_term])
 
         # Curves.
         done = progress(params, state.images_seen, state.seconds)
@@ -157,8 +157,9 @@ def _read_inputs(params: TrainParams, paths: Paths) -> _Inputs:
     info = read_info(paths.pack)
     packed = {domain: _training_set(paths.pack, domain, params) for domain in DOMAINS}
     method = load_method(params.method)
-    epochs = method.epoch_indices(packed["unmasked"], packed["masked"])
-    masks = drawn_masks(packed["unmasked"], packed["masked"]) if method.drawings else None
+    epochs = method.epoch_indices(packed["unmasked"], packed["masked"], params)
+    drawn = method.drawn_inputs(params)
+    masks = None if drawn == DrawnInputs() else drawn_masks(packed["unmasked"], packed["masked"], drawn)
     sets = {domain: TrainingSet(domain, packed[domain], epochs[domain], masks) for domain in DOMAINS}
     pack_sha256 = sha256(paths.pack / "pack.json")
     return _Inputs(params, sets, pack_sha256, info.data_licence, _starting_model(paths.start, params))

@@ -22,8 +22,11 @@ _ROWS = 8
 def write_row(folder: Path, state: TrainingState, pack: Path, context: TrainingContext) -> None:
     """Write one row: outputs of generator_mask, then of generator_unmask; before the first step the input faces."""
     row: list[NDArray[np.uint8]] = []
-    colours = mask_colours(read_set(pack, "masked", "train")) if context.method.drawings else None
+    draws = context.method.drawn_inputs(context.params).drawings
+    colours = mask_colours(read_set(pack, "masked", "train")) if draws else None
     for domain, name in zip(DOMAINS, GENERATORS, strict=True):
+        if name not in state.networks:
+            continue
         packed = _sample_set(pack, domain)
         chosen = evenly_spaced(len(packed), _FACES)
         faces = whole_batch(packed, domain, chosen, context.params.image_px, colours)
