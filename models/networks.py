@@ -198,27 +198,29 @@ def blend(paint: Tensor, image: Tensor, matte: Tensor) -> Tensor:
 
 
 class PatchDiscriminator(nn.Module):
-    """70x70 PatchGAN: C64-C128-C256-C512 (for width 64), then one score for each 70x70 patch.
+    """70x70 PatchGAN: C64-C128-C256-C512 (for width 64 and depth 3), then one score for each 70x70 patch.
 
-    Leaky ReLUs of slope 0.2; stride 1 in the last two; instance norm in all but the first and last, or in none.
+    Leaky ReLUs of slope 0.2; stride 1 in the last two; instance norm in all but the first and last, or in none. With
+    depth 2 the patches have 34x34 px, with depth 1 they have 16x16 (Isola et al. 2017, arXiv 1611.07004, appendix 6.1.2).
     """
 
-    def __init__(self, width: int, *, instance_norm: bool, in_channels: int = 3) -> None:
+    def __init__(self, width: int, *, instance_norm: bool, in_channels: int = 3, depth: int = 3) -> None:
         super().__init__()
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-        for narrow, wide, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 1)):
+        for level in range(depth):
+            narrow, wide, stride = 2**level, 2 ** (level + 1), 2 if level < depth - 1 else 1
             layers.append(nn.Conv2d(narrow * width, wide * width, 4, stride=stride, padding=1))
             if instance_norm:
                 layers.append(nn.InstanceNorm2d(wide * width))
             layers.append(nn.LeakyReLU(0.2, inplace=True))
-        layers.append(nn.Conv2d(8 * width, 1, 4, stride=1, padding=1))
+        layers.append(nn.Conv2d(2**depth * width, 1, 4, stride=1, padding=1))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image (B, C, H, W) -> scores (B, 1, H/8 - 2, W/8 - 2)."""
+        """image (B, C, H, W) -> scores (B, 1, H/8 - 2, W/8 - 2), of more and smaller patches with less depth."""
         return self.layers(image).float()  # type: ignore[no-any-return]
 
     def features(self, image: Tensor) -> list[Tensor]:

@@ -26,12 +26,16 @@ from models.params import TrainParams
 from pipeline.storage.packed_arrays import PackedSet
 
 
+import os
+_DEPTH = int(os.environ.get("TRIAL_DEPTH", "2"))
+
+
 def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     """The refiner and its discriminator, weights drawn from params.seed."""
     torch.manual_seed(params.seed)
     return {
         "generator_mask": make_generator("guided", "mask", params.width, params.blocks),
-        "discriminator_masked": initialised(PatchDiscriminator(params.discriminator_width, instance_norm=True)),
+        "discriminator_masked": initialised(PatchDiscriminator(params.discriminator_width, instance_norm=True, depth=_DEPTH)),
     }
 
 
