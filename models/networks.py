@@ -201,7 +201,7 @@ class PatchDiscriminator(nn.Module):
     """70x70 PatchGAN: C64-C128-C256-C512 (for width 64 and depth 3), then one score for each 70x70 patch.
 
     Leaky ReLUs of slope 0.2; stride 1 in the last two; instance norm in all but the first and last, or in none. With
-    depth 2 the patches have 34x34 px, with depth 1 they have 16x16 (Isola et al. 2017, arXiv 1611.07004, appendix 6.1.2).
+    depth 2 the patches have 34x34 px, with depth 1 16x16 (Isola et al. 2017, arXiv 1611.07004, appendix 6.1.2).
     """
 
     def __init__(self, width: int, *, instance_norm: bool, in_channels: int = 3, depth: int = 3) -> None:

@@ -8,9 +8,11 @@
     refined                  R(x)
 
 The refiner is the bounded correction of a drawing (models.drawings) in place of the paper's residual network, which
-smears (docs/models.md). The pool holds the history of refined images (section 2.3): on average half of the fakes that
-the discriminator sees are earlier ones.
+blurred the masks' edges (docs/models.md). The pool holds the history of refined images (section 2.3): on average half
+of the fakes that the discriminator sees are earlier ones.
 """
+
+import math
 
 import numpy as np
 import torch
@@ -26,17 +28,23 @@ from models.params import TrainParams
 from pipeline.storage.packed_arrays import PackedSet
 
 
-import os
-_DEPTH = int(os.environ.get("TRIAL_DEPTH", "2"))
-
-
 def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     """The refiner and its discriminator, weights drawn from params.seed."""
     torch.manual_seed(params.seed)
     return {
         "generator_mask": make_generator("guided", "mask", params.width, params.blocks),
-        "discriminator_masked": initialised(PatchDiscriminator(params.discriminator_width, instance_norm=True, depth=_DEPTH)),
+        "discriminator_masked": initialised(
+            PatchDiscriminator(params.discriminator_width, instance_norm=True, depth=patch_depth(params.image_px))
+        ),
     }
+
+
+def patch_depth(image_px: int) -> int:
+    """The depth of a discriminator of local patches, a quarter of the side wide: 16 px of 64, 34 of 128, 70 of 256.
+
+    With patches as large as the face, the refiner painted dark spots on masks (docs/models.md).
+    """
+    return max(1, int(math.log2(image_px / 32)))
 
 
 def epoch_indices(unmasked: PackedSet, masked: PackedSet, params: TrainParams) -> dict[str, NDArray[np.int64]]:

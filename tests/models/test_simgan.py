@@ -76,6 +76,18 @@ def test_resumed_training_equals_uninterrupted_in_any_phase(pack, monkeypatch, s
     assert run(params, "parts") == whole
 
 
+@pytest.mark.parametrize(("image_px", "patch_px"), [(32, 16), (64, 16), (128, 34), (256, 70)])
+def test_the_discriminator_scores_patches_of_a_quarter_of_the_side(image_px, patch_px):
+    discriminator = simgan.make_networks(replace(PARAMS, image_px=image_px))["discriminator_masked"]
+    for layer in list(discriminator.modules()):
+        if isinstance(layer, torch.nn.InstanceNorm2d):  # its statistics are of the whole image
+            layer.forward = lambda features: features
+    image = torch.randn(1, 3, 256, 256, requires_grad=True)
+    scores = discriminator(image)
+    scores[0, 0, scores.shape[2] // 2, scores.shape[3] // 2].backward()
+    assert int((image.grad.abs().sum(dim=(0, 1)) > 0).any(dim=1).sum()) == patch_px
+
+
 def objective(adversarial):
     networks = trained_a_little(simgan.make_networks(PARAMS))
     result = simgan.GeneratorObjective(networks, PARAMS)(faces(IMAGE), torch.tensor(adversarial))
