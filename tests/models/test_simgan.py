@@ -167,6 +167,14 @@ def test_the_page_refuses_to_take_masks_off_with_it():
     make_task(MODEL, "mask")
 
 
+def test_weights_for_another_size_are_of_another_architecture(pack):
+    """The discriminator's depth depends on the size."""
+    train_in("out", PARAMS)
+    info = checkpoint.read_info(Path("out/checkpoints"))
+    assert checkpoint.other_networks(info, PARAMS) == ""
+    assert checkpoint.other_networks(info, replace(PARAMS, image_px=128)) == "image_px 32 instead of 128"
+
+
 def test_its_export_takes_a_drawing_and_the_card_names_the_method():
     write_checkpoint(MODEL, PARAMS)
     main(["export", "model", "exports/mask.onnx"])
