@@ -12,8 +12,6 @@ blurred the masks' edges (docs/models.md). The pool holds the history of refined
 of the fakes that the discriminator sees are earlier ones.
 """
 
-import math
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -27,6 +25,8 @@ from models.networks import PatchDiscriminator, initialised, make_generator
 from models.params import TrainParams
 from pipeline.storage.packed_arrays import PackedSet
 
+_PATCH_DEPTH = 1  # of the discriminator: patches of 16 px. Larger ones made spots and bands on masks (docs/models.md)
+
 
 def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     """The refiner and its discriminator, weights drawn from params.seed."""
@@ -34,17 +34,9 @@ def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     return {
         "generator_mask": make_generator("guided", "mask", params.width, params.blocks),
         "discriminator_masked": initialised(
-            PatchDiscriminator(params.discriminator_width, instance_norm=True, depth=patch_depth(params.image_px))
+            PatchDiscriminator(params.discriminator_width, instance_norm=True, depth=_PATCH_DEPTH)
         ),
     }
-
-
-def patch_depth(image_px: int) -> int:
-    """The depth of a discriminator of local patches, a quarter of the side wide: 16 px of 64, 34 of 128, 70 of 256.
-
-    With patches as large as the face, the refiner painted dark spots on masks (docs/models.md).
-    """
-    return max(1, int(math.log2(image_px / 32)))
 
 
 def epoch_indices(unmasked: PackedSet, masked: PackedSet, params: TrainParams) -> dict[str, NDArray[np.int64]]:

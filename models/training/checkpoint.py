@@ -196,8 +196,6 @@ def other_networks(info: CheckpointInfo, params: TrainParams) -> str:
     wanted = values_used(params)
     generators_only = info.weights_sha256.keys() == set(GENERATORS)
     keys = [key for key in ARCHITECTURE if not (generators_only and key == "discriminator_width")]
-    if params.method == "simgan":
-        keys.append("image_px")  # on which its discriminator's depth depends
     differ = [key for key in keys if info.params.get(key) != wanted[key]]
     return ", ".join(f"{key} {info.params.get(key)} instead of {wanted[key]}" for key in differ)
 
