@@ -15,7 +15,7 @@ import torch
 
 from benchmarks.gpu_speed import Bench, Step, guided_context, guided_params, guided_step, random_batches, timed
 from benchmarks.train import OurStep, batch_of, seconds, write_pack
-from models.methods.method import Batch
+from models.methods.method import Batch, DrawnInputs
 from models.params import TrainParams, values_used
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo, TrainingState
@@ -46,7 +46,8 @@ def _fed(step: Step, context: TrainingContext, bench: Bench) -> dict[str, object
     """The rates for one method's step."""
     faces = bench.pack or _random_pack(bench)
     opened = {domain: packed.read_set(faces, domain, "train") for domain in packed.DOMAINS}
-    masks = drawn_masks(opened["unmasked"], opened["masked"]) if context.method.drawings else None
+    drawn = context.method.drawn_inputs(context.params)
+    masks = None if drawn == DrawnInputs() else drawn_masks(opened["unmasked"], opened["masked"], [], drawn)
     sets = {domain: TrainingSet(domain, one, np.arange(len(one)), masks) for domain, one in opened.items()}
     params = context.params
 

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from models.methods import cyclegan
 from models.methods.method import Batch
-from models.params import CycleganParams, GuidedParams, TrainParams
+from models.params import CycleganParams, GuidedParams, Pix2pixParams, SimganParams, TrainParams
 from models.training.checkpoint import DISCRIMINATORS, GENERATORS
 from models.training.data import TrainingSet, load_px, to_faces, training_batch
 from models.training.device import TrainingDevice, training_device
@@ -57,6 +57,8 @@ def paper_params(
         lambda_cycle=10, lambda_identity=0.5, pool_size=50, save_every_images=1_000_000, seed=1,
         precision=precision, compile=compiled,
         guided=GuidedParams(lambda_matte=0, lambda_drawing=0), cyclegan=CycleganParams(),
+        simgan=SimganParams(lambda_drawing=1, refiner_images=0, discriminator_images=0),
+        pix2pix=Pix2pixParams(pairs="both", lambda_l1=100, lambda_matte=0),
     )  # fmt: skip
 
 
@@ -238,7 +240,7 @@ def feeding(faces: Path, image_px: int, batch: int) -> dict[str, object]:
             torch.from_numpy(small.copy()).permute(2, 0, 1).float().div(127.5).sub(1)
 
     def mapped() -> None:
-        training_batch(TrainingSet("masked", pack, np.arange(len(pack)), drawings=False), 1, range(batch), image_px)
+        training_batch(TrainingSet("masked", pack, np.arange(len(pack))), 1, range(batch), image_px)
 
     cpu = torch.device("cpu")
     took = {

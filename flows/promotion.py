@@ -99,6 +99,8 @@ def bring_weights(name: str) -> Path:
 
 def _compare(new: Model, old: Model, schema: object, log: Log) -> tuple[bool, str]:
     """Whether `new` is to be promoted in place of `old`, and why. `schema`: of the new model's checkpoint.json."""
+    if old.metrics.unmask.measured() and not new.metrics.unmask.measured():
+        return False, f"only puts masks on, and {old.name} takes them off too"
     if old.split != new.split:
         return False, (
             f"cannot be compared with {old.name}: curate.split has changed since, so that {old.name} may have been "

@@ -80,6 +80,12 @@ def gradient_distance(fake: Tensor, drawn: Tensor, area: Tensor) -> Tensor:
     return (total / (area.sum(dim=(1, 2, 3)) * fake.shape[1]).clamp(min=1)).mean()  # as in `_distance`
 
 
+def distance_within(one: Tensor, other: Tensor, area: Tensor) -> Tensor:
+    """The mean absolute difference of (B, C, H, W) within each image's area (B, 1, H, W), as a mean over the batch."""
+    total = (area.sum(dim=(1, 2, 3)) * one.shape[1]).clamp(min=1)
+    return (((one - other).abs() * area).sum(dim=(1, 2, 3)) / total).mean()
+
+
 def preservation_loss(image: Tensor, fake: Tensor, visible: Tensor) -> Tensor:
     """How far a fake is from its photo (B, 3, H, W) where `visible` (B, 1, H, W) is 1.
 

@@ -1,4 +1,4 @@
-"""Estimates of the mask in a photo: its area, and its area with edges."""
+"""Where a mask is: in a photo, by an estimate, or in a pair of photos with and without it."""
 
 import torch
 from torch import Tensor
@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from models.face_regions import dilate, dilated_region, eroded_region
 
+_CHANGED = 0.04  # difference in [-1, 1] from which a pair's pixel counts as changed
 _SIMILAR = 0.6  # Euclidean distance of two colours in [-1, 1]^3: folds and shades of one fabric are closer
 
 
@@ -25,3 +26,9 @@ def estimate_mask(image: Tensor, region: Tensor) -> Tensor:
 def covered_area(estimated_mask: Tensor, region: Tensor) -> Tensor:
     """The estimated mask dilated by 1/32 of the image's side, for seams and edges of other colours: (B, 1, H, W)."""
     return dilate(estimated_mask, max(1, estimated_mask.shape[-1] // 32)) * dilated_region(region)
+
+
+def changed_area(one: Tensor, other: Tensor) -> Tensor:
+    """Where a pair's images (B, 3, H, W) differ, dilated by 1/128 of the side: (B, 1, H, W) of 0 and 1."""
+    changed = ((one - other).abs().amax(dim=1, keepdim=True) > _CHANGED).float()
+    return dilate(changed, max(1, one.shape[-1] // 128))

@@ -4,8 +4,8 @@ In the paper's letters: c7s1-k is a 7x7 convolution with k filters, dk a 3x3 one
 an upsampling by 2, Ck a 4x4 convolution with stride 2. Each is followed by instance norm and ReLU.
 
 All generators have the same call, (image, guide, drawing) -> (output, matte), so that training, evaluation and export
-treat them alike. The guide is the conditioning maps, and the drawing a drawn mask (models.drawings), which only the
-guided method's G needs. The paper's generator ignores both and repaints everything: its matte is 1.
+treat them alike. The guide is the conditioning maps, and the drawing a drawn mask (models.drawings), which only a
+generator that corrects it needs. The paper's generator ignores both and repaints everything: its matte is 1.
 """
 
 from typing import TypeVar
@@ -101,7 +101,7 @@ class UpsampleBy2(nn.Module):
 
 
 class DrawingCorrector(nn.Module):
-    """G of the guided method: a correction of a drawn mask (models.drawings), which is 0 before training.
+    """G of the methods guided and simgan: a correction of a drawn mask (models.drawings), 0 before training.
 
     It cannot paint: each value is bounded, most are of a coarse grid, and nothing changes where the drawing is not. No
     instance norm, which would remove the colours' absolute values.
@@ -162,7 +162,7 @@ class _PlainBlock(nn.Module):
 
 
 class FacePainter(nn.Module):
-    """F of the guided method: paints the face under a mask through a matte: matte * RGB + (1 - matte) * input.
+    """Paints the lower face through a matte: matte * RGB + (1 - matte) * input. F of the guided method.
 
     Inputs beside the image are the lower-face region, which raises the matte's logits there, and the landmark sketch of
     nose, mouth and jaw, which a mask hides. The blocks are dilated, so that the mouth is painted with the eyes in view.
@@ -198,27 +198,29 @@ def blend(paint: Tensor, image: Tensor, matte: Tensor) -> Tensor:
 
 
 class PatchDiscriminator(nn.Module):
-    """70x70 PatchGAN: C64-C128-C256-C512 (for width 64), then one score for each 70x70 patch.
+    """70x70 PatchGAN: C64-C128-C256-C512 (for width 64 and depth 3), then one score for each 70x70 patch.
 
-    Leaky ReLUs of slope 0.2; stride 1 in the last two; instance norm in all but the first and last, or in none.
+    Leaky ReLUs of slope 0.2; stride 1 in the last two; instance norm in all but the first and last, or in none. With
+    depth 2 the patches have 34x34 px, with depth 1 16x16 (Isola et al. 2017, arXiv 1611.07004, appendix 6.1.2).
     """
 
-    def __init__(self, width: int, *, instance_norm: bool, in_channels: int = 3) -> None:
+    def __init__(self, width: int, *, instance_norm: bool, in_channels: int = 3, depth: int = 3) -> None:
         super().__init__()
         layers: list[nn.Module] = [
             nn.Conv2d(in_channels, width, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-        for narrow, wide, stride in ((1, 2, 2), (2, 4, 2), (4, 8, 1)):
+        for level in range(depth):
+            narrow, wide, stride = 2**level, 2 ** (level + 1), 2 if level < depth - 1 else 1
             layers.append(nn.Conv2d(narrow * width, wide * width, 4, stride=stride, padding=1))
             if instance_norm:
                 layers.append(nn.InstanceNorm2d(wide * width))
             layers.append(nn.LeakyReLU(0.2, inplace=True))
-        layers.append(nn.Conv2d(8 * width, 1, 4, stride=1, padding=1))
+        layers.append(nn.Conv2d(2**depth * width, 1, 4, stride=1, padding=1))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image (B, C, H, W) -> scores (B, 1, H/8 - 2, W/8 - 2)."""
+        """image (B, C, H, W) -> scores (B, 1, H/8 - 2, W/8 - 2), of more and smaller patches with less depth."""
         return self.layers(image).float()  # type: ignore[no-any-return]
 
     def features(self, image: Tensor) -> list[Tensor]:
@@ -274,11 +276,11 @@ def _fractional(in_channels: int, out_channels: int) -> nn.ConvTranspose2d:
 
 
 def make_generator(kind: GeneratorKind, direction: Direction, width: int, blocks: int) -> nn.Module:
-    """A generator with new weights: `guided`, or `resnet`, the paper's."""
+    """A generator with new weights: `guided`, `painter` in both directions, or `resnet`, the paper's."""
     match kind, direction:
         case "resnet", _:
             return initialised(ResnetGenerator(width, blocks))
-        case _, "mask":
+        case "guided", "mask":
             return DrawingCorrector(max(8, width // 4), max(1, blocks // 3))
         case _:
             return initialised(FacePainter(width, blocks))

@@ -16,9 +16,9 @@ START_NAME = "start.json"
 PRESETS = Path("experiments")
 
 Direction = Literal["mask", "unmask"]
-MethodName = Literal["guided", "cyclegan"]
+MethodName = Literal["guided", "cyclegan", "simgan", "pix2pix"]
 """The training methods; models/methods/ has one file for each."""
-GeneratorKind = Literal["guided", "resnet"]
+GeneratorKind = Literal["guided", "resnet", "painter"]
 """The generators' architectures (models.networks)."""
 AdversarialLoss = Literal["lsgan", "vanilla"]
 
@@ -34,6 +34,24 @@ class GuidedParams:
 @dataclass(frozen=True, config=STRICT)
 class CycleganParams:
     """The block `train.cyclegan`: this method has only the common keys."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class SimganParams:
+    """The block `train.simgan`: keys of this method only."""
+
+    lambda_drawing: Annotated[float, Field(ge=0, le=1000)]
+    refiner_images: Annotated[int, Field(ge=0)]
+    discriminator_images: Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, config=STRICT)
+class Pix2pixParams:
+    """The block `train.pix2pix`: keys of this method only."""
+
+    pairs: Literal[True, "rendered", "both"]  # true in YAML is a boolean
+    lambda_l1: Annotated[float, Field(ge=0, le=1000)]
+    lambda_matte: Annotated[float, Field(ge=0, le=100)]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -61,6 +79,8 @@ class TrainParams:
     compile: Literal["auto"] | bool
     guided: GuidedParams
     cyclegan: CycleganParams
+    simgan: SimganParams
+    pix2pix: Pix2pixParams
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -1,6 +1,7 @@
 """Stage `evaluate`: metrics of a checkpoint's generators on the test faces, and a grid of samples.
 
-Each direction translates the test faces of one domain (fakes) and translates the fakes back (reconstructions).
+Each direction translates the test faces of one domain (fakes), and translates the fakes back (reconstructions). A model
+that only puts masks on has neither reconstructions nor the other direction.
 """
 
 import hashlib
@@ -76,12 +77,16 @@ class DirectionResult:
 
     photos: Images  # (N, H, W, 3), the test faces
     fakes: Images  # (N, H, W, 3)
-    reconstructions: Images  # (N, H, W, 3)
+    reconstructions: Images | None  # (N, H, W, 3); None: the model has no way back
     regions: NDArray[np.uint8]  # (N, H, W) of 0 and 1, the lower-face regions
+    psnr_cycle: list[float]  # dB, reconstruction against photo; empty: the model has no way back
     psnr_outside: list[float]  # dB, fake against photo, outside the dilated region
-    psnr_cycle: list[float]  # dB, reconstruction against photo
     matte_inside: list[float]  # mean matte in the eroded region, 0-1
     matte_outside: list[float]  # mean matte outside the dilated region, 0-1
+
+    def faces(self, ffhq_ids: list[int | None]) -> FaceImages:
+        """The test faces, whose ids these are."""
+        return FaceImages(self.photos, self.regions, ffhq_ids)
 
 
 def evaluate(params: EvaluateParams, limits: CurateParams, settings: MeasureParams, paths: Paths) -> None:
@@ -113,34 +118,45 @@ def evaluate_checkpoint(
     unmasked, masked = (_face_set(pack, domain, params, px, masks) for domain in ("unmasked", "masked"))
     print(f"evaluating {folder} on up to {params.images} test faces a domain", flush=True)
     masking = translate_and_reconstruct("mask", generators, unmasked)
-    unmasking = translate_and_reconstruct("unmask", generators, masked)
+    unmasking = translate_and_reconstruct("unmask", generators, masked) if "generator_unmask" in generators else None
     # Fakes are compared with the real test faces of the domain that they should resemble.
-    mask = _metrics("mask", masking, reals=unmasking.photos)
-    unmask = _metrics("unmask", unmasking, reals=masking.photos)
-    bare_faces = FaceImages(masking.photos, masking.regions, unmasked.ffhq_ids())
-    masked_faces = FaceImages(unmasking.photos, unmasking.regions, masked.ffhq_ids())
-    fake_masked, fake_bare = replace(bare_faces, images=masking.fakes), replace(masked_faces, images=unmasking.fakes)
-    mask = with_realism(mask, fake_masked, masked_faces)
+    bare_faces = masking.faces(unmasked.ffhq_ids())
+    masked_faces = masked.photos() if unmasking is None else unmasking.faces(masked.ffhq_ids())
     places, truths = _true_faces(masked, unmasked)
-    unmask = with_realism(unmask, fake_bare, bare_faces)
-    if places:
-        unmask = with_truth(unmask, fake_bare.at(places), masked_faces.at(places), truths.photos())
+    mask = with_realism(
+        _metrics("mask", masking, masked_faces.images), replace(bare_faces, images=masking.fakes), masked_faces
+    )
+    mask = replace(mask, accepted=_rounded(acceptance_rate(masking.fakes, limits, settings)))
+    unmask = DirectionMetrics()
+    if unmasking:
+        fake_bare = replace(masked_faces, images=unmasking.fakes)
+        unmask = with_realism(_metrics("unmask", unmasking, bare_faces.images), fake_bare, bare_faces)
+        if places:
+            unmask = with_truth(unmask, fake_bare.at(places), masked_faces.at(places), truths.photos())
+        unmask = replace(unmask, still_masked=_rounded(acceptance_rate(unmasking.fakes, limits, settings)))
     evaluation = Evaluation(
         checkpoint=sha256(folder / checkpoint.JSON_NAME)[:12],
         images_seen=info.images_seen,
         test_set=_test_set_digest(unmasked, masked, truths),
-        mask=replace(mask, accepted=_rounded(acceptance_rate(masking.fakes, limits, settings))),
-        unmask=replace(unmask, still_masked=_rounded(acceptance_rate(unmasking.fakes, limits, settings))),
+        mask=mask,
+        unmask=unmask,
     )
-    if mask.kid is None:
+    _print_metrics(evaluation)
+    return evaluation, _sample_grid([masking, *([unmasking] if unmasking else [])], params.grid_faces)
+
+
+def _print_metrics(evaluation: Evaluation) -> None:
+    """Print a line for each direction that was evaluated."""
+    if evaluation.mask.kid is None:
         print(
             "no KID: it needs two test faces a domain, and: pip install -c constraints.txt -e '.[evaluation]'",
             flush=True,
         )
     for direction in DIRECTIONS:
-        values = evaluation.of(direction).measured()
-        print(f"{direction}: " + ", ".join(f"{name} {value}" for name, value in values.items()), flush=True)
-    return evaluation, _sample_grid(masking, unmasking, params.grid_faces)
+        if values := evaluation.of(direction).measured():
+            print(f"{direction}: " + ", ".join(f"{name} {value}" for name, value in values.items()), flush=True)
+        else:
+            print(f"{direction}: not measured, the model has no such generator", flush=True)
 
 
 def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int, masks: list[LiftedMask]) -> FaceSet:
@@ -173,30 +189,34 @@ def translate_and_reconstruct(
 ) -> DirectionResult:
     """Translate test faces in `direction`, translate the fakes back, both in float32, and measure each face."""
     back_direction: Direction = "unmask" if direction == "mask" else "mask"
-    forward, backward = generators[f"generator_{direction}"], generators[f"generator_{back_direction}"]
-    images: list[tuple[Images, Images, Images]] = []
+    forward, backward = generators[f"generator_{direction}"], generators.get(f"generator_{back_direction}")
+    images: list[tuple[Images, Images]] = []
+    back: list[Images] = []
     region_pixels: list[NDArray[np.uint8]] = []
-    values: list[list[float]] = [[], [], [], []]
+    psnr_cycle: list[float] = []
+    values: list[list[float]] = [[], [], []]
     device = next(forward.parameters()).device
     for batch in faces.batches():
         photos, conditioning, drawing, _ = batch.on(device)
         regions = lower_face_region(conditioning)
         fakes, mattes = forward(photos, conditioning, drawing)
-        reconstructions, _ = backward(fakes, conditioning, drawing)
-        images.append((to_pixels(photos), to_pixels(fakes), to_pixels(reconstructions)))
+        images.append((to_pixels(photos), to_pixels(fakes)))
         outside = 1 - dilated_region(regions)
         region_pixels.append(_region_pixels(regions))
         measured = (
             psnr(fakes, photos, outside),
-            psnr(reconstructions, photos, torch.ones_like(regions)),
             mean_over_mask(mattes, eroded_region(regions)),
             mean_over_mask(mattes, outside),
         )
+        if backward:
+            reconstructions, _ = backward(fakes, conditioning, drawing)
+            back.append(to_pixels(reconstructions))
+            psnr_cycle += psnr(reconstructions, photos, torch.ones_like(regions)).tolist()
         for column, figures in zip(values, measured, strict=True):
             column += figures.tolist()
-    all_photos, all_fakes, all_reconstructions = (np.concatenate(batches) for batches in zip(*images, strict=True))
-    all_regions = np.concatenate(region_pixels)
-    return DirectionResult(all_photos, all_fakes, all_reconstructions, all_regions, *values)
+    all_photos, all_fakes = (np.concatenate(batches) for batches in zip(*images, strict=True))
+    all_back, all_regions = np.concatenate(back) if back else None, np.concatenate(region_pixels)
+    return DirectionResult(all_photos, all_fakes, all_back, all_regions, psnr_cycle, *values)
 
 
 def _region_pixels(regions: torch.Tensor) -> NDArray[np.uint8]:
@@ -209,7 +229,7 @@ def _metrics(direction: Direction, result: DirectionResult, reals: Images) -> Di
     metrics = DirectionMetrics(
         images=len(result.fakes),
         psnr_outside_db=_rounded(median(result.psnr_outside)),
-        psnr_cycle_db=_rounded(median(result.psnr_cycle)),
+        psnr_cycle_db=_rounded(median(result.psnr_cycle)) if result.psnr_cycle else None,
         matte_inside=_rounded(mean(result.matte_inside)),
         matte_outside=_rounded(mean(result.matte_outside)),
         kid=_rounded(kid(result.fakes, reals)),
@@ -229,8 +249,8 @@ def _metrics(direction: Direction, result: DirectionResult, reals: Images) -> Di
     )
 
 
-def _median_distance(photos: Images, others: Images) -> float | None:
-    distances = identity_distances(photos, others)
+def _median_distance(photos: Images, others: Images | None) -> float | None:
+    distances = None if others is None else identity_distances(photos, others)
     return None if distances is None else _rounded(median(distances))
 
 
@@ -238,16 +258,15 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(float(value), 4)
 
 
-def _sample_grid(masking: DirectionResult, unmasking: DirectionResult, rows: int) -> Images:
+def _sample_grid(results: list[DirectionResult], rows: int) -> Images:
     """Up to `rows` rows of: unmasked photo, masked fake, reconstruction; masked photo, unmasked fake, reconstruction.
 
-    The same test faces give the same rows.
+    The same test faces give the same rows. What a model does not make is left out.
     """
-    halves = [
-        [
-            [result.photos[place], result.fakes[place], result.reconstructions[place]]
-            for place in evenly_spaced(len(result.fakes), rows)
-        ]
-        for result in (masking, unmasking)
+    columns = [
+        [images[place] for place in evenly_spaced(len(images), rows)]
+        for result in results
+        for images in (result.photos, result.fakes, result.reconstructions)
+        if images is not None
     ]
-    return image_grid([left + right for left, right in zip(*halves, strict=False)])
+    return image_grid([list(row) for row in zip(*columns, strict=False)])

@@ -18,9 +18,16 @@ CARD_NAME = "README.md"
 _HEADER = {
     "library_name": "onnx",
     "pipeline_tag": "image-to-image",
-    "tags": ["facemask", "cyclegan", "image-to-image", "face-mask", "onnx"],
 }
+_TAGS = ("facemask", "image-to-image", "face-mask", "onnx")
 _PURPOSE = {"mask": "puts a face mask on a face", "unmask": "takes the face mask off a face"}
+_METHODS = {
+    "guided": ("A CycleGAN generator", "cyclegan"),
+    "cyclegan": ("A CycleGAN generator", "cyclegan"),
+    "simgan": ("A SimGAN refiner", "simgan"),
+    "pix2pix": ("A pix2pix generator", "pix2pix"),
+}
+"""train.method -> the kind of network, and the card's tag."""
 _DRAWING = """ `drawing`, float32 (B, 5, {side}, {side}) in [0, 1], a mask
 drawn on the face: RGB times alpha, alpha, and the shadow beside the mask. The model corrects its light, folds, edges
 and shadow, by a bounded amount; it does not paint, and it does not use `guide`."""
@@ -73,18 +80,19 @@ def model_card(name: str, digest: str, info: CheckpointInfo, direction: Directio
     """The text of the card for the exported file `name`; `digest` is that of the checkpoint's JSON."""
     side, train = info.params["image_px"], info.params
     drawing = _DRAWING.format(side=side) if (info.generator, direction) == ("guided", "mask") else ""
-    kind = "guided by the face's landmarks" if info.generator == "guided" else "the paper's, without guidance"
+    kind = "the paper's, without guidance" if info.generator == "resnet" else "guided by the face's landmarks"
+    name_of_method, tag = _METHODS.get(train["method"], _METHODS["guided"])
     licence = hugging_face_licence(info.data_licence)
     flickr = " FFHQ's photos come from Flickr and share its bias in age, skin tone and region."
     return f"""---
-{yaml.safe_dump({"license": licence, **_HEADER}, sort_keys=False).strip()}
+{yaml.safe_dump({"license": licence, **_HEADER, "tags": [tag, *_TAGS]}, sort_keys=False).strip()}
 ---
 
 {_title(name)}
 
 It {_PURPOSE[direction]}.
 
-A CycleGAN generator ({kind}; {train["blocks"]} residual blocks, width {train["width"]}), trained by facemask on
+{name_of_method} ({kind}; {train["blocks"]} residual blocks, width {train["width"]}), trained by facemask on
 {info.images_seen:,} images a domain at {side} px. Checkpoint {digest[:12]}.
 
 ## Use

@@ -32,9 +32,9 @@ def export(folder: Path, out: Path, direction: Direction) -> None:
         raise FacemaskError(
             f"{out} does not end in .onnx: name the file to write, such as exports/{direction}/{direction}.onnx"
         )
-    generators, info = checkpoint.load_generators(folder)
+    generator, info = checkpoint.load_generator(folder, direction)
     refuse_other_card(out)
-    generator, side = generators[f"generator_{direction}"], int(info.params["image_px"])
+    side = int(info.params["image_px"])
     with replacing(out) as beside:
         _write(generator, side, beside)
         _add_metadata(beside, {"checkpoint": sha256(folder / checkpoint.JSON_NAME), "data_licence": info.data_licence})

@@ -15,8 +15,8 @@ from pipeline.tools.paint_photos import Task, paint_photos
 
 
 def make_task(folder: Path, direction: Direction, choice: MaskChoice = ANY_MASK, *, side_by_side: bool = False) -> Task:
-    """The task for the checkpoint in `folder`. Raises FacemaskError if there is none."""
-    checkpoint.read_info(folder)
+    """The task for the checkpoint in `folder`. Raises FacemaskError if there is none, or none of this direction."""
+    checkpoint.refuse_missing_direction(folder, checkpoint.read_info(folder), direction)
     return Task(
         paint=partial(paint_photo, folder=folder.resolve(), direction=direction, choice=choice),
         use_one_thread=_use_one_thread,

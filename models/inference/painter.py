@@ -27,11 +27,11 @@ from pipeline.tools.draw_masks import SOFT, MaskChoice, bare_faces, content_seed
 from pipeline.tools.paint_photos import PaintedPhoto
 
 _BATCH = 16  # faces in one pass of the generator: bounds the memory
-_FADE: dict[GeneratorKind, float] = {"resnet": 1 / 16, "guided": 1 / 64}
+_FADE: dict[GeneratorKind, float] = {"resnet": 1 / 16, "guided": 1 / 64, "painter": 1 / 64}
 """Width of the faded edge, as a share of the frame's side.
 
-The paper's generator repaints the whole frame. The guided one's matte reaches the edge where a mask hangs below the
-chin, so its edge is faded only a little.
+The paper's generator repaints the whole frame. The others' matte reaches the edge where a mask hangs below the chin, so
+their edge is faded only a little.
 """
 
 
@@ -173,9 +173,9 @@ def _paint(
 @cache
 def _generator(folder: Path, direction: Direction) -> _Generator:
     """The generator of the checkpoint in `folder`, loaded once per process, on the GPU if there is one."""
-    generators, info = checkpoint.load_generators(folder)
+    generator, info = checkpoint.load_generator(folder, direction)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = generators[f"generator_{direction}"].to(device)
+    network = generator.to(device)
     return _Generator(
         network, int(info.params["image_px"]), _FADE[info.generator], device, checkpoint.load_masks(folder, info)
     )

@@ -33,7 +33,7 @@ def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     }
 
 
-def epoch_indices(unmasked: PackedSet, masked: PackedSet) -> dict[str, NDArray[np.int64]]:
+def epoch_indices(unmasked: PackedSet, masked: PackedSet, params: TrainParams) -> dict[str, NDArray[np.int64]]:
     """Each image once."""
     return {"unmasked": np.arange(len(unmasked)), "masked": np.arange(len(masked))}
 
@@ -113,7 +113,6 @@ def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor
 
 METHOD = Method(
     generator="resnet",
-    drawings=False,
     make_networks=make_networks,
     epoch_indices=epoch_indices,
     generator_objective=GeneratorObjective,

@@ -25,10 +25,17 @@ from torch.nn import functional
 
 from models.drawings import changed_share, put_on
 from models.face_regions import dilate, lower_face_region
-from models.losses import adversarial_loss, discriminator_loss, gradient_distance, patch_weights, preservation_loss
-from models.mask_appearance import covered_area, estimate_mask
+from models.losses import (
+    adversarial_loss,
+    discriminator_loss,
+    distance_within,
+    gradient_distance,
+    patch_weights,
+    preservation_loss,
+)
+from models.mask_appearance import changed_area, covered_area, estimate_mask
 from models.mask_transfer import mask_tints, transfer_masks
-from models.methods.method import Batch, Faces, GeneratorResult, Method
+from models.methods.method import ALL_DRAWN, Batch, Faces, GeneratorResult, Method
 from models.networks import TwoScaleDiscriminator, make_generator
 from models.params import TrainParams
 from models.random_streams import RELIGHT, stream
@@ -38,7 +45,6 @@ FEATURE_WEIGHT = 10.0
 """Of the feature matching loss (Wang et al. 2018, arXiv 1711.11585, section 3.3: theirs)."""
 
 _SOURCES = ("batch", "corrected", "batch", "transferred")  # of F's pairs, by position
-_CHANGED = 0.04  # difference in [-1, 1] from which a pair's pixel counts as changed
 _TURNED_YAW = 20.0  # degrees: from here on a head counts as turned
 _MAX_REPEATS = 4  # of an image within an epoch
 
@@ -54,7 +60,7 @@ def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     }
 
 
-def epoch_indices(unmasked: PackedSet, masked: PackedSet) -> dict[str, NDArray[np.int64]]:
+def epoch_indices(unmasked: PackedSet, masked: PackedSet, params: TrainParams) -> dict[str, NDArray[np.int64]]:
     """Each image once, and turned heads more often in the domain that has fewer of them."""
     return {"unmasked": balance_by_yaw(unmasked, masked), "masked": balance_by_yaw(masked, unmasked)}
 
@@ -100,7 +106,7 @@ class GeneratorObjective(nn.Module):
         pair = torch.where(corrected > 0, fake_masked.detach(), pair)
         of_unmask, mattes = self.unmask(torch.cat([y, pair]), torch.cat([masked.conditioning, unmasked.conditioning]))
         fake_unmasked, restored = of_unmask[:count], of_unmask[count:]
-        changed = _changed_area(pair, x)
+        changed = changed_area(pair, x)
 
         # G: real masks to D_Y; near the drawing in all edges; and with a known mask's light where that is known.
         terms = {"adversarial": self._realism(fake_masked, x_region)}
@@ -110,7 +116,7 @@ class GeneratorObjective(nn.Module):
         terms["light"] = _coarse_distance(again, y, masked.drawing[:, 3:4])
 
         # F: the known answer, to D_X as well; only what was changed may change.
-        terms["cycle"] = _distance_within(restored, x, changed) + functional.l1_loss(restored, x)
+        terms["cycle"] = distance_within(restored, x, changed) + functional.l1_loss(restored, x)
         terms["texture"], terms["features"] = self._restoration(restored, x, pair, changed)
         mask_area = covered_area(estimate_mask(y, y_region), y_region)
         mask_area = torch.maximum(mask_area, (dilate(masked.drawing[:, 3:4], max(1, y.shape[-1] // 64)) > 0.1).float())
@@ -143,22 +149,10 @@ class GeneratorObjective(nn.Module):
             adversarial_loss(scale, self.params.loss, patch_weights(changed, scale)) for scale in (near[-1], afar)
         ]
         distances = [
-            _distance_within(one, other.detach(), patch_weights(changed, one))
+            distance_within(one, other.detach(), patch_weights(changed, one))
             for one, other in zip(near[:-1], true[:-1], strict=True)
         ]
         return torch.stack(losses).mean(), torch.stack(distances).mean()
-
-
-def _changed_area(pair: Tensor, x: Tensor) -> Tensor:
-    """Where a pair's images differ, dilated a little: (B, 1, H, W) of 0 and 1."""
-    changed = ((pair - x).abs().amax(dim=1, keepdim=True) > _CHANGED).float()
-    return dilate(changed, max(1, x.shape[-1] // 128))
-
-
-def _distance_within(one: Tensor, other: Tensor, area: Tensor) -> Tensor:
-    """The mean absolute difference of (B, C, H, W) within each image's area (B, 1, H, W), as a mean over the batch."""
-    total = (area.sum(dim=(1, 2, 3)) * one.shape[1]).clamp(min=1)
-    return (((one - other).abs() * area).sum(dim=(1, 2, 3)) / total).mean()
 
 
 def _coarse_distance(one: Tensor, other: Tensor, alpha: Tensor) -> Tensor:
@@ -166,7 +160,7 @@ def _coarse_distance(one: Tensor, other: Tensor, alpha: Tensor) -> Tensor:
     cell = one.shape[-1] // 8
     weight = functional.avg_pool2d(alpha, cell)
     means = [functional.avg_pool2d(image * alpha, cell) / weight.clamp(min=0.05) for image in (one, other)]
-    return _distance_within(means[0], means[1], (weight > 0.5).float())
+    return distance_within(means[0], means[1], (weight > 0.5).float())
 
 
 def light_changes(seed: int, positions: range) -> Tensor:
@@ -237,11 +231,11 @@ def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor
 
 METHOD = Method(
     generator="guided",
-    drawings=True,
     make_networks=make_networks,
     epoch_indices=epoch_indices,
     generator_objective=GeneratorObjective,
     generator_inputs=generator_inputs,
     discriminator_objective=DiscriminatorObjective,
     discriminator_inputs=discriminator_inputs,
+    drawn_inputs=lambda params: ALL_DRAWN,
 )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.params import GeneratorKind, MethodName, TrainParams
-from pipeline.storage.packed_arrays import PackedSet
+from pipeline.storage.packed_arrays import DOMAINS, PackedSet
 
 
 class Faces(NamedTuple):
@@ -30,6 +30,32 @@ class Faces(NamedTuple):
         """The same faces on a device."""
         drawing, pair = (None if part is None else part.to(device) for part in (self.drawing, self.pair))
         return Faces(self.images.to(device), self.conditioning.to(device), drawing, pair)
+
+
+class DrawnInputs(NamedTuple):
+    """The drawn masks with which faces come in training."""
+
+    drawings: tuple[str, ...] = ()  # domains of which each face comes with a drawing
+    twin_share: float | None = None
+    """None: no pairs. Else each unmasked face comes with its pair. Of a face that has a twin, i.e. a masked photo of
+    the same FFHQ id, the pair is the twin with this probability; other pairs have drawn masks."""
+
+
+ALL_DRAWN = DrawnInputs(DOMAINS, twin_share=0.5)
+
+
+def twin_indices(unmasked: PackedSet, masked: PackedSet) -> NDArray[np.int64]:
+    """For each unmasked image the index of its twin, the masked photo of the same FFHQ id, or -1."""
+    known = {ffhq_id: index for index, ffhq_id in enumerate(masked.ffhq_ids) if ffhq_id is not None}
+    twins = [-1 if ffhq_id is None else known.get(ffhq_id, -1) for ffhq_id in unmasked.ffhq_ids]
+    return np.array(twins, np.int64)
+
+
+class TrainedHalves(NamedTuple):
+    """Which networks a step trains."""
+
+    generators: bool = True
+    discriminators: bool = True
 
 
 @dataclass(frozen=True)
@@ -53,15 +79,15 @@ class Method:
     """The functions of one training method."""
 
     generator: GeneratorKind
-    """The architecture of both generators, by which a checkpoint is read without the method."""
-
-    drawings: bool
-    """Whether the method needs drawn masks."""
+    """The architecture of the generators, by which a checkpoint is read without the method."""
 
     make_networks: Callable[[TrainParams], dict[str, nn.Module]]
-    """The networks by name (models.training.state_files), with initial weights drawn from train.seed."""
+    """The networks by name (models.training.state_files), with initial weights drawn from train.seed.
 
-    epoch_indices: Callable[[PackedSet, PackedSet], dict[str, NDArray[np.int64]]]
+    A method that only puts masks on has no `generator_unmask` and no `discriminator_unmasked`.
+    """
+
+    epoch_indices: Callable[[PackedSet, PackedSet, TrainParams], dict[str, NDArray[np.int64]]]
     """(unmasked, masked) sets -> domain -> indices of the images that one epoch shows, repeats included."""
 
     generator_objective: Callable[[dict[str, nn.Module], TrainParams], nn.Module]
@@ -71,13 +97,27 @@ class Method:
     """(unmasked, masked) batches -> the arguments of the generator objective."""
 
     discriminator_objective: Callable[[dict[str, nn.Module], TrainParams], nn.Module]
-    """(networks, params) -> a module: `discriminator_inputs` -> the sum of both discriminators' losses, a scalar."""
+    """(networks, params) -> a module: `discriminator_inputs` -> the sum of the discriminators' losses, a scalar."""
 
     discriminator_inputs: Callable[[Batch, Batch, dict[str, Tensor]], tuple[Tensor, ...]]
     """(unmasked, masked) batches, fakes from the pools by domain -> the arguments of the discriminator objective."""
 
+    drawn_inputs: Callable[[TrainParams], DrawnInputs] = lambda params: DrawnInputs()
+    """The drawn masks that the method trains with."""
 
-METHODS: dict[MethodName, str] = {"guided": "models.methods.guided", "cyclegan": "models.methods.cyclegan"}
+    trained_halves: Callable[[TrainParams, int], TrainedHalves] = lambda params, images_seen: TrainedHalves()
+    """(params, images seen before the step) -> which networks the step trains."""
+
+    plateau_term: str = "cycle"
+    """The term that the schedule `plateau` monitors."""
+
+
+METHODS: dict[MethodName, str] = {
+    "guided": "models.methods.guided",
+    "cyclegan": "models.methods.cyclegan",
+    "simgan": "models.methods.simgan",
+    "pix2pix": "models.methods.pix2pix",
+}
 """The module of each method; it defines METHOD."""
 
 

@@ -1,7 +1,8 @@
 """Checkpoints: a folder that is complete or does not exist.
 
 generator_mask.safetensors, generator_unmask.safetensors,
-discriminator_masked.safetensors, discriminator_unmasked.safetensors    weights, float32
+discriminator_masked.safetensors, discriminator_unmasked.safetensors    weights, float32; the first of each pair only,
+                                                                        if the method only puts masks on
 state.pt           optimisers, plateaus and image pools; loaded with weights_only=True
 history.json       every point of the training curves
 checkpoint.json    a readable description, written last; its licence is that of the data
@@ -12,9 +13,11 @@ masks.npy          the masks that the training drew (pipeline/masks/mask_set.py)
 import io
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -40,7 +43,6 @@ from pipeline.errors import FacemaskError
 from pipeline.masks import mask_set
 from pipeline.storage.files import flush_to_disk, sha256
 
-DIRECTION: dict[str, Direction] = {"generator_mask": "mask", "generator_unmask": "unmask"}
 ARCHITECTURE = ("method", "width", "blocks", "discriminator_width")
 """The keys of `train` that determine the networks' shapes."""
 
@@ -112,13 +114,27 @@ def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: s
     device = next(next(iter(state.networks.values())).parameters()).device
     rest = torch.load(folder / STATE_NAME, map_location=device, weights_only=True)
     for name, optimiser in state.optimisers.items():
-        optimiser.load_state_dict(rest["optimisers"][name])
+        optimiser.load_state_dict(_with_interned_keys(rest["optimisers"][name]))
     for name, plateau in state.plateaus.items():
         plateau.load_state_dict(json.loads(rest["plateaus"][name]))
     for name, pool in state.pools.items():
         pool.load_state_dict(rest["pools"][name], device)
     state.history = json.loads((folder / HISTORY_NAME).read_text(encoding="utf-8"))
     state.images_seen, state.losses, state.seconds = info.images_seen, info.losses, info.seconds
+
+
+def _with_interned_keys(values: Any) -> Any:
+    """The same dictionaries, with keys that are the same objects as in a state that was never saved.
+
+    An optimiser that has not stepped yet makes its keys itself: the next pickle would differ from that of an
+    uninterrupted training, in which both optimisers' keys are the same objects.
+    """
+    if isinstance(values, dict):
+        return {
+            sys.intern(key) if isinstance(key, str) else key: _with_interned_keys(value)
+            for key, value in values.items()
+        }
+    return [_with_interned_keys(value) for value in values] if isinstance(values, list) else values
 
 
 def load_networks(folder: Path, state: TrainingState) -> None:
@@ -160,14 +176,36 @@ def refuse_other_pack(folder: Path, info: CheckpointInfo, pack_sha256: str) -> N
 
 
 def load_generators(folder: Path) -> tuple[dict[str, nn.Module], CheckpointInfo]:
-    """Both generators of a checkpoint, in evaluation mode: `generator_mask` and `generator_unmask`."""
+    """The generators of a checkpoint, in evaluation mode: `generator_mask`, and `generator_unmask` where it has one."""
     info = read_info(folder)
-    generators = {}
-    for name in GENERATORS:
-        network = make_generator(info.generator, DIRECTION[name], info.params["width"], info.params["blocks"])
-        _load_weights(folder, info, name, network)
-        generators[name] = network.eval()
-    return generators, info
+    return {f"generator_{direction}": _load_generator(folder, info, direction) for direction in directions(info)}, info
+
+
+def directions(info: CheckpointInfo) -> tuple[Direction, ...]:
+    """The directions of a checkpoint's generators: a method may put masks on only."""
+    return ("mask", "unmask") if "generator_unmask" in info.weights_sha256 else ("mask",)
+
+
+def load_generator(folder: Path, direction: Direction) -> tuple[nn.Module, CheckpointInfo]:
+    """One generator of a checkpoint, in evaluation mode. Raises FacemaskError if it has none of this direction."""
+    info = read_info(folder)
+    refuse_missing_direction(folder, info, direction)
+    return _load_generator(folder, info, direction), info
+
+
+def refuse_missing_direction(folder: Path, info: CheckpointInfo, direction: Direction) -> None:
+    """Raise FacemaskError if the checkpoint has no generator of this direction."""
+    if direction not in directions(info):
+        raise FacemaskError(
+            f"the model in {folder} (method {info.params.get('method')}) only puts masks on: "
+            "name another one to take masks off, such as pretrained"
+        )
+
+
+def _load_generator(folder: Path, info: CheckpointInfo, direction: Direction) -> nn.Module:
+    network = make_generator(info.generator, direction, info.params["width"], info.params["blocks"])
+    _load_weights(folder, info, f"generator_{direction}", network)
+    return network.eval()
 
 
 def load_masks(folder: Path, info: CheckpointInfo) -> list[mask_set.LiftedMask]:

@@ -28,7 +28,7 @@ class CheckpointInfo:
 
     schema: int
     images_seen: int  # of each domain
-    generator: GeneratorKind  # the architecture of both generators
+    generator: GeneratorKind  # the architecture of the generators
     params: dict[str, Any]  # the block `train`, without the blocks of other methods
     pack_sha256: str  # of pack.json, which contains a digest of all packed images
     weights_sha256: dict[str, str]  # network -> sha256 of its safetensors file

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.methods.method import Faces
+from models.methods.method import ALL_DRAWN, DrawnInputs, Faces, twin_indices
 from models.random_streams import AUGMENT, DRAW, ORDER, PAIR, stream
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.masks import mask_set
@@ -24,7 +24,6 @@ from pipeline.masks.worn import DRAWING_CHANNELS, draw_like, draw_varied, flatte
 from pipeline.storage.packed_arrays import PackedSet
 
 _DRAWING, _PAIR = 3 + 2, 3 + 2 + DRAWING_CHANNELS  # first channels of a batch
-_TWINS = 0.5  # share of the pairs that are both photos of one FFHQ id, where there are both
 _Points = NDArray[np.float32]
 
 
@@ -57,13 +56,14 @@ class DrawnMasks:
     lifted: Sequence[mask_set.LiftedMask]  # masks of the training set
     masked: PackedSet
     twins: NDArray[np.int64]  # for each unmasked image the masked one of the same FFHQ id, or -1
+    inputs: DrawnInputs = ALL_DRAWN
 
 
-def drawn_masks(unmasked: PackedSet, masked: PackedSet, lifted: Sequence[mask_set.LiftedMask]) -> DrawnMasks:
+def drawn_masks(
+    unmasked: PackedSet, masked: PackedSet, lifted: Sequence[mask_set.LiftedMask], inputs: DrawnInputs = ALL_DRAWN
+) -> DrawnMasks:
     """The masks to draw, and the pairs of faces with and without a mask."""
-    known = {ffhq_id: index for index, ffhq_id in enumerate(masked.ffhq_ids) if ffhq_id is not None}
-    twins = [-1 if ffhq_id is None else known.get(ffhq_id, -1) for ffhq_id in unmasked.ffhq_ids]
-    return DrawnMasks(lifted, masked, np.array(twins, np.int64))
+    return DrawnMasks(lifted, masked, twin_indices(unmasked, masked), inputs)
 
 
 def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int) -> Tensor:
@@ -78,11 +78,11 @@ def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int
         index = data.epoch[image_index(seed, data.domain, position, len(data.epoch))]
         image, points = _resized(data.packed.images[index], load), data.packed.landmarks[index]
         layers = [image, _maps(points, load)]
-        if data.masks:
+        if data.masks and data.domain in data.masks.inputs.drawings:
             rng = stream(seed, DRAW, data.domain, position)
             layers.append(_drawing(data.domain, image, points, rng, data.masks.lifted))
-            if data.domain == "unmasked":
-                layers.append(_pair(data.masks, index, image, points, stream(seed, PAIR, data.domain, position)))
+        if data.masks and data.domain == "unmasked" and data.masks.inputs.twin_share is not None:
+            layers.append(_pair(data.masks, index, image, points, stream(seed, PAIR, data.domain, position)))
         rng = stream(seed, AUGMENT, data.domain, position)
         top, left = rng.integers(0, load - image_px + 1, size=2)
         step = -1 if rng.random() < 0.5 else 1
@@ -117,8 +117,9 @@ def to_faces(arrays: Tensor) -> Faces:
     planes = arrays.permute(0, 3, 1, 2)
     images, maps = planes[:, :3].float() / 127.5 - 1, planes[:, 3:_DRAWING].float() / 255
     conditioning = torch.cat([maps[:, :1].round(), maps[:, 1:]], dim=1)
-    drawing = planes[:, _DRAWING:_PAIR].float() / 255 if planes.shape[1] > _DRAWING else None
-    pair = planes[:, _PAIR:].float() / 127.5 - 1 if planes.shape[1] > _PAIR else None
+    more = planes.shape[1] - _DRAWING  # channels
+    drawing = planes[:, _DRAWING:_PAIR].float() / 255 if more >= DRAWING_CHANNELS else None
+    pair = planes[:, -3:].float() / 127.5 - 1 if more in (3, DRAWING_CHANNELS + 3) else None
     return Faces(images, conditioning, drawing, pair)
 
 
@@ -149,9 +150,9 @@ def _drawing(
 def _pair(
     masks: DrawnMasks, index: int, image: ByteImage, points: _Points, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """The same face (H, W, 3) with a mask: half of the time its twin if it has one, else with a drawn mask."""
+    """The same face (H, W, 3) with a mask: its twin with the wanted probability if it has one, else a drawn mask."""
     twin = int(masks.twins[index])
-    if twin >= 0 and rng.random() < _TWINS:
+    if twin >= 0 and rng.random() < (masks.inputs.twin_share or 0):
         return _resized(masks.masked.images[twin], image.shape[0])
     if np.isnan(points).any():
         return image

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from models.methods.method import load_method
+from models.methods.method import DrawnInputs, load_method
 from models.params import START_NAME, TrainParams, values_used
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo, StartingModel, TrainingState
@@ -101,7 +101,7 @@ def train(params: TrainParams, paths: Paths) -> None:
         curves.close()
         if group.is_main:
             compose_strip(work / "strips", work / "live" / "progress.png")
-            masks = [paths.pack / mask_set.NAME] if context.method.drawings else []
+            masks = [paths.pack / mask_set.NAME] if context.method.drawn_inputs(params).drawings else []
             publish(work / f"state-{state.images_seen:012d}", paths.checkpoints, masks)
             publish(work / "live", paths.training_report)
             mark_finished(work, code)
@@ -128,7 +128,7 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
         state.losses = _running_means(state.losses, losses)
         if _passes(before, state.images_seen, epoch):
             for plateau in state.plateaus.values():
-                plateau.step(state.losses["cycle"])
+                plateau.step(state.losses[run.context.method.plateau_term])
 
         # Curves.
         done = progress(params, state.images_seen, state.seconds)
@@ -159,11 +159,11 @@ def _read_inputs(params: TrainParams, paths: Paths) -> _Inputs:
     info = read_info(paths.pack)
     packed = {domain: _training_set(paths.pack, domain, params) for domain in DOMAINS}
     method = load_method(params.method)
-    epochs = method.epoch_indices(packed["unmasked"], packed["masked"])
-    masks = None
-    if method.drawings:
+    epochs = method.epoch_indices(packed["unmasked"], packed["masked"], params)
+    drawn, masks = method.drawn_inputs(params), None
+    if drawn != DrawnInputs():
         lifted = mask_set.read_masks(paths.pack / mask_set.NAME)
-        masks = drawn_masks(packed["unmasked"], packed["masked"], lifted)
+        masks = drawn_masks(packed["unmasked"], packed["masked"], lifted, drawn)
     sets = {domain: TrainingSet(domain, packed[domain], epochs[domain], masks) for domain in DOMAINS}
     pack_sha256 = sha256(paths.pack / "pack.json")
     return _Inputs(params, sets, pack_sha256, info.data_licence, _starting_model(paths.start, params))
@@ -218,6 +218,7 @@ def _first_state(inputs: _Inputs, context: TrainingContext, work: Path, start: P
 def _save(run: _Run, *, samples: bool) -> None:
     """Save the state as the latest one, with a row of samples if wanted; all processes wait for it."""
     state, inputs = run.state, run.inputs
+    draws = run.context.method.drawn_inputs(inputs.params).drawings
 
     def describe(weights_sha256: dict[str, str]) -> CheckpointInfo:
         return CheckpointInfo(
@@ -227,7 +228,7 @@ def _save(run: _Run, *, samples: bool) -> None:
             params=values_used(inputs.params),
             pack_sha256=inputs.pack_sha256,
             weights_sha256=weights_sha256,
-            masks_sha256=sha256(run.pack / mask_set.NAME) if run.context.method.drawings else "",
+            masks_sha256=sha256(run.pack / mask_set.NAME) if draws else "",
             losses=state.losses,
             data_licence=inputs.data_licence,
             started_from=inputs.started_from,

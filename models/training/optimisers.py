@@ -18,15 +18,16 @@ def fresh_state(networks: dict[str, nn.Module], params: TrainParams, device: Tra
         network.to(device.device)
     optimisers = make_optimisers(networks, params)
     plateaus = make_plateaus(optimisers) if params.schedule == "plateau" else {}
-    pools = {domain: ImagePool(params.pool_size) for domain in DOMAINS}
+    judged = [domain for domain in DOMAINS if f"discriminator_{domain}" in networks]
+    pools = {domain: ImagePool(params.pool_size) for domain in judged}
     return TrainingState(networks, optimisers, plateaus, pools, images_seen=0, losses={}, history=[])
 
 
 def make_optimisers(networks: dict[str, nn.Module], params: TrainParams) -> dict[str, torch.optim.Optimizer]:
-    """Adam for both generators, and for both discriminators; the paper's settings (section 4)."""
+    """Adam for the generators, and for the discriminators; the settings of Zhu et al. 2017 (section 4)."""
     optimisers: dict[str, torch.optim.Optimizer] = {}
     for side, names in (("generators", GENERATORS), ("discriminators", DISCRIMINATORS)):
-        weights = [weight for name in names for weight in networks[name].parameters()]
+        weights = [weight for name in names if name in networks for weight in networks[name].parameters()]
         optimisers[side] = torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.5, 0.999), fused=True)
     return optimisers
 

@@ -24,8 +24,10 @@ _ROWS = 8
 def write_row(folder: Path, state: TrainingState, pack: Path, context: TrainingContext) -> None:
     """Write one row: outputs of generator_mask, then of generator_unmask; before the first step the input faces."""
     row: list[NDArray[np.uint8]] = []
-    masks = read_masks(pack / MASKS) if context.method.drawings else None
+    masks = read_masks(pack / MASKS) if context.method.drawn_inputs(context.params).drawings else None
     for domain, name in zip(DOMAINS, GENERATORS, strict=True):
+        if name not in state.networks:
+            continue
         packed = _sample_set(pack, domain)
         chosen = evenly_spaced(len(packed), _FACES)
         faces = whole_batch(packed, domain, chosen, context.params.image_px, masks)

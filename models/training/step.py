@@ -52,7 +52,8 @@ def train_step(
 ) -> Row:
     """Compute all gradients and return the losses; changes only gradients and pools.
 
-    The caller checks the losses before the optimisers step: so a NaN never reaches the weights.
+    The caller checks the losses before the optimisers step: so a NaN never reaches the weights. A network that the step
+    does not train (`Method.trained_halves`) has no gradients, so that its optimiser changes nothing.
     """
     method, params, group = context.method, context.params, context.group
     for optimiser in state.optimisers.values():
@@ -60,12 +61,14 @@ def train_step(
 
     # Generators.
     inputs = method.generator_inputs(unmasked, masked, params)
-    discriminators = [state.networks[name] for name in DISCRIMINATORS]
+    discriminators = [state.networks[name] for name in DISCRIMINATORS if name in state.networks]
+    halves = method.trained_halves(params, state.images_seen)
     for discriminator in discriminators:
         discriminator.requires_grad_(False)
-    with context.device.autocast():
+    with context.device.autocast(), torch.set_grad_enabled(halves.generators):
         result = objectives.generators(*inputs)
-    result.total.backward()
+    if halves.generators:
+        result.total.backward()
     for discriminator in discriminators:
         discriminator.requires_grad_(True)
 
@@ -76,9 +79,10 @@ def train_step(
         fakes[domain] = group.own(pool.exchange(group.all_gather(result.fakes[domain]), rng))
 
     # Discriminators.
-    with context.device.autocast():
+    with context.device.autocast(), torch.set_grad_enabled(halves.discriminators):
         loss = objectives.discriminators(*method.discriminator_inputs(unmasked, masked, fakes))
-    loss.backward()
+    if halves.discriminators:
+        loss.backward()
 
     terms = {**result.terms, "discriminator": loss}
     values = group.mean(torch.stack([value.detach() for value in terms.values()])).tolist()  # waits once for the device

@@ -43,7 +43,9 @@ def here(toy, monkeypatch):
 
 
 def figures(accepted=0.8, still_masked=0.1, test_set="faces", **more):
-    return {"test_set": test_set, "mask": {"accepted": accepted, **more}, "unmask": {"still_masked": still_masked}}
+    """still_masked None: the model only puts masks on."""
+    unmask = {} if still_masked is None else {"still_masked": still_masked}
+    return {"test_set": test_set, "mask": {"accepted": accepted, **more}, "unmask": unmask}
 
 
 def train(seed, code="code", split=None, schema=SCHEMA, **values):
@@ -97,6 +99,24 @@ def test_a_model_that_is_not_worse_is_promoted_and_a_worse_one_is_kept_and_marke
     assert known.promoted == "v2"
     assert known.find("v3").verdict == "worse than v2 by more than 0.02: mask.accepted 0.7 against 0.79"
     assert Path("registry/v3.dvc").is_file()
+
+
+def test_a_model_that_only_puts_masks_on_does_not_replace_one_that_takes_them_off_too(here):
+    train(1)
+    outcome, _ = train(2, accepted=0.99, still_masked=None)
+    assert outcome == (
+        "model v2 kept, not promoted: only puts masks on, and v1 takes them off too; "
+        "'facemask models --promote v2' does it"
+    )
+    assert registry.read().promoted == "v1"
+
+
+def test_models_that_only_put_masks_on_are_registered_and_compared_by_the_masks(here, capsys):
+    assert train(1, still_masked=None)[0] == "model v1 promoted: the first one"
+    assert train(2, accepted=0.7, still_masked=None)[0].startswith("model v2 kept, not promoted: worse than v1")
+    assert train(3)[0].startswith("model v3 promoted: not worse than v1: mask.accepted 0.8 against 0.8,")
+    list_models()
+    assert "0.1" in capsys.readouterr().out
 
 
 def test_the_same_model_is_registered_once(here):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.methods.method import load_method
-from models.params import CycleganParams, GuidedParams, TrainParams, values_used
+from models.methods.method import METHODS, load_method
+from models.params import CycleganParams, GuidedParams, Pix2pixParams, SimganParams, TrainParams, values_used
 from models.training import checkpoint
 from models.training.device import training_device
 from models.training.loop import train
@@ -48,6 +48,8 @@ TINY = TrainParams(
     compile=False,
     guided=GuidedParams(lambda_matte=1.0, lambda_drawing=5.0),
     cyclegan=CycleganParams(),
+    simgan=SimganParams(lambda_drawing=0.1, refiner_images=2, discriminator_images=2),
+    pix2pix=Pix2pixParams(pairs="both", lambda_l1=100.0, lambda_matte=1.0),
 )
 
 
@@ -58,7 +60,7 @@ def write_checkpoint(folder, params=TINY, colour=BLUE):
     """
     method = load_method(params.method)
     state = fresh_state(method.make_networks(params), params, training_device(params))
-    painters = [state.networks[name] for name in checkpoint.GENERATORS if hasattr(state.networks[name], "paint")]
+    painters = [network for name, network in state.networks.items() if hasattr(network, "paint")]
     for painter in painters:
         last = [layer for layer in painter.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
         torch.nn.init.zeros_(last.weight)
@@ -146,6 +148,11 @@ def elsewhere(tmp_path, monkeypatch):
 
 @pytest.fixture(params=["guided", "cyclegan"])
 def tiny(request):
+    return replace(TINY, method=request.param)
+
+
+@pytest.fixture(params=METHODS)
+def any_method(request):
     return replace(TINY, method=request.param)
 
 

@@ -178,11 +178,11 @@ def test_a_photo_that_is_its_frame_is_corrected_as_the_generator_sees_it(photos,
     assert np.abs(painted.astype(int) - to_pixels(untouched)[0]).max() > 8
 
 
-@pytest.mark.parametrize("folder", ["model", "cyclegan"])
+@pytest.mark.parametrize("folder", ["model", "cyclegan", "simgan", "pix2pix"])
 def test_the_largest_face_is_painted_last(photos, monkeypatch, folder):
     """It is nearest to the camera: where two overlap, it is in front."""
-    if folder == "cyclegan":
-        write_checkpoint(Path("cyclegan"), replace(TINY, method="cyclegan"))
+    if folder != "model":
+        write_checkpoint(Path(folder), replace(TINY, method=folder))
     sides = []
     true_frame = painter.face_frame
     monkeypatch.setattr(painter, "face_frame", lambda points: sides.append(np.ptp(points[:, 1])) or true_frame(points))
@@ -318,6 +318,15 @@ def test_the_papers_generator_repaints_the_frame_of_the_face_only(photos):
     changed = (pixels("out/group.png") != pixels(photos / "two/group.png")).any(axis=2)
     assert changed[260:400, 120:260].mean() > 0.9
     assert not changed[:, 400:560].any()
+
+
+@pytest.mark.parametrize(("options", "name"), [([], "two/group.png"), (["--unmask"], "masked.png")])
+def test_a_pix2pix_model_paints_the_lower_face_only(photos, masked_photo, options, name):
+    write_checkpoint(Path("pix2pix"), replace(TINY, method="pix2pix"))
+    run("pix2pix", photos / name, "--out", "out", *options)
+    change = np.abs(pixels(f"out/{Path(name).name}") - pixels(photos / name)).max(axis=2)
+    left, upper = change[330:390, 150:230], change[200:270, 60:320]  # of the larger face
+    assert (left > 60).mean() > 0.5 and (upper > 60).mean() < 0.05
 
 
 @pytest.mark.parametrize("many", [False, True], ids=["one process", "several processes"])

@@ -95,8 +95,10 @@ def test_training_stopped_by_sigterm_saves_its_state_and_resumes_to_the_same_wei
     assert weights() == weights("whole/checkpoints")
 
 
-def test_two_processes_give_the_curves_of_one_with_the_joined_batch(pack):
-    params = replace(TINY, images_per_domain=8, batch_size=4, precision="float32")
+@pytest.mark.parametrize("method", ["guided", "simgan", "pix2pix"])
+def test_two_processes_give_the_curves_of_one_with_the_joined_batch(pack, method):
+    phases = replace(TINY.simgan, refiner_images=4, discriminator_images=4)  # a step each, and one for both
+    params = replace(TINY, method=method, images_per_domain=12, batch_size=4, precision="float32", simgan=phases)
     train_in("whole", params)
     write_params(params)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -105,7 +107,7 @@ def test_two_processes_give_the_curves_of_one_with_the_joined_batch(pack):
     )
     assert done.returncode == 0, done.stderr
     one, two = (json.loads(Path(folder, "history.json").read_text()) for folder in ("whole/checkpoints", "checkpoints"))
-    assert len(one) == len(two) == 2
+    assert len(one) == len(two) == 3
     for alone, shared in zip(one, two, strict=True):
         assert shared == pytest.approx(alone, abs=1e-5)
 

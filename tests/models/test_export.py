@@ -12,7 +12,9 @@ import yaml
 from flows.cli import main
 from models import registry
 from models.evaluation_report import DirectionMetrics, Evaluation
+from models.export import model_card
 from models.export import onnx_export as export
+from models.methods.method import METHODS
 from models.networks import make_generator
 from models.training.checkpoint import load_generators
 from models.training.loop import train
@@ -86,6 +88,10 @@ def test_an_export_that_differs_from_pytorch_is_not_written(trained, monkeypatch
     with pytest.raises(SystemExit, match=r"differ from PyTorch's by 0\.01"):
         run(trained, OUT)
     assert list(OUT.parent.iterdir()) == []
+
+
+def test_the_card_has_a_name_for_each_method():
+    assert model_card._METHODS.keys() == METHODS.keys()
 
 
 def test_the_card_has_the_header_that_hugging_face_reads(trained):

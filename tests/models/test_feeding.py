@@ -18,7 +18,7 @@ from tests.models.conftest import TINY
 @pytest.fixture
 def sets(pack):
     packed = {domain: read_set(pack, domain, "train") for domain in DOMAINS}
-    epochs = load_method("guided").epoch_indices(packed["unmasked"], packed["masked"])
+    epochs = load_method("guided").epoch_indices(packed["unmasked"], packed["masked"], TINY)
     masks = drawn_masks(packed["unmasked"], packed["masked"], [])
     return {domain: TrainingSet(domain, packed[domain], epochs[domain], masks) for domain in DOMAINS}
 

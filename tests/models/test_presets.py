@@ -50,7 +50,7 @@ def test_a_preset_keeps_values_that_it_does_not_contain(project):
 
 
 def test_an_unknown_preset_is_refused_with_a_list_of_the_known_ones(project):
-    with pytest.raises(FacemaskError, match=r"no preset experiments/mine.yaml: .*none, study-128, study-256, "):
+    with pytest.raises(FacemaskError, match=r"no preset experiments/mine.yaml: .*none, .*study-128, study-256, "):
         project("mine")
 
 
@@ -75,10 +75,30 @@ def test_a_preset_of_another_method_is_refused(project):
         project("study-128")
 
 
-@pytest.mark.parametrize("changes", [{"cyclegan": {"lambda_matte": 3.0}}, {"lambda_matte": 3.0}])
-def test_a_key_of_another_method_is_refused_by_name(project, changes):
-    with pytest.raises(FacemaskError, match=r"key 'train\.(cyclegan\.)?lambda_matte' is unknown"):
-        project("none", **changes)
+@pytest.mark.parametrize("method", ["guided", "cyclegan", "simgan", "pix2pix"])
+def test_a_key_of_another_method_is_refused_by_name(project, method):
+    own = yaml.safe_load((ROOT / "params.yaml").read_text())["train"][method]
+    with pytest.raises(FacemaskError, match=rf"key 'train\.{method}\.lambda_of_another' is unknown"):
+        project("none", method=method, **{method: own | {"lambda_of_another": 3.0}})
+    with pytest.raises(FacemaskError, match=r"key 'train\.lambda_matte' is unknown"):
+        project("none", method=method, lambda_matte=3.0)
+
+
+@pytest.mark.parametrize("method", ["simgan", "pix2pix"])
+def test_the_other_methods_that_the_study_named_have_a_preset(project, method):
+    params = project(f"{method}-128", method=method)
+    assert (params.method, params.image_px, params.loss) == (method, 128, "vanilla")
+
+
+@pytest.mark.parametrize("pairs", [True, "rendered", "both"])
+def test_pairs_are_true_or_rendered_or_both(project, pairs):
+    own = {"lambda_l1": 100.0, "lambda_matte": 3.0, "pairs": pairs}
+    assert project("none", method="pix2pix", pix2pix=own).pix2pix.pairs == pairs
+
+
+def test_other_pairs_are_refused(project):
+    with pytest.raises(FacemaskError, match=r"train\.pix2pix\.pairs"):
+        project("none", method="pix2pix", pix2pix={"lambda_l1": 100.0, "lambda_matte": 3.0, "pairs": False})
 
 
 def test_values_used_are_those_of_the_own_method_only(project):
