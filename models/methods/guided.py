@@ -142,14 +142,15 @@ class GeneratorObjective(nn.Module):
 
     def _restoration(self, restored: Tensor, x: Tensor, pair: Tensor, changed: Tensor) -> tuple[Tensor, Tensor]:
         """Eq. 1 for F beside its input, and the distance of the discriminator's features to those of the true face."""
-        (near, afar), (true, _) = (
-            self.discriminators[1].features(torch.cat([face, pair], 1)) for face in (restored, x)
-        )
+        discriminator = self.discriminators[1]
+        near, afar = discriminator.features(torch.cat([restored, pair], 1))
+        with torch.no_grad():
+            true = discriminator.fine.features(torch.cat([x, pair], 1))
         losses = [
             adversarial_loss(scale, self.params.loss, patch_weights(changed, scale)) for scale in (near[-1], afar)
         ]
         distances = [
-            distance_within(one, other.detach(), patch_weights(changed, one))
+            distance_within(one, other, patch_weights(changed, one))
             for one, other in zip(near[:-1], true[:-1], strict=True)
         ]
         return torch.stack(losses).mean(), torch.stack(distances).mean()
