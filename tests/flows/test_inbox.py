@@ -55,7 +55,8 @@ def workspace(tmp_path, monkeypatch):
 def fetch(workspace, source="own"):
     """Whether DVC ran the stage, and what was printed."""
     lines: list[str] = []
-    return run_stage(f"fetch@{source}", workspace, lines.append), lines
+    run_stage(f"fetch@{source}", workspace, lines.append)
+    return any(line.startswith("> python -m pipeline fetch") for line in lines), lines
 
 
 def fetched(workspace, source="own"):
