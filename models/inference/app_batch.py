@@ -10,7 +10,7 @@ from PIL import Image
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import read_image_file
 from pipeline.storage.images import decode
-from pipeline.tools.paint_photos import Task, paint_file
+from pipeline.tools.paint_photos import Task, counted, paint_file
 from pipeline.tools.photos import Photo
 
 MAX_PHOTOS = 50  # in one request: they are painted one after the other, and their results are kept for an hour
@@ -42,7 +42,7 @@ def paint_batch(photos: list[Path], task: Task, scratch: Path) -> tuple[str | No
                 result.unlink()
             elif outcome.state == "unreadable":
                 unreadable.append(source.name)
-    summary = [f"{faces} faces painted in {states['painted']} of {len(photos)} photos."]
+    summary = [f"{counted(faces, 'face')} painted in {states['painted']} of {len(photos)} photos."]
     if states["copied"]:
         summary.append(f"{states['copied']} have no face to paint and are not in the ZIP.")
     if unreadable:

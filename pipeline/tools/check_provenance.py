@@ -5,6 +5,7 @@ from pathlib import Path
 from pipeline.errors import FacemaskError
 from pipeline.sources.folders import why_no_file
 from pipeline.tools.clip_provenance import read_clip_mark, read_clip_xmp
+from pipeline.tools.paint_photos import counted
 from pipeline.tools.provenance import SOURCE_TYPE, read_provenance, read_source_type, source_type
 
 
@@ -20,7 +21,7 @@ def check_provenance(images: list[Path]) -> None:
         if mark := read_provenance(image) or read_clip_mark(image):
             kind = SOURCE_TYPE.rpartition("/")[2]
             made = f"checkpoint {mark.checkpoint}" if mark.drawing is None else f"drawn: {mark.drawing}"
-            print(f"{image}: {kind}; {mark.painted} on {mark.faces} faces by {mark.tool}, {made}")
+            print(f"{image}: {kind}; {mark.painted} on {counted(mark.faces, 'face')} by {mark.tool}, {made}")
         elif SOURCE_TYPE in (source_type(read_clip_xmp(image)), read_source_type(image)):
             print(f"{image}: {SOURCE_TYPE.rpartition('/')[2]}; what made it is not recorded in this file")
         else:

@@ -84,8 +84,8 @@ def paint_photos(images: list[Path], out: Path, task: Task) -> None:
     count = Counter(outcome.state for outcome in outcomes)
     faces = sum(outcome.faces for outcome in outcomes)
     print(
-        f"apply: {_counted(faces, 'face')} {'painted' if task.drawing is None else 'drawn on'} "
-        f"in {_counted(count['painted'], 'photo')}, "
+        f"apply: {counted(faces, 'face')} {'painted' if task.drawing is None else 'drawn on'} "
+        f"in {counted(count['painted'], 'photo')}, "
         f"{count['copied']:,} without a {_WANTED[task.direction]} face copied, "
         f"{count['present']:,} already present: {out}",
         flush=True,
@@ -205,8 +205,9 @@ def _report(outcome: Outcome, task: Task) -> None:
 
 
 def _faces(count: int) -> str:
-    return f"{_counted(count, 'face')} {'is' if count == 1 else 'are'}"
+    return f"{counted(count, 'face')} {'is' if count == 1 else 'are'}"
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """`1 face`, `2 faces`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -145,7 +145,7 @@ def test_many_photos_give_a_zip_of_marked_pictures(opened, tmp_path):
     opened.get_by_text("Many photos at once").click()
     opened.locator("input[type=file][multiple]").set_input_files(["face.png", "masked.png", "none.jpg", "broken.png"])
     opened.get_by_role("button", name="Paint them all").click()
-    opened.get_by_text("1 faces painted in 1 of 4 photos. 2 have no face to paint").wait_for()
+    opened.get_by_text("1 face painted in 1 of 4 photos. 2 have no face to paint").wait_for()
     opened.get_by_text("Not readable as images: broken.png").wait_for()
     with opened.expect_download() as download:
         opened.get_by_role("button", name="Download all as ZIP").click()

@@ -294,7 +294,7 @@ def test_the_clip_is_marked_and_check_reads_the_mark(short, here, capsys):
     run(short, "--out", "out", "--kind", "kn95")
     run("--check", "out/short.mp4")
     printed = capsys.readouterr().out
-    assert "compositeWithTrainedAlgorithmicMedia; mask on 1 faces" in printed and "drawn: kn95" in printed
+    assert "compositeWithTrainedAlgorithmicMedia; mask on 1 face by" in printed and "drawn: kn95" in printed
     assert source_type(read_clip_xmp(Path("out/short.mp4"))) == SOURCE_TYPE
 
 
