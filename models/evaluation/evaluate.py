@@ -52,7 +52,7 @@ class FaceSet:
     indices: list[int]  # evenly spaced over `packed`
     image_px: int  # the size that the generators take
     batch_size: int
-    masks: list[LiftedMask]  # that the checkpoint draws
+    masks: list[LiftedMask] | None  # that the checkpoint draws; None: its generators take no drawings
 
     def batches(self) -> Iterator[Faces]:
         """Faces with drawn masks, in the order of `indices`."""
@@ -114,7 +114,8 @@ def evaluate_checkpoint(
     generators, info = checkpoint.load_generators(folder)
     for generator in generators.values():
         generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    masks, px = checkpoint.load_masks(folder, info), int(info.params["image_px"])
+    masks = checkpoint.load_masks(folder, info) if info.generator == "guided" else None
+    px = int(info.params["image_px"])
     unmasked, masked = (_face_set(pack, domain, params, px, masks) for domain in ("unmasked", "masked"))
     print(f"evaluating {folder} on up to {params.images} test faces a domain", flush=True)
     masking = translate_and_reconstruct("mask", generators, unmasked)
@@ -159,7 +160,9 @@ def _print_metrics(evaluation: Evaluation) -> None:
             print(f"{direction}: not measured, the model has no such generator", flush=True)
 
 
-def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int, masks: list[LiftedMask]) -> FaceSet:
+def _face_set(
+    pack: Path, domain: str, params: EvaluateParams, image_px: int, masks: list[LiftedMask] | None
+) -> FaceSet:
     packed = read_set(pack, domain, SPLIT)
     if len(packed) == 0:
         raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")

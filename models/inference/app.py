@@ -29,7 +29,7 @@ from models.training.checkpoint_info import read_info
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
 from pipeline.tools.draw_masks import ANY_MASK, MaskChoice, draw_task, make_choice, read_reference
-from pipeline.tools.paint_photos import Task, paint_file
+from pipeline.tools.paint_photos import Task, counted, paint_file
 from pipeline.tools.photos import Photo
 
 if TYPE_CHECKING:
@@ -213,9 +213,8 @@ def _paint_uploaded(photo: _File, task: Task, scratch: Path) -> tuple[str | None
     outcome = paint_file(Photo(source, out / f"{source.stem}-{task.direction}.png", out / source.name), task)
     match outcome.state:
         case "painted":
-            faces = "1 face" if outcome.faces == 1 else f"{outcome.faces} faces"
             note = f" {outcome.note[0].upper()}{outcome.note[1:]}." if outcome.note else ""
-            summary = f"{faces} painted.{note} The picture is marked as synthetic."
+            summary = f"{counted(outcome.faces, 'face')} painted.{note} The picture is marked as synthetic."
             return str(as_shown(source, out)), str(outcome.photo.painted), summary
         case "copied":
             return None, None, _NOTHING_TO_DO[task.direction] if outcome.left else "No face was found in this photo."

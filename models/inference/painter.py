@@ -176,6 +176,5 @@ def _generator(folder: Path, direction: Direction) -> _Generator:
     generator, info = checkpoint.load_generator(folder, direction)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = generator.to(device)
-    return _Generator(
-        network, int(info.params["image_px"]), _FADE[info.generator], device, checkpoint.load_masks(folder, info)
-    )
+    masks = checkpoint.load_masks(folder, info) if direction == "mask" else []
+    return _Generator(network, int(info.params["image_px"]), _FADE[info.generator], device, masks)

@@ -21,20 +21,20 @@ from pipeline.faces.face_tracking import FaceTracker, Landmarks
 from pipeline.masks.compositing import compose, render_mask
 from pipeline.masks.conditions import Conditions, mean_conditions, measure_conditions
 from pipeline.masks.fit import face_width
-from pipeline.masks.records import ByteImage, UnmaskedFace
+from pipeline.masks.records import ByteImage, cut_face
 from pipeline.masks.worn import PHOTOGRAPHED, WornMask, design_worn, kind_of_colour
 from pipeline.progress import Progress
 from pipeline.storage.clips import Timing, constant_timing, declared_rate, read_frames
 from pipeline.storage.files import flush_to_disk, fresh_folder, real_path, replacing, require_no_file, sha256
 from pipeline.tools.clip_provenance import append_mark, read_clip_mark, read_clip_xmp
 from pipeline.tools.clip_writer import add_sound, open_silent_clip
-from pipeline.tools.draw_masks import MaskChoice, bare_faces, crop_box, describe_choice
+from pipeline.tools.draw_masks import MIN_CROP_PX, MaskChoice, bare_faces, crop_box, describe_choice
+from pipeline.tools.paint_photos import counted, faces_are
 from pipeline.tools.provenance import Provenance
 
 _CHECK_S = 0.5  # between two checks of whether a face is bare
 _STEADY_CHECKS = 5  # a state lasts for more than half of as many checks: a hand before the mouth is shorter
 _LIGHT_S = 0.4  # over which light, blur and grain are averaged
-_MIN_CROP_PX = 16  # as for photos
 _AHEAD = 2  # frames for each thread that are drawn before they are written
 
 
@@ -102,7 +102,7 @@ def _draw_clip(clip: Path, target: Path, choice: MaskChoice) -> None:
     if not frames:
         with replacing(target.with_name(clip.name)) as beside:
             shutil.copyfile(clip, beside)
-        why = f"{clip}: {_people(plan.left)} masked or covered already" if plan.left else f"no face in {clip}"
+        why = f"{clip}: {faces_are(plan.left)} masked or covered already" if plan.left else f"no face in {clip}"
         print(f"apply: {why}: copied unchanged", flush=True)
         return
     if not plan.timing.is_constant:
@@ -115,10 +115,12 @@ def _draw_clip(clip: Path, target: Path, choice: MaskChoice) -> None:
     made = Provenance(tool, "", "mask", len(masks), False, digest, drawing)
     if lost := _write(drawn_frames(clip, plan, masks, progress), clip, target, plan, made):
         print(f"apply: {target}: {lost}", flush=True)
-    faces = "1 face" if len(masks) == 1 else f"{len(masks)} faces"
-    print(f"apply: {faces} drawn on in {frames:,} of {len(plan.faces):,} frames: {target}", flush=True)
+    print(
+        f"apply: {counted(len(masks), 'face')} drawn on in {frames:,} of {len(plan.faces):,} frames: {target}",
+        flush=True,
+    )
     if plan.left:
-        print(f"apply: {clip}: {_people(plan.left)} masked or covered already: left unchanged", flush=True)
+        print(f"apply: {clip}: {faces_are(plan.left)} masked or covered already: left unchanged", flush=True)
 
 
 def _write(frames: Iterator[ByteImage], clip: Path, target: Path, plan: ClipPlan, mark: Provenance) -> str:
@@ -200,8 +202,10 @@ def drawn_frames(clip: Path, plan: ClipPlan, masks: dict[int, WornMask], progres
     waiting: deque[Future[ByteImage]] = deque()
     with ThreadPoolExecutor(threads) as pool:
         for (pixels, _), faces in zip(read_frames(clip), plan.faces, strict=True):
-            placed = [(person, _on_crop(pixels, points)) for person, points in faces]
-            now = {person: measure_conditions(face) for person, (face, _) in placed}
+            now = {
+                person: measure_conditions(cut_face(pixels, points, crop_box(points, pixels)))
+                for person, points in faces
+            }
             before = {
                 person: mean_conditions(before[person], seen, share) if person in before else seen
                 for person, seen in now.items()
@@ -218,18 +222,11 @@ def drawn_frames(clip: Path, plan: ClipPlan, masks: dict[int, WornMask], progres
 def _draw_frame(pixels: ByteImage, jobs: list[tuple[WornMask, Conditions, Landmarks]]) -> ByteImage:
     """Draw masks on a frame, in place; the largest face, which comes first, is drawn last."""
     for worn, conditions, points in reversed(jobs):
-        face, (left, top, right, bottom) = _on_crop(pixels, points)
+        left, top, right, bottom = box = crop_box(points, pixels)
+        face = cut_face(pixels, points, box)
         layers = render_mask(face, worn.design, worn.fit, PHOTOGRAPHED, conditions)
         pixels[top:bottom, left:right] = compose(face.image, layers)
     return pixels
-
-
-def _on_crop(pixels: ByteImage, points: Landmarks) -> tuple[UnmaskedFace, tuple[int, int, int, int]]:
-    """A face in its part of a frame, and where that is: left, top, right, bottom."""
-    left, top, right, bottom = box = crop_box(points, pixels)
-    crop = np.ascontiguousarray(pixels[top:bottom, left:right])
-    shares = (points - (left, top)) / (right - left, bottom - top)
-    return UnmaskedFace(crop, shares.astype(np.float32)), box
 
 
 def _worn(width: float, choice: MaskChoice, rng: np.random.Generator) -> WornMask:
@@ -244,8 +241,4 @@ def _worn(width: float, choice: MaskChoice, rng: np.random.Generator) -> WornMas
 def _is_within(points: Landmarks, size: tuple[int, int]) -> bool:
     """Whether enough of a face is within the frame to draw on."""
     low, high = points.min(axis=0).clip(0, size), points.max(axis=0).clip(0, size)
-    return float((high - low).min()) >= _MIN_CROP_PX
-
-
-def _people(count: int) -> str:
-    return f"{count} face{'s are' if count > 1 else ' is'}"
+    return float((high - low).min()) >= MIN_CROP_PX

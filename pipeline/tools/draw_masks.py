@@ -42,7 +42,8 @@ _CHECK_PX = 192  # side of the crop in which a face is looked for again
 _MAX_DIFFERENCE = 0.015  # mean of the landmarks, as a share of FFHQ's frame
 
 _SIDE, _ABOVE, _BELOW = 0.45, 0.15, 0.45  # of the face's width: what a crop has around the landmarks
-_MIN_CROP_PX = 16  # on a face that is hardly within the photo, nothing is drawn
+MIN_CROP_PX = 16
+"""On a face that is hardly within the photo, nothing is drawn."""
 SOFT = 1.5
 """By how much a face may be wider than the mask that is copied to it, before a line says so."""
 _TEXTURE_PX = 1664  # longer side of a texture: no mask is drawn larger
@@ -105,7 +106,7 @@ def draw_photo(pixels: NDArray[np.uint8], choice: MaskChoice) -> PaintedPhoto:
 def drawable_faces(pixels: ByteImage) -> list[NDArray[np.float32]]:
     """The faces of a photo that are far enough within it to draw on: landmarks (478, 2) in px, the largest first."""
     boxes = [(points, crop_box(points, pixels)) for points in find_all_faces(pixels)]
-    return [points for points, box in boxes if min(box[2] - box[0], box[3] - box[1]) >= _MIN_CROP_PX]
+    return [points for points, box in boxes if min(box[2] - box[0], box[3] - box[1]) >= MIN_CROP_PX]
 
 
 def draw_on_faces(pixels: ByteImage, faces: list[NDArray[np.float32]], choice: MaskChoice) -> ByteImage:

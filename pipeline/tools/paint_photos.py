@@ -188,7 +188,7 @@ def _is_present(photo: Photo, digest: str, content: bytes, task: Task) -> bool:
 
 def _report(outcome: Outcome, task: Task) -> None:
     """Print a line for a photo that was not painted, for faces that were left, and for what the result lacks."""
-    source, left = outcome.photo.source, f"{_faces(outcome.left)} {_LEFT[task.direction]}"
+    source, left = outcome.photo.source, f"{faces_are(outcome.left)} {_LEFT[task.direction]}"
     if outcome.note:
         print(f"apply: {source}: {outcome.note}", flush=True)
     match outcome.state:
@@ -204,7 +204,8 @@ def _report(outcome: Outcome, task: Task) -> None:
             print(f"apply: {source} cannot be read as an image", flush=True)
 
 
-def _faces(count: int) -> str:
+def faces_are(count: int) -> str:
+    """`1 face is`, `2 faces are`."""
     return f"{counted(count, 'face')} {'is' if count == 1 else 'are'}"
 
 

@@ -1,4 +1,4 @@
-"""`facemask app` in a real browser, and against requests that its page does not send."""
+"""`facemask app` against requests that its page does not send, and what it paints for those that it sends."""
 
 import contextlib
 import io
@@ -6,13 +6,9 @@ import json
 import os
 import re
 import shutil
-import signal
 import socket
-import stat
 import subprocess
 import sys
-import threading
-import zipfile
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -25,12 +21,10 @@ from flows.cli import main
 from models.inference.app import MAX_PHOTO_BYTES, SETTINGS, _MaskFields, _paint_uploaded, _task, make_page, page_app
 from models.inference.app_batch import as_shown, paint_batch
 from models.inference.apply import make_task
-from models.inference.scratch_folder import scratch_folder
 from models.pretrained import PRETRAINED
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import listening, serving
-from pipeline.tools.draw_masks import MaskChoice, draw_photo
-from pipeline.tools.paint_photos import Outcome
+from pipeline.tools.draw_masks import MaskChoice
 from pipeline.tools.provenance import read_provenance
 from tests.conftest import ROOT
 from tests.models.conftest import write_checkpoint
@@ -48,133 +42,12 @@ def free_port():
         return free.getsockname()[1]
 
 
-@pytest.fixture
-def opened(browser, portraits, tmp_path):
-    """The page in a browser; photos: face.png, masked.png, none.jpg (no face) and broken.png (not an image)."""
-    portraits[0].save("face.png")
-    Image.fromarray(draw_photo(np.asarray(portraits[0]), MaskChoice("surgical")).pixels).save("masked.png")
-    Image.new("RGB", (300, 200), (96, 112, 128)).save("none.jpg")
-    Path("broken.png").write_bytes(Path("face.png").read_bytes()[:200])
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    with serve(Path("model"), scratch) as address:
-        yield from open_page(browser, address)
-
-
 @contextmanager
 def serve(model, scratch):
     """The page for a checkpoint, which is written to `model`, or for the model in the box."""
     served = make_page(PRETRAINED if model == PRETRAINED else write_checkpoint(model), scratch)
     with listening(0) as listener, serving(page_app(served, scratch), listener, SETTINGS) as address:
         yield address
-
-
-def open_page(browser, address):
-    """Yield the page, and check at the end that it has sent requests to its own server only."""
-    page = browser.new_context(accept_downloads=True).new_page()
-    page.set_viewport_size({"width": 1200, "height": 900})
-    page.set_default_timeout(300_000)
-    foreign, own = [], address.partition("?")[0]
-    page.on(
-        "request",
-        lambda request: None if request.url.startswith((own, "data:", "blob:")) else foreign.append(request.url),
-    )
-    page.goto(address)
-    assert page.url == own
-    page.get_by_label(MASK).wait_for()
-    yield page
-    page.context.close()
-    assert foreign == []
-
-
-def drop(page, name):
-    page.locator("input[type=file]").first.set_input_files(name)
-
-
-def downloaded(page, text):
-    page.get_by_text(text).wait_for()
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Download the result").click()
-    path = Path("downloaded.png")
-    download.value.save_as(path)
-    return path
-
-
-def test_a_dropped_photo_is_masked_and_the_download_is_marked_as_synthetic(opened):
-    drop(opened, "face.png")
-    path = downloaded(opened, "1 face painted")
-    picture = np.asarray(Image.open(path).convert("RGB")).astype(int)
-    assert picture.shape == (256, 256, 3)
-    assert (picture != np.asarray(Image.open("face.png"))).any(axis=2).mean() > 0.08
-    assert read_provenance(path).painted == "mask"
-
-
-def test_the_direction_can_be_changed_on_the_page(opened):
-    drop(opened, "masked.png")
-    opened.get_by_text("Each face in this photo is masked or covered already").wait_for()
-    opened.get_by_label(UNMASK).check()
-    opened.locator("img[src*=unmask]").wait_for()
-    assert read_provenance(downloaded(opened, "1 face painted")).painted == "unmask"
-
-
-def test_a_bare_face_has_no_mask_to_take_off(opened):
-    opened.get_by_label(UNMASK).check()
-    drop(opened, "face.png")
-    opened.get_by_text("No face in this photo wears a mask").wait_for()
-
-
-def test_a_photo_without_a_face_gets_a_message(opened):
-    drop(opened, "none.jpg")
-    opened.get_by_text("No face was found").wait_for()
-
-
-def test_a_file_that_is_not_an_image_gets_a_message(opened):
-    drop(opened, "broken.png")
-    opened.get_by_text("cannot be read as an image").wait_for()
-
-
-def test_an_example_is_painted_with_all_its_faces_and_shown_beside_the_original(opened):
-    opened.get_by_role("button", name="Two faces").click()
-    opened.get_by_text("2 faces painted").wait_for()
-    sources = opened.locator("img").evaluate_all("images => images.map(image => image.src)")
-    assert any("two.jpg" in source for source in sources) and any("two-mask" in source for source in sources)
-    assert opened.locator("img[src*=two-mask]").evaluate("image => image.naturalWidth") == 960
-
-
-def test_many_photos_give_a_zip_of_marked_pictures(opened, tmp_path):
-    opened.get_by_text("Many photos at once").click()
-    opened.locator("input[type=file][multiple]").set_input_files(["face.png", "masked.png", "none.jpg", "broken.png"])
-    opened.get_by_role("button", name="Paint them all").click()
-    opened.get_by_text("1 face painted in 1 of 4 photos. 2 have no face to paint").wait_for()
-    opened.get_by_text("Not readable as images: broken.png").wait_for()
-    with opened.expect_download() as download:
-        opened.get_by_role("button", name="Download all as ZIP").click()
-    download.value.save_as("all.zip")
-    with zipfile.ZipFile("all.zip") as zipped:
-        assert zipped.namelist() == ["face-mask.png"]
-        zipped.extractall(tmp_path / "all")
-    assert read_provenance(tmp_path / "all/face-mask.png").painted == "mask"
-
-
-def test_every_field_and_button_has_a_name_for_screen_readers(opened):
-    opened.get_by_text("Many photos at once").click()
-    opened.get_by_text("Copy the mask of another photo").click()
-    unnamed = opened.evaluate(
-        """() => [...document.querySelectorAll("button, select, textarea, input:not([type=file])")]
-            .filter(element => element.checkVisibility())
-            .filter(element => !(element.ariaLabel || element.title || element.textContent.trim()
-                || element.getAttribute("aria-labelledby") || element.labels?.length))
-            .map(element => element.outerHTML.slice(0, 200))"""
-    )
-    assert unnamed == []
-
-
-@pytest.mark.parametrize("width", [1200, 390])
-def test_nothing_is_cut_off_at_the_side(opened, width):
-    opened.set_viewport_size({"width": width, "height": 844})
-    opened.get_by_role("button", name="Two faces").click()
-    opened.get_by_text("2 faces painted").wait_for()
-    assert opened.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_without_a_checkpoint_no_page_is_made(tmp_path):
@@ -186,9 +59,6 @@ def test_a_port_in_use_is_a_one_line_error():
     write_checkpoint(Path("model"))
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(SystemExit, match="choose another --port"):
         main(["app", "model", "--port", str(taken.getsockname()[1])])
-
-
-# --- requests that the page does not send -----------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -537,27 +407,6 @@ def test_kind_and_colour_reach_a_checkpoint(monkeypatch, tmp_path):
     assert task.paint.keywords["choice"] == MaskChoice("kn95", (31, 111, 235))
 
 
-def test_the_page_that_draws_offers_kind_and_colour(browser, portraits, tmp_path):
-    portraits[0].save("face.png")
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    with serve(PRETRAINED, scratch) as address:
-        for page in open_page(browser, address):
-            drop(page, "face.png")
-            page.get_by_text("1 face painted").wait_for()
-            page.get_by_label("Colour").fill("#1f6feb")
-            page.get_by_label("Colour").press("Enter")
-            page.get_by_label("Kind of mask").click()
-            page.get_by_role("option", name="kn95").click()
-            first = page.locator("img[src*=face-mask]").first.get_attribute("src")
-            page.wait_for_function(
-                "before => [...document.images].some(i => i.src.includes('face-mask') && i.src != before)", arg=first
-            )
-            page.wait_for_timeout(3000)
-            mark = read_provenance(downloaded(page, "1 face painted"))
-            assert mark.drawing.startswith("kn95, colour #1f6feb, ")
-
-
 def test_an_unknown_direction_is_a_message_on_the_page(client, capfd):
     status, events = paint(client, None, "Paint it black")
     assert status == 200 and "choose to put a mask on" in events
@@ -570,87 +419,3 @@ def test_an_unknown_function_is_refused_without_a_traceback(client, fn_index, ca
     answer, content = client.request("POST", "/gradio_api/queue/join", body, Content_Type="application/json")
     assert answer.status >= 400
     assert "Traceback" not in content.decode() + "".join(capfd.readouterr())
-
-
-# --- how the page ends ------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def running(temporary):
-    """`facemask app` as a command whose folder for temporary files is `temporary`, ready for requests."""
-    write_checkpoint(Path("model"))
-    temporary.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "flows.cli", "app", "model", "--port", str(free_port())]
-    env = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(Path(__file__).parents[2])}
-    # nohup, under which the tests may run, ignores SIGHUP.
-    heeds = {"preexec_fn": lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL)}
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True, **heeds) as process:
-        try:
-            yield process, OpenPage(process.stdout.readline().split()[2])
-        finally:
-            process.kill()
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_every_signal_that_ends_the_page_removes_its_photos(portraits, tmp_path, number):
-    portraits[0].save("face.png")
-    temporary = tmp_path / "temporary"
-    with running(temporary) as (process, page):
-        _, path = upload(page, Path("face.png").read_bytes())
-        assert Path(path).is_file() and Path(path).is_relative_to(temporary)
-        # The signal arrives while the photo is being painted.
-        body = {"data": [as_photo(path), MASK, "any", "", None], "fn_index": 0, "session_hash": "test"}
-        page.request("POST", "/gradio_api/queue/join", json.dumps(body), Content_Type="application/json")
-        process.send_signal(number)
-        assert process.wait(300) == 0
-    assert list(temporary.iterdir()) == []
-
-
-def test_a_photo_painted_while_the_page_ends_is_removed_too(tmp_path, monkeypatch):
-    started, release = threading.Event(), threading.Event()
-
-    def slow(photo, _task):
-        started.set()
-        release.wait()
-        photo.painted.parent.mkdir(parents=True, exist_ok=True)
-        photo.painted.write_bytes(b"painted")
-        return Outcome(photo, "painted", 1)
-
-    monkeypatch.setattr("models.inference.app.paint_file", slow)
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    with contextlib.ExitStack() as ending:
-        scratch = ending.enter_context(scratch_folder())
-        (scratch / "face.png").write_bytes(b"a photo")
-        painted, *_ = make_page(write_checkpoint(Path("model")), scratch).fns.values()
-        painting = threading.Thread(
-            target=painted.fn, args=({"path": str(scratch / "face.png")}, MASK, "any", "", None)
-        )
-        painting.start()
-        started.wait()
-        removing = threading.Thread(target=ending.pop_all().close)
-        removing.start()
-        removing.join(1)  # s: enough to remove the folder if the removal did not wait for the painting
-        release.set()
-        painting.join()
-        removing.join()
-    assert list(tmp_path.glob("facemask-app-*")) == []
-
-
-def test_a_start_removes_the_folder_of_a_killed_page_and_none_of_a_running_page(tmp_path):
-    temporary = tmp_path / "temporary"
-    with running(temporary) as (process, _):
-        (killed,) = temporary.iterdir()
-        process.kill()
-        process.wait()
-    (killed / "photo.png").write_bytes(b"a photo")
-    others = temporary / "facemask-app-link"
-    (tmp_path / "elsewhere").mkdir()
-    others.symlink_to(tmp_path / "elsewhere")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("tempfile.tempdir", str(temporary))
-        with scratch_folder() as first, scratch_folder() as second:
-            assert first.is_dir() and second.is_dir() and first != second
-            assert set(temporary.iterdir()) == {first, second, others}
-            assert stat.S_IMODE(first.stat().st_mode) == 0o700
-    assert list(temporary.iterdir()) == [others]
-    assert (tmp_path / "elsewhere").is_dir()
