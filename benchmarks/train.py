@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from models.methods import cyclegan
 from models.methods.method import Batch
-from models.params import CycleganParams, GuidedParams, Pix2pixParams, SimganParams, TrainParams
+from models.params import CycleganParams, FastganParams, GuidedParams, Pix2pixParams, SimganParams, TrainParams
 from models.training.checkpoint import DISCRIMINATORS, GENERATORS
 from models.training.data import TrainingSet, load_px, to_faces, training_batch
 from models.training.device import TrainingDevice, training_device
@@ -59,6 +59,9 @@ def paper_params(
         guided=GuidedParams(lambda_matte=0, lambda_drawing=0), cyclegan=CycleganParams(),
         simgan=SimganParams(lambda_drawing=1, refiner_images=0, discriminator_images=0),
         pix2pix=Pix2pixParams(pairs="both", lambda_l1=100, lambda_matte=0),
+        fastgan=FastganParams(
+            lambda_matte=1, lambda_matching=0, matching_images=1, lambda_reconstruction=1, cutout=0.5, average_images=9
+        ),
     )  # fmt: skip
 
 

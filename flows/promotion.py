@@ -62,14 +62,18 @@ def register_trained(log: Log) -> str | None:
         verdict="",
     )
     promoted, verdict = True, "the first one"
-    if known.promoted:
+    if metrics.makes_faces:
+        promoted, verdict = False, "makes new faces, and the promoted model is to change photos"
+    elif known.promoted:
         promoted, verdict = _compare(new, known.find(known.promoted), trained.get("schema"), log)
         known = registry.read()  # the promoted model may have been evaluated again
     _keep(new.name)
     known = known.with_model(replace(new, verdict=verdict))
     registry.write(replace(known, promoted=new.name) if promoted else known)
     outcome = f"model {new.name} promoted: {verdict}"
-    if not promoted:
+    if metrics.makes_faces:
+        outcome = f"model {new.name} kept, not promoted: {verdict}; 'facemask sample {new.name} --out DIR' makes some"
+    elif not promoted:
         outcome = f"model {new.name} kept, not promoted: {verdict}; 'facemask models --promote {new.name}' does it"
     log(outcome)
     log(f"it is in {REGISTRY / new.name}/; to keep it beyond this folder: dvc push, and git add {REGISTRY}")

@@ -13,11 +13,12 @@ from pipeline.params import STRICT
 from pipeline.storage.files import write_json
 
 DIRECTIONS: tuple[Direction, ...] = ("mask", "unmask")
+NEW_FACES = ("new_unmasked", "new_masked")
 
 
 @dataclass(frozen=True, config=STRICT)
 class DirectionMetrics:
-    """Metrics of one direction, over its test faces. None: not measured; the JSON file leaves the key out."""
+    """Metrics of one direction, over its test faces, or of new faces. None: not measured; JSON leaves the key out."""
 
     images: int | None = None  # test faces
     psnr_outside_db: float | None = None  # fake against photo outside the dilated region, median
@@ -30,6 +31,8 @@ class DirectionMetrics:
     real_fake_auc_interval: list[float] | None = None  # here and below: 95 %, [low, high]
     real_fake_dprime: float | None = None  # how far its scores lie apart, in standard deviations: has no upper end
     sharpness_ratio: float | None = None  # fakes to the same real faces in the eroded region, medians
+    face_found: float | None = None  # new faces without a mask: share in which a face is found
+    copies: float | None = None  # new faces: share that shows a training face
     kid: float | None = None  # to the same faces
     fid: float | None = None  # to the same faces
     precision: float | None = None
@@ -60,6 +63,13 @@ class Evaluation:
     test_set: str = ""  # digest of the test faces: metrics of equal digests can be compared
     mask: DirectionMetrics = DirectionMetrics()
     unmask: DirectionMetrics = DirectionMetrics()
+    new_unmasked: DirectionMetrics = DirectionMetrics()  # new faces, of a model that makes some
+    new_masked: DirectionMetrics = DirectionMetrics()  # the same ones with their masks
+
+    @property
+    def makes_faces(self) -> bool:
+        """Whether it is the evaluation of a model that makes new faces, and changes no photos."""
+        return bool(self.new_unmasked.measured())
 
     def of(self, direction: Direction) -> DirectionMetrics:
         """The metrics of one direction."""
@@ -68,6 +78,8 @@ class Evaluation:
     def as_json(self) -> dict[str, Any]:
         """The evaluation as the JSON file has it, without what was not measured."""
         values = {"images_seen": self.images_seen, "checkpoint": self.checkpoint, "test_set": self.test_set}
+        if self.makes_faces:
+            return values | {name: getattr(self, name).measured() for name in NEW_FACES}
         return values | {direction: self.of(direction).measured() for direction in DIRECTIONS}
 
 

@@ -34,6 +34,16 @@ def discriminator_loss(
     return (of_real + _distance(fake_scores, 0.0, kind, fake_weights)) / 2
 
 
+def hinge_adversarial_loss(fake_scores: Tensor) -> Tensor:
+    """The generator's hinge loss, -E[D(G(z))] (Lim and Ye 2017, arXiv 1705.02894)."""
+    return -fake_scores.mean()
+
+
+def hinge_discriminator_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """The discriminator's hinge loss, E[max(0, 1 - D(y))] + E[max(0, 1 + D(G(z)))] (same paper)."""
+    return functional.relu(1 - real_scores).mean() + functional.relu(1 + fake_scores).mean()
+
+
 def patch_weights(region: Tensor, scores: Tensor) -> Tensor:
     """The share of each score's patch that lies in the lower-face region (B, 1, H, W): 0-1, of the scores' shape.
 

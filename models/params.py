@@ -15,11 +15,12 @@ START_NAME = "start.json"
 
 PRESETS = Path("experiments")
 
+Share = Annotated[float, Field(ge=0, le=1)]
 Direction = Literal["mask", "unmask"]
-MethodName = Literal["guided", "cyclegan", "simgan", "pix2pix"]
+MethodName = Literal["guided", "cyclegan", "simgan", "pix2pix", "fastgan"]
 """The training methods; models/methods/ has one file for each."""
-GeneratorKind = Literal["guided", "resnet", "painter"]
-"""The generators' architectures (models.networks)."""
+GeneratorKind = Literal["guided", "resnet", "painter", "fastgan"]
+"""The generators' architectures (models.networks, models.face_networks)."""
 AdversarialLoss = Literal["lsgan", "vanilla"]
 
 
@@ -55,6 +56,18 @@ class Pix2pixParams:
 
 
 @dataclass(frozen=True, config=STRICT)
+class FastganParams:
+    """The block `train.fastgan`: keys of this method only."""
+
+    lambda_matte: Annotated[float, Field(ge=0, le=100)]
+    lambda_matching: Annotated[float, Field(ge=0, le=100)]
+    matching_images: Annotated[int, Field(ge=1)]
+    lambda_reconstruction: Annotated[float, Field(ge=0, le=100)]
+    cutout: Share
+    average_images: Annotated[int, Field(ge=1)]
+
+
+@dataclass(frozen=True, config=STRICT)
 class TrainParams:
     """The block `train`, with the values of its preset. Keys of one method only are in a block of its name."""
 
@@ -81,6 +94,7 @@ class TrainParams:
     cyclegan: CycleganParams
     simgan: SimganParams
     pix2pix: Pix2pixParams
+    fastgan: FastganParams
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -24,6 +24,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "face_regions",
             "mask_appearance",
             "networks",
+            "face_networks",
+            "differentiable_augmentation",
             "image_grids",
             "registry",
             "segmenter",

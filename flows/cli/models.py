@@ -1,6 +1,7 @@
-"""Commands about trained models: models, export."""
+"""Commands about trained models: models, export, sample."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from flows.cli.command import Commands, add_checkpoint
@@ -18,6 +19,17 @@ def add_commands(commands: Commands) -> None:
     export.add_argument("out", type=Path, metavar="OUT.onnx", help="the file to write, in its own folder")
     export.add_argument("--unmask", action="store_true", help="the generator that takes masks off")
 
+    summary = "Make faces that nobody has, each without and with a mask, with a model of the method fastgan."
+    sample = commands.add("sample", _sample, summary, "facemask sample v2 --out faces --count 64 --seed 0")
+    sample.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="a model, as v2, or a folder with checkpoint.json"
+    )
+    sample.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the PNG files go")
+    sample.add_argument("--count", type=_number(1), default=64, metavar="N", help="faces (default: %(default)s)")
+    sample.add_argument(
+        "--seed", type=_number(0), default=0, metavar="N", help="the same seed, the same faces (default: %(default)s)"
+    )
+
 
 def _models(options: argparse.Namespace) -> None:
     from flows.model_list import list_models, promote
@@ -33,3 +45,21 @@ def _export(options: argparse.Namespace) -> None:
     from models.export.onnx_export import export
 
     export(choose_checkpoint(options.checkpoint), options.out, "unmask" if options.unmask else "mask")
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from flows.model_choice import choose_checkpoint
+    from models.inference.sample import sample
+
+    sample(choose_checkpoint(options.checkpoint), options.out, options.count, options.seed)
+
+
+def _number(least: int) -> Callable[[str], int]:
+    """A reader of whole numbers from `least` on."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"{text} is no whole number from {least} on")
+        return int(text)
+
+    return read

@@ -18,7 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from flows.processes.dvc_runner import Log, ignore, run_dvc, run_program
-from models.training.state_files import STATE_FILES, UNMASK_FILES, missing_files
+from models.training.state_files import STATES, is_whole_state
 from pipeline.errors import FacemaskError, one_line
 from pipeline.paths import Paths
 from pipeline.storage.files import flush_to_disk, fresh_folder, link_or_copy, sha256
@@ -88,7 +88,7 @@ class StateStore:
             # Links: the trainer deletes a state when it has a newer one.
             shutil.copytree(self._work / name, snapshot, copy_function=lambda a, b: link_or_copy(Path(a), Path(b)))
             files = sorted(path.name for path in snapshot.iterdir())
-            if set(files) - STATE_FILES or missing_files(files):
+            if not is_whole_state(files):
                 raise FacemaskError(
                     f"{self._work / name} is no training state, it has {', '.join(files) or 'no files'}: delete it"
                 )
@@ -225,13 +225,11 @@ def _unpack(packed: Path, folder: Path) -> None:
     """Take the files of a state, and nothing else, out of a tar file. Raises _BadState where it has others."""
     try:
         with tarfile.open(packed, "r:") as tar:
-            files = sorted(STATE_FILES)
-            while files:
-                member = tar.next()
-                if files[0] == min(UNMASK_FILES) and (member is None or member.name != files[0]):
-                    files = [file for file in files if file not in UNMASK_FILES]  # it only puts masks on
-                file = files.pop(0)
-                if member is None or member.name != file or not member.isreg() or member.issparse():
+            kinds = [sorted(files) for files in STATES]
+            while any(kinds):
+                member, file = tar.next(), kinds[0][0]
+                kinds = [files[1:] for files in kinds if member is not None and member.name == files[0]]
+                if member is None or not kinds or not member.isreg() or member.issparse():
                     raise _BadState(f"{file} is not where a state has it")
                 tar.extract(member, folder, filter="data")
     except (tarfile.TarError, ValueError) as error:

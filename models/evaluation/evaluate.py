@@ -4,7 +4,6 @@ Each direction translates the test faces of one domain (fakes), and translates t
 that only puts masks on has neither reconstructions nor the other direction.
 """
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +15,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import evaluation_report
-from models.evaluation.face_images import FaceImages
+from models.evaluation.face_images import FaceImages, digest_of_faces
 from models.evaluation.fid import INCEPTION, STUDY_FID, fidelity
 from models.evaluation.identity import identity_distances
 from models.evaluation.kid import kid
 from models.evaluation.metrics import mean_over_mask, psnr
+from models.evaluation.new_faces import evaluate_new_faces
 from models.evaluation.realism import with_realism, with_truth
 from models.evaluation.true_faces import twin_places
 from models.evaluation_report import DIRECTIONS, DirectionMetrics, Evaluation
@@ -99,7 +99,7 @@ def evaluate(params: EvaluateParams, limits: CurateParams, settings: MeasurePara
     checkpoint.refuse_other_pack(paths.checkpoints, info, sha256(paths.pack / "pack.json"))
     evaluation, grid = evaluate_checkpoint(paths.checkpoints, params, limits, settings, paths.pack)
     with replacing_folder(paths.samples) as made:
-        write_png(made / "grid.png", grid)
+        write_png(made / ("new_faces.png" if evaluation.makes_faces else "grid.png"), grid)
     evaluation_report.write(paths.evaluation, evaluation)
 
 
@@ -111,6 +111,8 @@ def evaluate_checkpoint(
     `limits` and `settings` are those of curation: acceptance is measured as curation measures photos.
     The caller ensures that the checkpoint was not trained on these test faces.
     """
+    if checkpoint.makes_faces(checkpoint.read_info(folder)):
+        return evaluate_new_faces(folder, params, limits, settings, pack)
     generators, info = checkpoint.load_generators(folder)
     for generator in generators.values():
         generator.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -138,7 +140,7 @@ def evaluate_checkpoint(
     evaluation = Evaluation(
         checkpoint=sha256(folder / checkpoint.JSON_NAME)[:12],
         images_seen=info.images_seen,
-        test_set=_test_set_digest(unmasked, masked, truths),
+        test_set=digest_of_faces(*((faces.packed, faces.indices) for faces in (unmasked, masked, truths))),
         mask=mask,
         unmask=unmask,
     )
@@ -173,17 +175,6 @@ def _true_faces(masked: FaceSet, unmasked: FaceSet) -> tuple[list[int], FaceSet]
     """Which of the masked faces have an unmasked photo among all test faces, and these photos, in the same order."""
     pairs = twin_places(masked.ffhq_ids(), unmasked.packed.ffhq_ids)
     return [place for place, _ in pairs], replace(unmasked, indices=[index for _, index in pairs])
-
-
-def _test_set_digest(*sets: FaceSet) -> str:
-    """16 hex digits: equal if, and only if, the same test faces are evaluated."""
-    digest = hashlib.sha256()
-    for faces in sets:
-        packed = faces.packed
-        for index in faces.indices:
-            for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.landmarks[index].data):
-                digest.update(part)
-    return digest.hexdigest()[:16]
 
 
 @torch.inference_mode()

@@ -1,5 +1,6 @@
 """Pictures of faces with what metrics need to know of them: where the lower face is, and who it is."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.face_regions import dilated_region
+from pipeline.storage.packed_arrays import PackedSet
 
 _BATCH = 32
 
@@ -57,3 +59,13 @@ def lower_face_crops(faces: FaceImages, side: int) -> NDArray[np.uint8]:
         scaled = functional.interpolate(image, size=(side, side), mode="bilinear", antialias=True)[0]
         crops[place] = ((scaled + 1) * 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy()
     return crops
+
+
+def digest_of_faces(*sets: tuple[PackedSet, list[int]]) -> str:
+    """16 hex digits: equal if, and only if, the same test faces are evaluated: packed ones, and indices of them."""
+    digest = hashlib.sha256()
+    for packed, indices in sets:
+        for index in indices:
+            for part in (packed.image_ids[index].encode(), packed.images[index].data, packed.landmarks[index].data):
+                digest.update(part)
+    return digest.hexdigest()[:16]

@@ -1,6 +1,8 @@
 """`facemask export`: write a generator as ONNX, compared with PyTorch, with a model card beside it."""
 
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -8,37 +10,48 @@ import torch
 from torch import Tensor, nn
 
 from models.export.model_card import refuse_other_card, write_card
+from models.face_networks import FaceGenerator, MadeFaces, latent_vectors
 from models.networks import DrawingCorrector
 from models.params import Direction
 from models.training import checkpoint
+from models.training.checkpoint import CheckpointInfo
 from pipeline.errors import FacemaskError
 from pipeline.faces.onnx_session import open_session
 from pipeline.storage.files import replacing, sha256
 
 OPSET = 23  # the newest that torch writes
 TOLERANCE = 1e-3  # of values in [-1, 1]: an eighth of one of 255 levels
-OUTPUTS = ("painted", "matte")
+
+
+@dataclass(frozen=True)
+class Interface:
+    """Names of a generator's inputs and outputs, and an example of the inputs for a number of faces."""
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    example: Callable[[int], tuple[Tensor, ...]]
 
 
 def export(folder: Path, out: Path, direction: Direction) -> None:
-    """Write one generator of the checkpoint in `folder` to `out`, and its model card to README.md beside it.
+    """Write the generator of a direction, or of new faces, of the checkpoint in `folder` to `out`, and its model card.
 
-    Inputs: image (B, 3, S, S) in [-1, 1] and guide (B, 2, S, S) in [0, 1]; where a drawn mask is corrected, also
-    drawing (B, 5, S, S) in [0, 1]. Outputs: painted (B, 3, S, S) and matte (B, 1, S, S). B is free; S is the side that
-    the generator was trained at. Raises FacemaskError, and leaves existing files as they were, if ONNX Runtime's
+    The card is README.md beside it. Inputs: image (B, 3, S, S) in [-1, 1] and guide (B, 2, S, S) in [0, 1]; where a
+    drawn mask is corrected, also drawing (B, 5, S, S) in [0, 1]. Outputs: painted (B, 3, S, S) and matte (B, 1, S, S).
+    Of new faces: latent (B, 256), and unmasked, masked (B, 3, S, S) and matte. B is free; S is the side that the
+    generator was trained at. Raises FacemaskError, and leaves existing files as they were, if ONNX Runtime's
     outputs differ from PyTorch's, or if another README.md exists there.
     """
     if out.suffix != ".onnx":
         raise FacemaskError(
             f"{out} does not end in .onnx: name the file to write, such as exports/{direction}/{direction}.onnx"
         )
-    generator, info = checkpoint.load_generator(folder, direction)
+    generator, info = _load(folder, direction)
     refuse_other_card(out)
-    side = int(info.params["image_px"])
+    interface = interface_of(generator, int(info.params["image_px"]))
     with replacing(out) as beside:
-        _write(generator, side, beside)
+        _write(generator, interface, beside)
         _add_metadata(beside, {"checkpoint": sha256(folder / checkpoint.JSON_NAME), "data_licence": info.data_licence})
-        difference = _difference(generator, side, beside)
+        difference = _difference(generator, interface, beside)
         if not difference <= TOLERANCE:  # also refuses NaN
             raise FacemaskError(
                 f"ONNX Runtime's outputs for {folder} differ from PyTorch's by {difference:.2g}, more than "
@@ -52,22 +65,32 @@ def export(folder: Path, out: Path, direction: Direction) -> None:
     )
 
 
-def input_names(generator: nn.Module) -> tuple[str, ...]:
-    """The inputs of a generator; only one that corrects drawn masks has a drawing."""
-    return ("image", "guide", "drawing") if isinstance(generator, DrawingCorrector) else ("image", "guide")
+def _load(folder: Path, direction: Direction) -> tuple[nn.Module, CheckpointInfo]:
+    """The generator of a direction; of a checkpoint that makes new faces, the one that it has."""
+    if checkpoint.makes_faces(checkpoint.read_info(folder)) and direction == "mask":
+        return checkpoint.load_face_generator(folder)
+    return checkpoint.load_generator(folder, direction)
 
 
-def _write(generator: nn.Module, side: int, path: Path) -> None:
-    names, faces = input_names(generator), torch.export.Dim("faces", min=1)
+def interface_of(generator: nn.Module, side: int) -> Interface:
+    """The interface of a generator; of those that paint, only one that corrects drawn masks has a drawing."""
+    if isinstance(generator, FaceGenerator):
+        return Interface(("latent",), MadeFaces._fields, lambda faces: (latent_vectors(0, range(faces)),))
+    inputs = ("image", "guide", "drawing") if isinstance(generator, DrawingCorrector) else ("image", "guide")
+    return Interface(inputs, ("painted", "matte"), lambda faces: _example(faces, side)[: len(inputs)])
+
+
+def _write(generator: nn.Module, interface: Interface, path: Path) -> None:
+    faces = torch.export.Dim("faces", min=1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the exporter's internals
             program = torch.onnx.export(
                 generator,
-                _example(2, side)[: len(names)],
-                input_names=names,
-                output_names=OUTPUTS,
-                dynamic_shapes=tuple({0: faces} for _ in names),
+                interface.example(2),
+                input_names=interface.inputs,
+                output_names=interface.outputs,
+                dynamic_shapes=tuple({0: faces} for _ in interface.inputs),
                 opset_version=OPSET,
                 dynamo=True,
                 verbose=False,
@@ -89,15 +112,16 @@ def _add_metadata(path: Path, metadata: dict[str, str]) -> None:
     onnx.save(model, path)
 
 
-def _difference(generator: nn.Module, side: int, path: Path) -> float:
+def _difference(generator: nn.Module, interface: Interface, path: Path) -> float:
     """The largest absolute difference between the outputs of PyTorch and ONNX Runtime, for one face and for three."""
-    session, names = open_session(path), input_names(generator)
+    session = open_session(path)
     differences = []
     for faces in (1, 3):
-        inputs = dict(zip(names, _example(faces, side), strict=False))
+        example = interface.example(faces)
         with torch.inference_mode():
-            expected = generator(**inputs)
-        outputs = session.run(list(OUTPUTS), {name: value.numpy() for name, value in inputs.items()})
+            expected = generator(*example)
+        inputs = {name: value.numpy() for name, value in zip(interface.inputs, example, strict=True)}
+        outputs = session.run(list(interface.outputs), inputs)
         differences += [float(np.abs(a.numpy() - b).max()) for a, b in zip(expected, outputs, strict=True)]
     return max(differences)
 

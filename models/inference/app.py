@@ -25,7 +25,7 @@ from models.inference.app_requests import restrict_requests, scratch_file
 from models.inference.scratch_folder import WRITING, scratch_folder
 from models.params import Direction
 from models.pretrained import PRETRAINED
-from models.training.checkpoint_info import read_info
+from models.training.checkpoint_info import read_info, refuse_new_faces
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
 from pipeline.tools.draw_masks import ANY_MASK, MaskChoice, draw_task, make_choice, read_reference
@@ -72,7 +72,9 @@ def make_page(folder: Path, scratch: Path) -> "gradio.Blocks":
     Sets GRADIO_TEMP_DIR, the only way to choose where Gradio keeps uploads and results: one page per process. Raises
     FacemaskError if there is no checkpoint in `folder`, or Gradio is not installed.
     """
-    about, chooses = _about(folder), read_info(folder).generator == "guided"
+    info = read_info(folder)
+    refuse_new_faces(folder, info)
+    about, chooses = _about(folder), info.generator == "guided"
     os.environ["GRADIO_TEMP_DIR"] = str(scratch)
     try:
         import gradio

@@ -106,7 +106,9 @@ class DiscriminatorObjective(nn.Module):
         return discriminator_loss(scores[: len(real)], scores[len(real) :], self.loss)
 
 
-def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor]) -> tuple[Tensor, ...]:
+def discriminator_inputs(
+    unmasked: Batch, masked: Batch, fakes: dict[str, Tensor], params: TrainParams
+) -> tuple[Tensor, ...]:
     """Real and fake images of both domains."""
     return masked.faces.images, fakes["masked"], unmasked.faces.images, fakes["unmasked"]
 

@@ -222,7 +222,9 @@ class DiscriminatorObjective(nn.Module):
         return torch.stack(losses).mean()
 
 
-def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor]) -> tuple[Tensor, ...]:
+def discriminator_inputs(
+    unmasked: Batch, masked: Batch, fakes: dict[str, Tensor], params: TrainParams
+) -> tuple[Tensor, ...]:
     """Real masked faces and fakes with their regions; true faces beside the inputs of the fakes, with their areas."""
     y = masked.faces
     real = torch.cat([y.images, lower_face_region(y.conditioning)], dim=1)

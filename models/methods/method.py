@@ -7,7 +7,7 @@ not make a model of another method stale.
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -84,7 +84,8 @@ class Method:
     make_networks: Callable[[TrainParams], dict[str, nn.Module]]
     """The networks by name (models.training.state_files), with initial weights drawn from train.seed.
 
-    A method that only puts masks on has no `generator_unmask` and no `discriminator_unmasked`.
+    A method that only puts masks on has no `generator_unmask` and no `discriminator_unmasked`. One that makes new faces
+    has the networks models.training.state_files.FACES instead.
     """
 
     epoch_indices: Callable[[PackedSet, PackedSet, TrainParams], dict[str, NDArray[np.int64]]]
@@ -93,13 +94,13 @@ class Method:
     generator_objective: Callable[[dict[str, nn.Module], TrainParams], nn.Module]
     """(networks, params) -> a module: `generator_inputs` -> GeneratorResult. The discriminators get no gradients."""
 
-    generator_inputs: Callable[[Batch, Batch, TrainParams], tuple[Faces | Tensor, ...]]
+    generator_inputs: Callable[[Batch, Batch, TrainParams], tuple[Any, ...]]
     """(unmasked, masked) batches -> the arguments of the generator objective."""
 
     discriminator_objective: Callable[[dict[str, nn.Module], TrainParams], nn.Module]
     """(networks, params) -> a module: `discriminator_inputs` -> the sum of the discriminators' losses, a scalar."""
 
-    discriminator_inputs: Callable[[Batch, Batch, dict[str, Tensor]], tuple[Tensor, ...]]
+    discriminator_inputs: Callable[[Batch, Batch, dict[str, Tensor], TrainParams], tuple[Tensor, ...]]
     """(unmasked, masked) batches, fakes from the pools by domain -> the arguments of the discriminator objective."""
 
     drawn_inputs: Callable[[TrainParams], DrawnInputs] = lambda params: DrawnInputs()
@@ -107,6 +108,9 @@ class Method:
 
     trained_halves: Callable[[TrainParams, int], TrainedHalves] = lambda params, images_seen: TrainedHalves()
     """(params, images seen before the step) -> which networks the step trains."""
+
+    after_step: Callable[[dict[str, nn.Module], TrainParams, int], None] = lambda networks, params, images_seen: None
+    """(networks, params, images seen with the step) -> None: changes networks that no optimiser changes."""
 
     plateau_term: str = "cycle"
     """The term that the schedule `plateau` monitors."""
@@ -117,6 +121,7 @@ METHODS: dict[MethodName, str] = {
     "cyclegan": "models.methods.cyclegan",
     "simgan": "models.methods.simgan",
     "pix2pix": "models.methods.pix2pix",
+    "fastgan": "models.methods.fastgan",
 }
 """The module of each method; it defines METHOD."""
 

@@ -151,7 +151,9 @@ class DiscriminatorObjective(nn.Module):
         return discriminator_loss(scores[: len(fake)], scores[len(fake) :], self.loss, weights, weights)
 
 
-def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor]) -> tuple[Tensor, ...]:
+def discriminator_inputs(
+    unmasked: Batch, masked: Batch, fakes: dict[str, Tensor], params: TrainParams
+) -> tuple[Tensor, ...]:
     """The answers of both directions."""
     return tuple(fakes[domain] for domain in _DIRECTIONS)
 

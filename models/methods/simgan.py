@@ -105,7 +105,9 @@ class DiscriminatorObjective(nn.Module):
         return discriminator_loss(of_real, of_fake, self.loss, *weights)
 
 
-def discriminator_inputs(unmasked: Batch, masked: Batch, fakes: dict[str, Tensor]) -> tuple[Tensor, ...]:
+def discriminator_inputs(
+    unmasked: Batch, masked: Batch, fakes: dict[str, Tensor], params: TrainParams
+) -> tuple[Tensor, ...]:
     """Real and refined masked faces, each with its region."""
     real = masked.faces
     return torch.cat([real.images, lower_face_region(real.conditioning)], dim=1), fakes["masked"]

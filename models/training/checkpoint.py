@@ -3,6 +3,8 @@
 generator_mask.safetensors, generator_unmask.safetensors,
 discriminator_masked.safetensors, discriminator_unmasked.safetensors    weights, float32; the first of each pair only,
                                                                         if the method only puts masks on
+generator_faces.safetensors, average_faces.safetensors,
+discriminator_faces.safetensors                                         instead of these, if it makes new faces
 state.pt           optimisers, plateaus and image pools; loaded with weights_only=True
 history.json       every point of the training curves
 checkpoint.json    a readable description, written last; its licence is that of the data
@@ -26,17 +28,20 @@ from safetensors.torch import save as serialize
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from models.face_networks import FaceGenerator
 from models.networks import make_generator
 from models.params import Direction, TrainParams, values_used
 from models.training.checkpoint_info import SCHEMA as SCHEMA
 from models.training.checkpoint_info import CheckpointInfo as CheckpointInfo
 from models.training.checkpoint_info import StartingModel as StartingModel
+from models.training.checkpoint_info import makes_faces as makes_faces
 from models.training.checkpoint_info import other_schema as other_schema
 from models.training.checkpoint_info import read_info as read_info
+from models.training.checkpoint_info import refuse_new_faces
 from models.training.image_pool import ImagePool
+from models.training.state_files import AVERAGE_FACES, HISTORY_NAME, STATE_NAME, weights_name
 from models.training.state_files import DISCRIMINATORS as DISCRIMINATORS
 from models.training.state_files import GENERATORS as GENERATORS
-from models.training.state_files import HISTORY_NAME, STATE_NAME, weights_name
 from models.training.state_files import JSON_NAME as JSON_NAME
 from models.training.tracking import Row
 from pipeline.errors import FacemaskError
@@ -153,6 +158,8 @@ def other_networks(info: CheckpointInfo, params: TrainParams) -> str:
     wanted = values_used(params)
     generators_only = info.weights_sha256.keys() == set(GENERATORS)
     keys = [key for key in ARCHITECTURE if not (generators_only and key == "discriminator_width")]
+    if makes_faces(info):
+        keys.append("image_px")  # which decides how many blocks its networks have
     differ = [key for key in keys if info.params.get(key) != wanted[key]]
     return ", ".join(f"{key} {info.params.get(key)} instead of {wanted[key]}" for key in differ)
 
@@ -182,7 +189,9 @@ def load_generators(folder: Path) -> tuple[dict[str, nn.Module], CheckpointInfo]
 
 
 def directions(info: CheckpointInfo) -> tuple[Direction, ...]:
-    """The directions of a checkpoint's generators: a method may put masks on only."""
+    """The directions of a checkpoint's generators: a method may put masks on only, or make new faces only."""
+    if makes_faces(info):
+        return ()
     return ("mask", "unmask") if "generator_unmask" in info.weights_sha256 else ("mask",)
 
 
@@ -195,11 +204,28 @@ def load_generator(folder: Path, direction: Direction) -> tuple[nn.Module, Check
 
 def refuse_missing_direction(folder: Path, info: CheckpointInfo, direction: Direction) -> None:
     """Raise FacemaskError if the checkpoint has no generator of this direction."""
+    refuse_new_faces(folder, info)
     if direction not in directions(info):
         raise FacemaskError(
             f"the model in {folder} (method {info.params.get('method')}) only puts masks on: "
             "name another one to take masks off, such as pretrained"
         )
+
+
+def load_face_generator(folder: Path) -> tuple[FaceGenerator, CheckpointInfo]:
+    """The generator of new faces of a checkpoint, averaged over its training, in evaluation mode.
+
+    Raises FacemaskError if the checkpoint translates photos instead.
+    """
+    info = read_info(folder)
+    if not makes_faces(info):
+        raise FacemaskError(
+            f"the model in {folder} (method {info.params.get('method')}) changes photos and makes no new faces: "
+            "run 'facemask apply', or train one with train.method: fastgan"
+        )
+    network = FaceGenerator(info.params["width"], info.params["image_px"])
+    _load_weights(folder, info, AVERAGE_FACES, network)
+    return network.eval(), info
 
 
 def _load_generator(folder: Path, info: CheckpointInfo, direction: Direction) -> nn.Module:

@@ -46,6 +46,20 @@ def read_info(folder: Path) -> CheckpointInfo:
     return parse_checkpoint_json(_read_json(folder), CheckpointInfo, folder / JSON_NAME)
 
 
+def makes_faces(info: CheckpointInfo) -> bool:
+    """Whether the checkpoint's generator makes new faces, and changes no photos."""
+    return info.generator == "fastgan"
+
+
+def refuse_new_faces(folder: Path, info: CheckpointInfo) -> None:
+    """Raise FacemaskError if the checkpoint makes new faces, where one that changes photos is needed."""
+    if makes_faces(info):
+        raise FacemaskError(
+            f"the model in {folder} (method {info.params.get('method')}) makes new faces and changes no photos: "
+            f"run 'facemask sample {folder} --out DIR', or name another model"
+        )
+
+
 def other_schema(folder: Path) -> str:
     """How the checkpoint's schema differs from this code's, for people; empty if it does not."""
     schema = _read_json(folder).get("schema")

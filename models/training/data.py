@@ -108,6 +108,14 @@ def whole_batch(
     return to_faces(torch.from_numpy(np.stack(rows)))
 
 
+def centre_crops(packed: PackedSet, indices: list[int], image_px: int) -> NDArray[np.uint8]:
+    """Whole images scaled as in training, and their middle (N, image_px, image_px, 3): what a crop shows on average."""
+    load = load_px(image_px, packed.images.shape[1])
+    start = (load - image_px) // 2
+    inside = slice(start, start + image_px)
+    return np.stack([_resized(packed.images[index], load)[inside, inside] for index in indices])
+
+
 def to_faces(arrays: Tensor) -> Faces:
     """(B, H, W, C) uint8 -> Faces, on the same device.
 

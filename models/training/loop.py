@@ -124,6 +124,7 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
         for optimiser in state.optimisers.values():
             optimiser.step()
         state.images_seen = positions.stop
+        run.context.method.after_step(state.networks, params, state.images_seen)
         state.seconds = seconds_before + group.agreed(time.monotonic() - started)
         state.losses = _running_means(state.losses, losses)
         if _passes(before, state.images_seen, epoch):

@@ -8,7 +8,7 @@ from models.params import TrainParams
 from models.training.checkpoint import TrainingState
 from models.training.device import TrainingDevice
 from models.training.image_pool import ImagePool
-from models.training.state_files import DISCRIMINATORS, GENERATORS
+from models.training.state_files import DISCRIMINATORS, FACE_DISCRIMINATOR, FACE_GENERATOR, GENERATORS
 from pipeline.storage.packed_arrays import DOMAINS
 
 
@@ -18,7 +18,7 @@ def fresh_state(networks: dict[str, nn.Module], params: TrainParams, device: Tra
         network.to(device.device)
     optimisers = make_optimisers(networks, params)
     plateaus = make_plateaus(optimisers) if params.schedule == "plateau" else {}
-    judged = [domain for domain in DOMAINS if f"discriminator_{domain}" in networks]
+    judged = [domain for domain in DOMAINS if {f"discriminator_{domain}", FACE_DISCRIMINATOR} & networks.keys()]
     pools = {domain: ImagePool(params.pool_size) for domain in judged}
     return TrainingState(networks, optimisers, plateaus, pools, images_seen=0, losses={}, history=[])
 
@@ -26,7 +26,8 @@ def fresh_state(networks: dict[str, nn.Module], params: TrainParams, device: Tra
 def make_optimisers(networks: dict[str, nn.Module], params: TrainParams) -> dict[str, torch.optim.Optimizer]:
     """Adam for the generators, and for the discriminators; the settings of Zhu et al. 2017 (section 4)."""
     optimisers: dict[str, torch.optim.Optimizer] = {}
-    for side, names in (("generators", GENERATORS), ("discriminators", DISCRIMINATORS)):
+    sides = {"generators": (*GENERATORS, FACE_GENERATOR), "discriminators": (*DISCRIMINATORS, FACE_DISCRIMINATOR)}
+    for side, names in sides.items():
         weights = [weight for name in names if name in networks for weight in networks[name].parameters()]
         optimisers[side] = torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.5, 0.999), fused=True)
     return optimisers

@@ -7,10 +7,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from models.face_networks import latent_vectors
 from models.image_grids import image_grid, write_png
 from models.training.checkpoint import TrainingState
 from models.training.data import evenly_spaced, to_pixels, whole_batch
-from models.training.state_files import GENERATORS
+from models.training.state_files import AVERAGE_FACES, GENERATORS
 from models.training.step import TrainingContext
 from pipeline.masks.mask_set import NAME as MASKS
 from pipeline.masks.mask_set import read_masks
@@ -22,7 +23,23 @@ _ROWS = 8
 
 
 def write_row(folder: Path, state: TrainingState, pack: Path, context: TrainingContext) -> None:
-    """Write one row: outputs of generator_mask, then of generator_unmask; before the first step the input faces."""
+    """Write one row: outputs of generator_mask, then of generator_unmask; before the first step the input faces.
+
+    Of a method that makes new faces: the same few faces without and with their masks.
+    """
+    row = _new_faces(state, context) if AVERAGE_FACES in state.networks else _translated(state, pack, context)
+    with replacing(folder / f"{state.images_seen:012d}.png") as beside:
+        Image.fromarray(image_grid([row])).save(beside, format="PNG")
+
+
+def _new_faces(state: TrainingState, context: TrainingContext) -> list[NDArray[np.uint8]]:
+    latents = latent_vectors(context.params.seed, range(_FACES)).to(context.device.device)
+    with torch.inference_mode(), context.device.autocast():
+        made = state.networks[AVERAGE_FACES](latents)
+    return [*to_pixels(made.unmasked), *to_pixels(made.masked)]
+
+
+def _translated(state: TrainingState, pack: Path, context: TrainingContext) -> list[NDArray[np.uint8]]:
     row: list[NDArray[np.uint8]] = []
     masks = read_masks(pack / MASKS) if context.method.drawn_inputs(context.params).drawings else None
     for domain, name in zip(DOMAINS, GENERATORS, strict=True):
@@ -37,8 +54,7 @@ def write_row(folder: Path, state: TrainingState, pack: Path, context: TrainingC
             with torch.inference_mode(), context.device.autocast():
                 images, _ = state.networks[name](images, conditioning, drawing)
         row += list(to_pixels(images))
-    with replacing(folder / f"{state.images_seen:012d}.png") as beside:
-        Image.fromarray(image_grid([row])).save(beside, format="PNG")
+    return row
 
 
 def compose_strip(folder: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ from models.random_streams import POOL, stream
 from models.training.checkpoint import TrainingState
 from models.training.device import TrainingDevice
 from models.training.distributed import ProcessGroup
-from models.training.state_files import DISCRIMINATORS
+from models.training.state_files import DISCRIMINATORS, FACE_DISCRIMINATOR
 from models.training.tracking import Row
 
 
@@ -61,7 +61,7 @@ def train_step(
 
     # Generators.
     inputs = method.generator_inputs(unmasked, masked, params)
-    discriminators = [state.networks[name] for name in DISCRIMINATORS if name in state.networks]
+    discriminators = [state.networks[name] for name in (*DISCRIMINATORS, FACE_DISCRIMINATOR) if name in state.networks]
     halves = method.trained_halves(params, state.images_seen)
     for discriminator in discriminators:
         discriminator.requires_grad_(False)
@@ -80,7 +80,7 @@ def train_step(
 
     # Discriminators.
     with context.device.autocast(), torch.set_grad_enabled(halves.discriminators):
-        loss = objectives.discriminators(*method.discriminator_inputs(unmasked, masked, fakes))
+        loss = objectives.discriminators(*method.discriminator_inputs(unmasked, masked, fakes, params))
     if halves.discriminators:
         loss.backward()
 

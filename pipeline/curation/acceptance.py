@@ -32,7 +32,7 @@ def acceptance_rate(images: NDArray[np.uint8], limits: CurateParams, settings: M
 
 def _measure(image: NDArray[np.uint8], settings: MeasureParams) -> dict[str, object]:
     """The columns of one image (H, W, 3) that the rules read; no FaceMetrics without a face."""
-    pixels = _enlarged(image, settings.decode_px)
+    pixels = enlarged(image, settings.decode_px)
     faces = find_faces(pixels, settings.max_faces)
     row: dict[str, object] = {"domain": "masked", "width": pixels.shape[1], "faces": len(faces)}
     for metrics in measure_faces([DetectedFace(pixels, face, *pixels.shape[1::-1]) for face in faces[:1]]):
@@ -40,7 +40,7 @@ def _measure(image: NDArray[np.uint8], settings: MeasureParams) -> dict[str, obj
     return row
 
 
-def _enlarged(image: NDArray[np.uint8], px: int) -> NDArray[np.uint8]:
+def enlarged(image: NDArray[np.uint8], px: int) -> NDArray[np.uint8]:
     """The image with a shorter side of `px` or more: generated images are smaller than the photos that are measured."""
     scale = px / min(image.shape[:2])
     if scale <= 1:

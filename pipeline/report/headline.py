@@ -9,6 +9,7 @@ from pipeline.paths import Paths
 from pipeline.storage.files import write_json
 
 _OF_EVALUATION = {"mask": ("accepted", "kid"), "unmask": ("still_masked", "kid")}
+_OF_NEW_FACES = {"new_unmasked": ("face_found", "kid", "copies"), "new_masked": ("accepted", "kid", "copies")}
 
 
 def write_headline(paths: Paths) -> None:
@@ -19,7 +20,7 @@ def write_headline(paths: Paths) -> None:
     domains = _read(paths.curation_report, "curate")["domains"]
     evaluation = _read(paths.evaluation, "evaluate")
     numbers: dict[str, Any] = {f"{domain}_images": counts["accepted"] for domain, counts in sorted(domains.items())}
-    for direction, names in _OF_EVALUATION.items():
+    for direction, names in (_OF_NEW_FACES if "new_masked" in evaluation else _OF_EVALUATION).items():
         measured = evaluation.get(direction, {})
         numbers[direction] = {name: measured[name] for name in names if name in measured}
     write_json(paths.headline, numbers)

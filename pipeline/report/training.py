@@ -17,6 +17,10 @@ _CAPTIONS = {
     "progress": "The same faces during training: the photos (first row), then a row for each checkpoint. "
     "Left: a mask is put on. Right: a mask is removed.",
 }
+_NEW_FACES_CAPTIONS = {
+    "new_faces": "Faces that nobody has, made by the model, each without and with its mask.",
+    "progress": "The same faces during training, a row for each checkpoint. Left: without a mask. Right: with it.",
+}
 _FEATURES = "fid_features"
 _OF_FEATURES = ("fid", "precision", "recall")  # metrics that rest on them
 _NOT_ROWS = (_FEATURES, "fid_of_the_study")
@@ -24,6 +28,7 @@ _HIGHER, _LOWER = "higher is better", "lower is better"
 _BETTER = {
     "psnr_outside_db": _HIGHER, "psnr_cycle_db": _HIGHER, "matte_inside": _HIGHER, "matte_outside": _LOWER,
     "accepted": _HIGHER, "still_masked": _LOWER, "real_fake_auc": "0.5 is best: they cannot be told apart",
+    "face_found": _HIGHER, "copies": _LOWER,
     "real_fake_dprime": _LOWER, "sharpness_ratio": "1 is best: as sharp as real faces", "kid": _LOWER, "fid": _LOWER,
     "precision": _HIGHER, "recall": _HIGHER, "identity_distance": _LOWER, "identity_distance_back": _LOWER,
     "true_psnr_db": _HIGHER, "true_ssim": _HIGHER, "true_identity_distance": _LOWER,
@@ -41,6 +46,7 @@ def read_training(paths: Paths) -> TrainingSection:
     directions = {name: values for name, values in evaluation.items() if isinstance(values, dict)}
     facts = (f"{name.replace('_', ' ')}: {value}" for name, value in evaluation.items() if name not in directions)
     images = [*sorted(paths.samples.glob("*.png")), paths.training_report / "progress.png"]
+    captions = _NEW_FACES_CAPTIONS if "new_masked" in directions else _CAPTIONS
     curves = sorted((paths.training_report / "plots/metrics").glob("*.tsv"))
     return {
         "directions": list(directions),
@@ -48,7 +54,7 @@ def read_training(paths: Paths) -> TrainingSection:
         "promotion": _promotion(paths, evaluation.get("checkpoint", "")),
         "facts": " · ".join(facts),
         "losses": {file.stem: _curve(file) for file in curves},
-        "pictures": [_figure(file) for file in images if file.exists()],
+        "pictures": [_figure(file, captions) for file in images if file.exists()],
     }
 
 
@@ -101,9 +107,9 @@ def _text(value: Any) -> str:
     return "" if value is None else f"{value:.3f}" if isinstance(value, float) else str(value)
 
 
-def _figure(file: Path) -> Figure:
+def _figure(file: Path, captions: dict[str, str]) -> Figure:
     return {
-        "caption": _CAPTIONS.get(file.stem, ""),
+        "caption": captions.get(file.stem, ""),
         "name": file.stem,
         "image": "data:image/png;base64," + base64.b64encode(file.read_bytes()).decode(),
     }

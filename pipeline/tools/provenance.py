@@ -19,6 +19,11 @@ from pipeline.storage.images import open_image
 KEY = "facemask"
 XMP_KEY = "XML:com.adobe.xmp"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+"""Of a photo in which something is painted or drawn."""
+SAMPLE_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+"""Of a picture that a model made from nothing."""
+SOURCE_TYPES = (SOURCE_TYPE, SAMPLE_SOURCE_TYPE)
+SAMPLE = "sample"
 _NAMES = {
     "x": "adobe:ns:meta/",
     "rdf": "http://www.w3.org/1999/02/22-rdf-syntax-ns#",
@@ -47,23 +52,28 @@ class Provenance:
 
     tool: str  # name and version
     checkpoint: str  # first 12 hex digits of the sha256 of its checkpoint.json; "" where the masks were drawn
-    painted: str  # mask or unmask
+    painted: str  # mask or unmask; SAMPLE: a new face, of no photo
     faces: int
     side_by_side: bool
-    source_sha256: str  # of the photo's file
+    source_sha256: str  # of the photo's file; "" of a new face
     drawing: str | None = None  # what was drawn and by which renderer; None where a generator painted
+
+    @property
+    def source_type(self) -> str:
+        """The DigitalSourceType of such a picture."""
+        return SAMPLE_SOURCE_TYPE if self.painted == SAMPLE else SOURCE_TYPE
 
 
 def png_info(mark: Provenance, xmp: bytes | None) -> PngInfo:
     """Return the chunks for a picture. The XMP of its photo, if any, is kept, and the property is added."""
     info = PngInfo()
-    info.add_itxt(XMP_KEY, with_source_type(xmp))
+    info.add_itxt(XMP_KEY, with_source_type(xmp, kind=mark.source_type))
     info.add_text(KEY, json.dumps(asdict(mark)))
     return info
 
 
-def with_source_type(xmp: bytes | None, json_text: str | None = None) -> str:
-    """Return an XMP packet with SOURCE_TYPE and everything else in `xmp`, if that can be parsed.
+def with_source_type(xmp: bytes | None, json_text: str | None = None, kind: str = SOURCE_TYPE) -> str:
+    """Return an XMP packet with the DigitalSourceType `kind` and everything else in `xmp`, if that can be parsed.
 
     `json_text`, if given, becomes the property that read_xmp_json returns.
     """
@@ -79,7 +89,7 @@ def with_source_type(xmp: bytes | None, json_text: str | None = None) -> str:
             description.attrib.pop(name, None)
             for element in description.findall(name):
                 description.remove(element)
-    about = {f"{{{_NAMES['rdf']}}}about": "", _PROPERTY: SOURCE_TYPE}
+    about = {f"{{{_NAMES['rdf']}}}about": "", _PROPERTY: kind}
     if json_text is not None:
         about[_JSON_PROPERTY] = json_text
     ElementTree.SubElement(rdf, f"{{{_NAMES['rdf']}}}Description", about)
@@ -119,8 +129,9 @@ def read_provenance(path: Path) -> Provenance | None:
         # Not Image.open: only PNGs have this metadata, and it is read whatever the size of the picture.
         with PngImageFile(io.BytesIO(head)) as image:
             text, xmp = image.info.get(KEY), image.info.get(XMP_KEY) or image.info.get("xmp")
-        if isinstance(text, str) and source_type(xmp) == SOURCE_TYPE:
-            return Provenance(**json.loads(text))
+        if isinstance(text, str):
+            mark = Provenance(**json.loads(text))
+            return mark if source_type(xmp) == mark.source_type else None
     except (OSError, ValueError, TypeError, SyntaxError, RecursionError):
         pass  # not a PNG (Pillow raises SyntaxError), or another text chunk (json may raise RecursionError)
     return None

@@ -19,7 +19,7 @@ import pytest
 from flows.handoff import state_store as remote
 from flows.handoff.curating_side import _train_here
 from flows.handoff.state_store import StateStore, pull, push
-from models.training.state_files import STATE_FILES, UNMASK_FILES
+from models.training.state_files import FACE_STATE_FILES, STATE_FILES, UNMASK_FILES
 from pipeline.errors import FacemaskError
 from tests.conftest import inside
 from tests.flows.conftest import PATIENCE_S, S3_BUCKET, S3_SETTINGS, wait_for
@@ -143,6 +143,21 @@ def test_what_a_killed_transfer_left_is_removed_by_the_next_run(store):
     left.touch()
     StateStore(Path.cwd(), "key")
     assert not left.parent.exists()
+
+
+def test_a_state_of_a_method_that_makes_new_faces_comes_back_and_half_of_one_does_not(store):
+    folder = save("abc/state-1", "at 1")
+    for name in STATE_FILES - FACE_STATE_FILES:
+        (folder / name).unlink()
+    for name in FACE_STATE_FILES:
+        (folder / name).write_text("at 1")
+    store.push("abc/state-1")
+    lose_work()
+    assert store.pull() == ["abc/state-1"]
+    assert {path.name for path in Path("work/train/abc/state-1").iterdir()} == FACE_STATE_FILES
+    Path("work/train/abc/state-1/average_faces.safetensors").unlink()
+    with pytest.raises(FacemaskError, match="is no training state"):
+        store.push("abc/state-1")
 
 
 def test_a_state_of_a_method_that_only_puts_masks_on_comes_back_and_one_with_half_the_other_weights_does_not(store):

@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from models.methods.method import METHODS, load_method
-from models.params import CycleganParams, GuidedParams, Pix2pixParams, SimganParams, TrainParams, values_used
+from models.params import (
+    CycleganParams,
+    FastganParams,
+    GuidedParams,
+    Pix2pixParams,
+    SimganParams,
+    TrainParams,
+    values_used,
+)
 from models.training import checkpoint
 from models.training.device import training_device
 from models.training.loop import train
@@ -50,6 +58,14 @@ TINY = TrainParams(
     cyclegan=CycleganParams(),
     simgan=SimganParams(lambda_drawing=0.1, refiner_images=2, discriminator_images=2),
     pix2pix=Pix2pixParams(pairs="both", lambda_l1=100.0, lambda_matte=1.0),
+    fastgan=FastganParams(
+        lambda_matte=1.0,
+        lambda_matching=1.0,
+        matching_images=8,
+        lambda_reconstruction=1.0,
+        cutout=0.5,
+        average_images=20,
+    ),
 )
 
 

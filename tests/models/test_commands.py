@@ -95,7 +95,7 @@ def test_training_stopped_by_sigterm_saves_its_state_and_resumes_to_the_same_wei
     assert weights() == weights("whole/checkpoints")
 
 
-@pytest.mark.parametrize("method", ["guided", "simgan", "pix2pix"])
+@pytest.mark.parametrize("method", ["guided", "simgan", "pix2pix", "fastgan"])
 def test_two_processes_give_the_curves_of_one_with_the_joined_batch(pack, method):
     phases = replace(TINY.simgan, refiner_images=4, discriminator_images=4)  # a step each, and one for both
     params = replace(TINY, method=method, images_per_domain=12, batch_size=4, precision="float32", simgan=phases)

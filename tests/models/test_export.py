@@ -69,8 +69,9 @@ def test_only_the_guided_generator_of_masks_takes_a_drawing_and_its_card_says_so
 def test_a_generator_of_any_image_size_is_exported(side, tmp_path):
     """Its grid of 8 x 8 cells need not divide the size."""
     generator = make_generator("guided", "mask", 8, 1).eval()
-    export._write(generator, side, tmp_path / "mask.onnx")
-    assert export._difference(generator, side, tmp_path / "mask.onnx") <= export.TOLERANCE
+    interface = export.interface_of(generator, side)
+    export._write(generator, interface, tmp_path / "mask.onnx")
+    assert export._difference(generator, interface, tmp_path / "mask.onnx") <= export.TOLERANCE
 
 
 def test_the_file_is_valid_and_names_its_checkpoint_and_licence(trained):

@@ -124,7 +124,7 @@ def test_a_discriminator_sees_true_and_painted_outputs_beside_the_same_input():
     discriminators = pix2pix.DiscriminatorObjective(networks, PARAMS)
     discriminators.masked.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     batches = Batch(faces(IMAGE), range(2)), Batch(faces(IMAGE), range(2))
-    discriminators(*pix2pix.discriminator_inputs(*batches, fakes))
+    discriminators(*pix2pix.discriminator_inputs(*batches, fakes, PARAMS))
     real, fake = seen[0][:2], seen[0][2:]
     assert torch.equal(real[:, 3:], fake[:, 3:]) and torch.equal(real[:, 3:], IMAGE)
     assert torch.equal(real[:, :3], GREY) and torch.equal(fake[:, :3], fakes["masked"][:, :3])

@@ -75,7 +75,7 @@ def test_a_preset_of_another_method_is_refused(project):
         project("study-128")
 
 
-@pytest.mark.parametrize("method", ["guided", "cyclegan", "simgan", "pix2pix"])
+@pytest.mark.parametrize("method", ["guided", "cyclegan", "simgan", "pix2pix", "fastgan"])
 def test_a_key_of_another_method_is_refused_by_name(project, method):
     own = yaml.safe_load((ROOT / "params.yaml").read_text())["train"][method]
     with pytest.raises(FacemaskError, match=rf"key 'train\.{method}\.lambda_of_another' is unknown"):
@@ -88,6 +88,12 @@ def test_a_key_of_another_method_is_refused_by_name(project, method):
 def test_the_other_methods_that_the_study_named_have_a_preset(project, method):
     params = project(f"{method}-128", method=method)
     assert (params.method, params.image_px, params.loss) == (method, 128, "vanilla")
+
+
+@pytest.mark.parametrize("image_px", [64, 256])
+def test_new_faces_have_a_preset_for_a_processor_and_one_for_a_gpu(project, image_px):
+    params = project(f"fastgan-{image_px}", method="fastgan")
+    assert (params.method, params.image_px, params.pool_size) == ("fastgan", image_px, 0)
 
 
 @pytest.mark.parametrize("pairs", [True, "rendered", "both"])

@@ -17,7 +17,7 @@ from models.methods.method import Batch, TrainedHalves
 from models.params import EvaluateParams
 from models.training import checkpoint
 from models.training.loop import train
-from models.training.state_files import STATE_FILES, UNMASK_FILES, missing_files
+from models.training.state_files import STATE_FILES, UNMASK_FILES, is_whole_state
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from tests.models.conftest import TINY, train_in, write_checkpoint
@@ -176,6 +176,6 @@ def test_its_export_takes_a_drawing_and_the_card_names_the_method():
 def test_a_state_without_the_weights_of_taking_masks_off_is_whole_and_one_with_half_of_them_is_not(pack):
     train_in("out", PARAMS)
     assert {Path(name).name for name in files_of("out/checkpoints")} - {"masks.npy"} == STATE_FILES - UNMASK_FILES
-    assert missing_files(STATE_FILES - UNMASK_FILES) == []
+    assert is_whole_state(STATE_FILES - UNMASK_FILES)
     for name in UNMASK_FILES:
-        assert missing_files(STATE_FILES - {name}) == [name]
+        assert not is_whole_state(STATE_FILES - {name})

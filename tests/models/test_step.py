@@ -70,7 +70,7 @@ def test_the_true_and_the_painted_face_stand_beside_the_same_input_for_the_discr
     fakes = guided.GeneratorObjective(networks, TINY)(*inputs).fakes
     batches = Batch(inputs[0], range(2)), Batch(inputs[1], range(2))
     old = {domain: fake.flip(0) for domain, fake in fakes.items()}  # as the pool returns fakes of other steps
-    _, _, real, fake = guided.discriminator_inputs(*batches, old)
+    _, _, real, fake = guided.discriminator_inputs(*batches, old, TINY)
     assert torch.equal(real[:, 3:], fake[:, 3:])  # the input, and the area that counts
     assert torch.equal(real[:, :3], IMAGE.flip(0)) and torch.equal(fake[:, 3:6], inputs[2].flip(0))
     changed = (inputs[2] - IMAGE).abs().amax(dim=1, keepdim=True) > 0.1

@@ -224,6 +224,7 @@ def test_a_second_process_in_the_same_work_folder_is_refused(pack, tiny, monkeyp
         {"method": "cyclegan", "lambda_identity": 0.0},
         {"method": "simgan", "schedule": "plateau"},
         {"method": "pix2pix", "schedule": "plateau"},
+        {"method": "fastgan", "schedule": "plateau", "pool_size": 0},
     ],
 )
 def test_resumed_training_equals_uninterrupted_with_other_losses_and_schedules(pack, changes, monkeypatch):

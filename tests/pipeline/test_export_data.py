@@ -90,6 +90,31 @@ def test_the_stylegan_zip_has_labelled_squares_of_a_power_of_two(workspace, kept
     assert len(labels) == len(train)
 
 
+def read_as_stylegan(path):
+    """Images (N, 3, S, S) and labels (N,) in the layout that StyleGAN2-ADA's and StyleGAN3's dataset reader documents.
+
+    Its images are all PNG files, in the order of their names; dataset.json, at the top, has {"labels": [[name, class],
+    ...]} with a class, from 0 on, for each of them, by the same names with forward slashes.
+    """
+    with zipfile.ZipFile(path) as archive:
+        names = sorted(name for name in archive.namelist() if name.lower().endswith(".png"))
+        labels = dict(json.loads(archive.read("dataset.json"))["labels"])
+        images = [np.array(Image.open(io.BytesIO(archive.read(name)), formats=["PNG"])) for name in names]
+    return np.stack(images).transpose(0, 3, 1, 2), np.array([labels[name] for name in names])
+
+
+def test_stylegans_reader_finds_the_domain_of_each_square_as_its_class(workspace, kept, monkeypatch):
+    monkeypatch.setattr("pipeline.tools.export_data._SIDE", 64)
+    run("stylegan")
+    images, labels = read_as_stylegan("out/train.zip")
+    assert images.shape == (len(labels), 3, 64, 64) and images.dtype == np.uint8
+    assert labels.dtype == np.int64 and set(labels.tolist()) == {0, 1}
+    attribution = pd.read_csv("out/attribution.csv")
+    train = attribution[attribution["split"] == "train"]["image_id"]  # in the order of the squares
+    domains = kept.set_index("image_id").loc[train, "domain"]
+    assert labels.tolist() == (domains == "masked").astype(int).tolist()
+
+
 def test_the_stylegan_squares_are_the_packed_images(workspace, kept, monkeypatch):
     packed = read_set(workspace / "data/train", "masked", "train")
     move_face(workspace, packed.image_ids[0])
