@@ -9,7 +9,6 @@ from typing import Any
 from prefect.artifacts import create_image_artifact, create_table_artifact
 
 from models import registry
-from models.evaluation_report import DIRECTIONS
 from models.registry import Model
 from pipeline.paths import Paths
 
@@ -86,11 +85,11 @@ def show_models(workspace: Path) -> None:
 def metric_rows(newest: Model, before: Model | None) -> list[dict[str, Any]]:
     """A row for each number of the evaluation, with the change where both models have it."""
     rows = []
-    for direction in DIRECTIONS:
-        for name, value in newest.metrics.of(direction).measured().items():
-            row = {"metric": f"{direction}.{name}", newest.name: value}
+    for block, metrics in newest.metrics.blocks().items():
+        for name, value in metrics.measured().items():
+            row = {"metric": f"{block}.{name}", newest.name: value}
             if before:
-                old = getattr(before.metrics.of(direction), name)
+                old = getattr(getattr(before.metrics, block), name)
                 are_numbers = isinstance(value, int | float) and isinstance(old, int | float)
                 row |= {
                     before.name: "-" if old is None else old,
@@ -102,7 +101,9 @@ def metric_rows(newest: Model, before: Model | None) -> list[dict[str, Any]]:
 
 def show_samples(workspace: Path) -> None:
     """Artifact `samples`: the evaluation's grid of pictures."""
-    _show_image("samples", Paths(workspace).samples / "grid.png", "Test faces, and the model's output for them.")
+    samples = Paths(workspace).samples
+    _show_image("samples", samples / "grid.png", "Test faces, and the model's output for them.")
+    _show_image("samples", samples / "new_faces.png", "Faces that the model made, each without and with its mask.")
 
 
 def _show_image(key: str, path: Path, description: str) -> None:

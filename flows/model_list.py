@@ -19,7 +19,8 @@ def list_models() -> None:
         return
     for row in rows(known):
         print(row)
-    print(f"\npromoted: {known.promoted}, its weights in {REGISTRY}/{known.promoted}/" if known.promoted else "")
+    where = f"{known.promoted}, its weights in {REGISTRY}/{known.promoted}/" if known.promoted else "none"
+    print(f"\npromoted: {where}")
     print(f"newest: {known.models[-1].name}: {known.models[-1].verdict}")
     if len({model.evaluation_id for model in known.models}) > 1:
         print("Metrics of different test sets, limits or code cannot be compared.")

@@ -75,12 +75,15 @@ class Evaluation:
         """The metrics of one direction."""
         return self.mask if direction == "mask" else self.unmask
 
+    def blocks(self) -> dict[str, DirectionMetrics]:
+        """The metrics by name: of both directions, or of the new faces of both classes."""
+        names = NEW_FACES if self.makes_faces else DIRECTIONS
+        return {name: getattr(self, name) for name in names}
+
     def as_json(self) -> dict[str, Any]:
         """The evaluation as the JSON file has it, without what was not measured."""
         values = {"images_seen": self.images_seen, "checkpoint": self.checkpoint, "test_set": self.test_set}
-        if self.makes_faces:
-            return values | {name: getattr(self, name).measured() for name in NEW_FACES}
-        return values | {direction: self.of(direction).measured() for direction in DIRECTIONS}
+        return values | {name: metrics.measured() for name, metrics in self.blocks().items()}
 
 
 def parse(values: Any) -> Evaluation:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.evaluation.face_images import digest_of_faces
 from models.evaluation.fid import fidelity
 from models.evaluation.kid import kid
-from models.evaluation_report import NEW_FACES, DirectionMetrics, Evaluation
+from models.evaluation_report import DirectionMetrics, Evaluation
 from models.params import EvaluateParams
 from models.training.checkpoint import JSON_NAME, load_face_generator
 from models.training.data import centre_crops, evenly_spaced
@@ -64,9 +64,8 @@ def evaluate_new_faces(
         new_unmasked=unmasked,
         new_masked=masked,
     )
-    for name in NEW_FACES:
-        values = getattr(evaluation, name).measured()
-        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in values.items()), flush=True)
+    for name, metrics in evaluation.blocks().items():
+        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in metrics.measured().items()), flush=True)
     shown = slice(None, _IN_ROW * params.grid_faces)
     return evaluation, face_sheet(made[0][shown], made[1][shown])
 

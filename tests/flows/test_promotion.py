@@ -42,8 +42,10 @@ def here(toy, monkeypatch):
     return toy
 
 
-def figures(accepted=0.8, still_masked=0.1, test_set="faces", **more):
-    """still_masked None: the model only puts masks on."""
+def figures(accepted=0.8, still_masked=0.1, test_set="faces", copies=None, **more):
+    """still_masked None: the model only puts masks on; copies: it makes new faces."""
+    if copies is not None:
+        return {"test_set": test_set, "new_unmasked": {"copies": copies}, "new_masked": {"copies": copies}}
     unmask = {} if still_masked is None else {"still_masked": still_masked}
     return {"test_set": test_set, "mask": {"accepted": accepted, **more}, "unmask": unmask}
 
@@ -99,6 +101,16 @@ def test_a_model_that_is_not_worse_is_promoted_and_a_worse_one_is_kept_and_marke
     assert known.promoted == "v2"
     assert known.find("v3").verdict == "worse than v2 by more than 0.02: mask.accepted 0.7 against 0.79"
     assert Path("registry/v3.dvc").is_file()
+
+
+def test_a_model_that_makes_new_faces_is_kept_and_not_promoted_even_as_the_first_one(here, capsys):
+    outcome, _ = train(1, copies=0.0)
+    assert "model v1 kept, not promoted: makes new faces" in outcome and "'facemask sample v1 --out DIR'" in outcome
+    assert registry.read().promoted is None
+    assert registry.read().find("v1").metrics.new_masked.copies == 0
+    list_models()
+    assert "promoted: none" in capsys.readouterr().out
+    assert train(2)[0] == "model v2 promoted: the first one"
 
 
 def test_a_model_that_only_puts_masks_on_does_not_replace_one_that_takes_them_off_too(here):

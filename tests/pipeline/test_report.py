@@ -14,6 +14,7 @@ from pipeline.curation.groups import acceptance_by_group
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.report.groups import group_tables
+from pipeline.report.headline import write_headline
 from pipeline.report.sprite_sheets import COLUMNS, PER_SHEET
 from pipeline.report.training import read_training
 from pipeline.storage.files import write_json
@@ -114,6 +115,29 @@ def test_each_metric_says_which_values_are_good(tmp_path):
     assert better["accepted"] == "higher is better" and better["kid"] == "lower is better"
     silent = {name for name, text in better.items() if not text}
     assert {name for name in silent if "interval" not in name} == {"images", "true pairs"}
+
+
+def test_new_faces_are_shown_by_class_with_captions_of_their_own(tmp_path):
+    rows = evaluation_rows(tmp_path, new_unmasked={"copies": 0.0}, new_masked={"copies": 0.25, "accepted": 0.5})
+    assert rows["copies"] == ["0.000", "0.250"] and rows["accepted"] == ["", "0.500"]
+    paths = Paths(tmp_path)
+    for path in (paths.samples / "new_faces.png", paths.training_report / "progress.png"):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"a picture")
+    captions = [picture["caption"] for picture in read_training(paths)["pictures"]]
+    assert captions[0].startswith("Faces that nobody has") and captions[1].startswith("The same faces during training")
+    assert not any("photos" in caption for caption in captions)
+
+
+def test_the_headline_of_new_faces_has_their_figures(tmp_path):
+    paths = Paths(tmp_path)
+    write_json(paths.curation_report, {"domains": {"masked": {"accepted": 3}}})
+    block = {"copies": 0.0, "kid": 0.2, "recall": 0.1}
+    write_json(paths.evaluation, {"new_unmasked": block | {"face_found": 1.0}, "new_masked": block | {"accepted": 0.5}})
+    write_headline(paths)
+    numbers = json.loads(paths.headline.read_text())
+    assert numbers["new_unmasked"] == {"face_found": 1.0, "kid": 0.2, "copies": 0.0}
+    assert numbers["new_masked"] == {"accepted": 0.5, "kid": 0.2, "copies": 0.0} and "mask" not in numbers
 
 
 def test_without_fid_there_is_no_row_of_the_study(tmp_path):
