@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from flows.cli import main
 from models.differentiable_augmentation import DRAWS, augmented
@@ -211,6 +212,17 @@ def test_early_in_training_the_average_is_young():
         networks["generator_faces"].colours.bias.fill_(1)
     fastgan.after_step(networks, PARAMS, 2)
     assert networks["average_faces"].colours.bias.detach().numpy() == pytest.approx(1, abs=1e-4)
+
+
+def test_training_changes_the_generator_its_average_and_the_discriminator(pack):
+    train(PARAMS, Paths())
+    fresh = fastgan.make_networks(PARAMS)
+    for name in FACES:
+        trained = load_file(f"checkpoints/{name}.safetensors")
+        same = [key for key, value in fresh[name].state_dict().items() if torch.equal(value, trained[key])]
+        assert all("norm" in key or value.dim() < 2 for key in same for value in [trained[key]]), same
+    average, weights = (load_file(f"checkpoints/{name}_faces.safetensors") for name in ("average", "generator"))
+    assert not torch.equal(average["layout"], weights["layout"])
 
 
 def test_an_image_size_that_is_no_power_of_two_is_refused():
