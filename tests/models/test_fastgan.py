@@ -90,6 +90,17 @@ def test_a_discriminator_scores_an_image_as_one_of_its_class():
     assert not torch.allclose(as_unmasked, as_masked)
 
 
+def test_a_discriminator_sees_how_alike_two_neighbours_are():
+    network = FaceDiscriminator(4, 32).eval()
+    classes = torch.zeros(4, dtype=torch.long)
+    one, other, *_ = torch.rand(4, 3, 32, 32)
+    alone, beside = (network(torch.stack([one, second, other, other]), classes) for second in (one, other))
+    assert not torch.allclose(alone[0], beside[0], atol=1e-5)
+    assert torch.allclose(alone[2:], beside[2:], atol=1e-6)  # pairs do not see each other
+    odd = network(torch.stack([one, other, one]), classes[:3])
+    assert torch.allclose(odd[2], alone[0], atol=1e-6)  # the last has no neighbour, as if it was like itself
+
+
 def test_reconstruction_teaches_both_decoders_and_the_features():
     network = FaceDiscriminator(4, 32)
     _, distance = network.with_reconstruction(IMAGE, torch.zeros(2, dtype=torch.long), torch.tensor([0, 3]))
