@@ -63,6 +63,7 @@ class FastganParams:
     lambda_matching: Annotated[float, Field(ge=0, le=100)]
     matching_images: Annotated[int, Field(ge=1)]
     lambda_reconstruction: Annotated[float, Field(ge=0, le=100)]
+    discriminator_steps: Annotated[int, Field(ge=1, le=20)]
     cutout: Share
     average_images: Annotated[int, Field(ge=1)]
 

@@ -23,7 +23,7 @@ from models.differentiable_augmentation import augmented, draw
 from models.face_networks import LATENT, FaceDiscriminator, FaceGenerator, MadeFaces
 from models.face_regions import dilated_region, lower_face_region
 from models.losses import hinge_adversarial_loss, hinge_discriminator_loss
-from models.methods.method import Batch, GeneratorResult, Method
+from models.methods.method import Batch, GeneratorResult, Method, TrainedHalves
 from models.params import TrainParams
 from models.random_streams import AUGMENT_DISCRIMINATOR, AUGMENT_GENERATOR, LATENTS, QUARTER, stream
 from pipeline.errors import FacemaskError
@@ -52,6 +52,11 @@ def make_networks(params: TrainParams) -> dict[str, nn.Module]:
 def epoch_indices(unmasked: PackedSet, masked: PackedSet, params: TrainParams) -> dict[str, NDArray[np.int64]]:
     """Each image once."""
     return {"unmasked": np.arange(len(unmasked)), "masked": np.arange(len(masked))}
+
+
+def trained_halves(params: TrainParams, images_seen: int) -> TrainedHalves:
+    """The discriminator learns in each step, the generator in every `discriminator_steps`-th."""
+    return TrainedHalves(generators=images_seen // params.batch_size % params.fastgan.discriminator_steps == 0)
 
 
 class GeneratorInputs(NamedTuple):
@@ -177,6 +182,7 @@ METHOD = Method(
     generator_inputs=generator_inputs,
     discriminator_objective=DiscriminatorObjective,
     discriminator_inputs=discriminator_inputs,
+    trained_halves=trained_halves,
     after_step=after_step,
     plateau_term="adversarial",
 )

@@ -32,6 +32,7 @@ from pipeline.storage.packed_arrays import DOMAINS, read_set
 from tests.closure import ROOT
 from tests.models.conftest import TINY, write_checkpoint
 from tests.models.test_step import IMAGE, faces, gradients
+from tests.models.test_train import Killed, die_at, run
 
 PARAMS = replace(TINY, method="fastgan")
 MODEL = Path("model")
@@ -167,6 +168,19 @@ def test_the_generator_learns_from_all_terms_and_the_discriminator_gets_no_gradi
         id(weight) for weight in networks["generator_faces"].parameters()
     }
     assert result.fakes.keys() == set(DOMAINS) and not any(fake.requires_grad for fake in result.fakes.values())
+
+
+def test_the_generator_learns_in_every_third_step_and_a_resumed_training_goes_on_there(pack, monkeypatch):
+    params = replace(PARAMS, fastgan=replace(PARAMS.fastgan, discriminator_steps=3))
+    halves = [fastgan.trained_halves(params, seen) for seen in range(0, 12, 2)]
+    assert [half.generators for half in halves] == [True, False, False, True, False, False]
+    assert all(half.discriminators for half in halves)
+    whole = run(params, "whole")
+    with monkeypatch.context() as patch:
+        die_at(patch, 4)
+        with pytest.raises(Killed):
+            run(params, "parts")
+    assert run(params, "parts") == whole
 
 
 def test_a_matte_costs_only_beside_real_masks():
