@@ -4,7 +4,7 @@ import pytest
 
 from pipeline import params
 from pipeline.errors import FacemaskError
-from pipeline.stages.pack import PackParams
+from pipeline.storage.pack_params import PackParams
 from tests.conftest import ROOT
 
 
