@@ -66,6 +66,8 @@ def curate(
     """
     from pipeline.tools.curate_folder import curate_folder
 
+    if domain not in (None, "masked", "unmasked"):
+        raise FacemaskError(f"there is no domain '{domain}': it is masked or unmasked")
     with _no_main_module():
         page = curate_folder(Path(folder), Path(out), domain, None if params is None else Path(params))
     return load_manifest(page.parent)
@@ -144,7 +146,7 @@ def apply(
     found = model if isinstance(model, Model) else load_model(model)
     direction: Literal["mask", "unmask"] = "unmask" if unmask else "mask"
     if direction not in found.directions:
-        raise FacemaskError(f"model {found.name} does only '{found.directions[0]}': take another model")
+        raise FacemaskError(f"model {found.name} only puts masks on: take another, such as pretrained")
     from models.inference.painter import paint_photo
     from pipeline.tools.draw_masks import ANY_MASK
 

@@ -48,7 +48,7 @@ def init(folder: Path, *, sample: bool = False) -> None:
     if (there := _nearest(folder)).is_file():
         raise FacemaskError(f"{there} is a file: name a folder")
     if real_path(folder) == CODE:
-        raise FacemaskError(f"{folder} is where facemask's own code lies: name another folder")
+        raise FacemaskError(f"{folder} has the code that runs now: name another folder, or run the installed command")
     contents = project_files(CODE, params.default_file().parent)
     if sample:
         contents["params.yaml"] = (CODE / "flows/demo_params.yaml").read_bytes()
@@ -145,7 +145,7 @@ def _plan(folder: Path, contents: Mapping[str, bytes], recorded: Mapping[str, st
             update.kept.append(name)
     for name in recorded.keys() - contents.keys():
         there = _read(folder / name)
-        if is_code(name) and there is not None and _digest(there) == recorded[name]:
+        if is_code(name) and (there is None or _digest(there) == recorded[name]):
             update.removed.append(name)
     return update
 
@@ -154,9 +154,9 @@ def _apply(folder: Path, contents: Mapping[str, bytes], update: _Update) -> None
     """Write and remove files of a project, and commit these and nothing else."""
     write_files(folder, update.written)
     for name in update.removed:
-        (folder / name).unlink()
+        (folder / name).unlink(missing_ok=True)
     registry.create(Paths(folder).registry)
-    files = {name: _digest(content) for name, content in contents.items()}
+    files = {name: _digest(content) for name, content in contents.items() if name not in _OWN}
     write_json(folder / RECORD, {"facemask": VERSION, "files": files})
     models = f"{Paths().registry}/{MODELS_JSON}"
     ours = [RECORD, *(name for name, content in contents.items() if _read(folder / name) == content)]
@@ -182,7 +182,7 @@ def _report(folder: Path, update: _Update, record: Mapping[str, Any]) -> Iterato
     if not record["files"]:
         yield f"facemask: {folder} is a project now, in its own git and DVC repository (facemask {VERSION})"
         yield f"next: cd {folder}"
-        yield "      put images into data/inbox/ (its README.md says how), or name sources in params.yaml"
+        yield "      put images into data/inbox/ (its README.md says how), or name other sources in params.yaml"
         yield "      facemask run, or facemask up"
         return
     before = f", before it was {record['facemask']}" if record["facemask"] != VERSION else ""
@@ -193,15 +193,17 @@ def _report(folder: Path, update: _Update, record: Mapping[str, Any]) -> Iterato
         yield f"facemask: your changes of {_listed(update.replaced)} are replaced: 'git show' has both"
     if update.kept:
         yield f"facemask: your {_listed(update.kept)} stays: the new one is in {params.default_file().parent}"
-    yield from _differing_keys(folder / params.PARAMS_FILE)
+    if count:
+        yield from _differing_keys(folder / params.PARAMS_FILE)
 
 
 def _differing_keys(theirs: Path) -> Iterator[str]:
-    """Lines about keys that a project's params.yaml lacks, or has in excess, in this version."""
-    new, old = _keys(params.parse(params.default_file())), _keys(params.parse(theirs))
-    for keys, what in ((new - old, "lacks"), (old - new, "has the unknown")):
+    """Lines about keys that only a project's params.yaml, or only that of this version has."""
+    default = params.default_file()
+    new, old = _keys(params.parse(default)), _keys(params.parse(theirs))
+    for more, fewer, keys in ((default, theirs, new - old), (theirs, default, old - new)):
         if keys:
-            yield f"facemask: {theirs} {what} {_listed(sorted(keys))}: see {params.default_file()}"
+            yield f"facemask: {_listed(sorted(keys))}: in {more}, not in {fewer}"
 
 
 def _keys(values: Any, prefix: str = "") -> set[str]:
