@@ -1,4 +1,4 @@
-"""The public package `facemask` and the command's entry, used from outside the tree."""
+"""The public package `facemask` used from outside the tree."""
 
 import os
 import shutil
@@ -149,34 +149,3 @@ def test_an_unknown_domain_is_refused(tmp_path):
 def test_where_no_manifest_is_the_error_says_what_to_name(tmp_path):
     with pytest.raises(FacemaskError, match="no manifest at"):
         facemask.load_manifest(tmp_path)
-
-
-@pytest.fixture
-def project(tmp_path) -> Path:
-    """A folder that looks like a project, of version 0.0.1, whose command line only tells where it is."""
-    for package in ("flows/cli", "pipeline"):
-        (tmp_path / package).mkdir(parents=True)
-        (tmp_path / package.split("/")[0] / "__init__.py").touch()
-    (tmp_path / "dvc.yaml").touch()
-    (tmp_path / "flows/cli/__init__.py").write_text("def main():\n    print('the code of', __file__)\n")
-    (tmp_path / "pipeline/version.py").write_text('VERSION = "0.0.1"\n')
-    return tmp_path
-
-
-RUN = "import sys; sys.argv[1:] = {arguments}; from facemask.__main__ import main; sys.path.remove(''); main()"
-
-
-def test_in_a_project_its_own_code_runs_and_another_installed_version_is_told(project):
-    told = python(project, "-c", RUN.format(arguments=["status"]))
-    assert f"the code of {project}/flows/cli/__init__.py" in told
-    assert (
-        f"facemask: this project has facemask 0.0.1, and {VERSION} is installed: 'facemask init .' updates it" in told
-    )
-
-
-def test_init_runs_the_installed_code_in_a_project_too(project):
-    assert "usage: facemask init" in python(project, "-c", RUN.format(arguments=["init", "--help"]))
-
-
-def test_outside_a_project_the_installed_code_runs(tmp_path):
-    assert python(tmp_path, "-c", RUN.format(arguments=["--version"])) == f"facemask {VERSION}\n"
