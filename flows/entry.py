@@ -1,7 +1,8 @@
-"""The installed `facemask` command. In a project's folder the project's own copy of the code runs.
+"""The installed `facemask` command. In a project's folder, commands of the project run its own copy of the code.
 
-DVC's stages and Prefect's flows run in that folder by `python -m`, and therefore with its code: otherwise a command
-could read with one version what another one has written.
+DVC's stages and Prefect's flows run in that folder by `python -m`, and therefore with its code: otherwise these
+commands could read with one version what another one is writing. All other commands may be used on what others sent, a
+page or photos, and run no code of the current folder.
 """
 
 import os
@@ -12,17 +13,17 @@ from pathlib import Path
 from pipeline.version import VERSION
 
 _COMMAND_LINE = Path("flows/cli/__init__.py")
+_OF_A_PROJECT = ("up", "status", "down", "run", "fetch", "models")
 
 
 def main() -> None:
-    """Run the command line: in a project or a clone that of its code, by `python -m flows.cli`, else the installed one.
-
-    `facemask init` is always the installed one: it brings this code to projects.
-    """
+    """Run the command line: of a project's commands that of the project, by `python -m flows.cli` in its folder."""
     here = Path("dvc.yaml").is_file() and _COMMAND_LINE.is_file()
-    if here and sys.argv[1:2] != ["init"] and not _COMMAND_LINE.samefile(Path(__file__).parents[1] / _COMMAND_LINE):
-        _tell_other_version()
-        os.execv(sys.executable, [sys.executable, "-m", "flows.cli", *sys.argv[1:]])
+    if here and not _COMMAND_LINE.samefile(Path(__file__).parents[1] / _COMMAND_LINE):
+        if sys.argv[1:2] != ["init"]:
+            _tell_other_version()
+        if sys.argv[1:2] and sys.argv[1] in _OF_A_PROJECT:
+            os.execv(sys.executable, [sys.executable, "-m", "flows.cli", *sys.argv[1:]])
     from flows.cli import main as command_line
 
     command_line()

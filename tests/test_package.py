@@ -1,6 +1,7 @@
 """The public package `facemask` used from outside the tree."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -35,13 +36,17 @@ def face() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def curated(tmp_path_factory) -> tuple[Path, str]:
-    """A folder that a script outside the tree has curated, without a guard against being run again; what it printed."""
+    """What docs/using.md shows, as a script outside the tree without a guard against being run again; what it printed.
+
+    The folder is that which it has curated.
+    """
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "photos").mkdir()
-    shutil.copy(FACE, folder / "photos")
-    script = 'import facemask\nprint(len(facemask.curate("photos", out="out", domain="unmasked")))\n'
-    (folder / "script.py").write_text(script)
-    return folder / "out", python(folder, "script.py")
+    for copy in ("photos/face.jpg", "anna.jpg"):
+        shutil.copy(FACE, folder / copy)
+    (shown,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/using.md").read_text(), re.DOTALL)
+    (folder / "script.py").write_text(f"{shown}print(len(rows), bare.shape == painted.shape == pixels.shape)\n")
+    return folder / "curated", python(folder, "script.py")
 
 
 def test_importing_it_loads_nothing_heavy(tmp_path):
@@ -57,9 +62,9 @@ def test_every_public_name_is_documented():
     assert [name for name in facemask.__all__ if not getattr(facemask, name).__doc__] == []
 
 
-def test_a_script_can_curate_a_folder(curated):
+def test_a_script_as_the_documents_show_it_runs_once(curated):
     _, told = curated
-    assert told.endswith("\n1\n")
+    assert told.endswith("\n1 True\n")
     assert told.count("1 images in photos") == 1  # worker processes do not run the script again
 
 

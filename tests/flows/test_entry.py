@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from flows import entry
 from pipeline.version import VERSION
 from tests.flows.conftest import ROOT
+from tests.flows.test_cli import COMMANDS
 
 # As the script that pip makes, which has its own folder first on the path, and not the current one.
 SCRIPT = "from flows.entry import main\nmain()\n"
@@ -39,7 +41,7 @@ def facemask(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def test_in_a_project_all_code_is_the_project_s_and_another_version_is_told(project):
+def test_of_a_command_of_a_project_all_code_is_the_project_s_and_another_version_is_told(project):
     first, second = facemask(project, "status").splitlines()
     assert (
         first == f"facemask: this project has facemask 0.0.1, and {VERSION} is installed: 'facemask init .' updates it"
@@ -47,8 +49,9 @@ def test_in_a_project_all_code_is_the_project_s_and_another_version_is_told(proj
     assert second == f"{project}/flows/cli/__init__.py {project}/pipeline/version.py"
 
 
-def test_init_is_the_installed_one_in_a_project_too(project):
-    assert "usage: facemask init" in facemask(project, "init", "--help")
+@pytest.mark.parametrize("command", sorted(set(COMMANDS) - {*entry._OF_A_PROJECT}))
+def test_a_command_for_what_others_sent_runs_no_code_of_the_current_folder(project, command):
+    assert f"usage: facemask {command}" in facemask(project, command, "--help")
 
 
 def test_outside_a_project_the_installed_code_runs(tmp_path):
