@@ -57,8 +57,8 @@ def curate(
 
     `out` is a folder that gets manifest.parquet, and the page index.html with its data; what an earlier call wrote
     there is replaced, and its measurements are used again. `domain` says what the faces should wear; it may be None
-    for folders in the layout of FFHQ or MaskedFace-Net. `params` is a file with other limits, by default the project's
-    params.yaml. Progress is printed.
+    for folders in the layout of FFHQ or MaskedFace-Net. `params` is a params.yaml with other limits than those
+    that come with facemask. Progress is printed.
 
     Returns the manifest, one row for every image (docs/manifest.md has the columns and their units); `accepted` says
     whether it is kept, `reasons` why not. Raises FacemaskError where there are no images, where none is accepted, and

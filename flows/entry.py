@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from pipeline.version import VERSION
+from pipeline.version import VERSION, numbers
 
 _COMMAND_LINE = Path("flows/cli/__init__.py")
 _OF_A_PROJECT = ("up", "status", "down", "run", "fetch", "models")
@@ -34,8 +34,9 @@ def _tell_other_version() -> None:
     file = Path("pipeline/version.py")
     found = re.search(r'^VERSION = "(.*)"$', file.read_text(encoding="utf-8") if file.is_file() else "", re.MULTILINE)
     if found and found[1] != VERSION:
+        remedy = f"install {found[1]}" if numbers(found[1]) > numbers(VERSION) else "'facemask init .' updates it"
         print(
-            f"facemask: this project has facemask {found[1]}, and {VERSION} is installed: 'facemask init .' updates it",
+            f"facemask: this project has facemask {found[1]}, and {VERSION} is installed: {remedy}",
             file=sys.stderr,
             flush=True,
         )

@@ -17,7 +17,7 @@ from pipeline import params
 from pipeline.errors import FacemaskError
 from pipeline.paths import MODELS_JSON, Paths
 from pipeline.storage.files import locked, real_path, write_json
-from pipeline.version import VERSION
+from pipeline.version import VERSION, numbers
 
 RECORD = ".facemask.json"
 _OWN = ("params.yaml", "data/review.csv")  # the user's from the start; other settings are once they are changed
@@ -70,7 +70,7 @@ def init(folder: Path, *, sample: bool = False) -> None:
             write_json(folder / RECORD, record)
         update = _plan(folder, contents, record["files"])
         _apply(folder, contents, update)
-    print("\n".join(_report(folder, update, record)), flush=True)
+    print("\n".join(_report(folder, update, record) if record["files"] else _next(folder, sample=sample)), flush=True)
 
 
 def _nearest(folder: Path) -> Path:
@@ -117,7 +117,7 @@ def _refuse_update(folder: Path, contents: Mapping[str, bytes], before: str, *, 
     """Raise FacemaskError where an update would lose something."""
     if sample:
         raise FacemaskError(f"--sample is for a new project, and {folder} has its params.yaml: leave it out")
-    if _numbers(before) > _numbers(VERSION):
+    if numbers(before) > numbers(VERSION):
         raise FacemaskError(f"{folder} has facemask {before}, and {VERSION} is installed: install {before} or newer")
     options = ("--porcelain", "-z", "--no-renames", "--untracked-files=all")
     status = git(folder, "status", *options, "--", *PACKAGES, "dvc.yaml")
@@ -177,14 +177,17 @@ def _author(folder: Path) -> tuple[str, ...]:
     return ("-c", "user.name=facemask", "-c", "user.email=facemask@localhost")
 
 
-def _report(folder: Path, update: _Update, record: Mapping[str, Any]) -> Iterator[str]:
-    """The lines that tell what was done, and what to do next."""
-    if not record["files"]:
-        yield f"facemask: {folder} is a project now, in its own git and DVC repository (facemask {VERSION})"
-        yield f"next: cd {folder}"
+def _next(folder: Path, *, sample: bool) -> Iterator[str]:
+    """Lines about a new project, and what to do next."""
+    yield f"facemask: {folder} is a project now, in its own git and DVC repository (facemask {VERSION})"
+    yield f"next: cd {folder}"
+    if not sample:
         yield "      put images into data/inbox/ (its README.md says how), or name other sources in params.yaml"
-        yield "      facemask run, or facemask up"
-        return
+    yield "      facemask run, or facemask up"
+
+
+def _report(folder: Path, update: _Update, record: Mapping[str, Any]) -> Iterator[str]:
+    """Lines that tell what an update did."""
     before = f", before it was {record['facemask']}" if record["facemask"] != VERSION else ""
     count = len(update.written) + len(update.removed)
     done = f"{count} files changed, and committed" if count else "nothing to change"
@@ -224,7 +227,3 @@ def _read(path: Path) -> bytes | None:
 
 def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())

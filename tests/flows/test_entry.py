@@ -63,3 +63,8 @@ def test_outside_a_project_the_installed_code_runs(tmp_path):
 def test_a_project_of_the_same_version_is_no_reason_for_a_line(project):
     (project / "pipeline/version.py").write_text(f'VERSION = "{VERSION}"\n')
     assert len(facemask(project, "status").splitlines()) == 1
+
+
+def test_a_project_of_a_newer_version_needs_that_version(project):
+    (project / "pipeline/version.py").write_text('VERSION = "99.0.0"\n')
+    assert facemask(project, "status").splitlines()[0].endswith(f"and {VERSION} is installed: install 99.0.0")
