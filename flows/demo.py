@@ -52,12 +52,18 @@ def refresh(root: Path, workspace: Path) -> None:
         shutil.copytree(root / folder, workspace / folder, ignore=shutil.ignore_patterns("__pycache__"))
     copies = {workspace / file: root / file for file in _FILES}
     copies[workspace / "params.yaml"] = root / "flows" / "demo_params.yaml"
-    if not Paths(workspace).review.is_file():
-        copies[Paths(workspace).review] = Paths(root).review
+    for theirs, initial in zip(_of_people(workspace), _of_people(root), strict=True):
+        if not theirs.is_file():
+            copies[theirs] = initial
     for target, source in copies.items():
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
     registry.create(Paths(workspace).registry)
+
+
+def _of_people(workspace: Path) -> tuple[Path, Path]:
+    """The files that people's choices change, and no stage."""
+    return Paths(workspace).review, Paths(workspace).survey_result
 
 
 def make_repository(workspace: Path) -> None:

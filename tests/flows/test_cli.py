@@ -24,6 +24,7 @@ COMMANDS = [
     "app",
     "models",
     "export",
+    "survey",
 ]
 
 

@@ -24,7 +24,7 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     root = tmp_path / "project"
     files = {
         **dict.fromkeys(demo._FILES, ""),
-        ".gitignore": "/demo/\n/data/*\n!/data/review.csv\n",
+        ".gitignore": "/demo/\n/data/*\n!/data/review.csv\n!/data/survey.json\n",
         "dvc.lock": "theirs\n",
         "params.yaml": "real: 1\n",
         "experiments/none.yaml": "{}\n",
@@ -34,6 +34,7 @@ def project(tmp_path: Path, monkeypatch) -> Path:
         "models/c.py": "3\n",
         "pipeline/b.py": "2\n",
         "data/review.csv": "image_id,review\n",
+        "data/survey.json": "{}\n",
         "data/raw/large.zip": "ignored\n",
         "photos/of_theirs.jpg": "not needed\n",
         "secret.txt": "not needed\n",
@@ -49,6 +50,7 @@ COPIED = {
     *demo._FILES,
     *("experiments/none.yaml", "flows/a.py", "flows/demo_params.yaml", "models/c.py", "pipeline/b.py"),
     "data/review.csv",
+    "data/survey.json",
 }
 
 
@@ -86,10 +88,12 @@ def test_a_refresh_keeps_what_was_built_and_drops_code_that_is_gone(project):
 def test_a_refresh_keeps_the_user_s_reviews_and_models(project):
     workspace = project / "demo"
     demo.refresh(project, workspace)
-    for name in ("data/review.csv", "registry/models.json"):
+    names = ("data/review.csv", "data/survey.json", "registry/models.json")
+    for name in names:
         (workspace / name).write_text("theirs\n")
     demo.refresh(project, workspace)
-    assert (workspace / "data/review.csv").read_text() == (workspace / "registry/models.json").read_text() == "theirs\n"
+    kept = {(workspace / name).read_text() for name in names}
+    assert kept == {"theirs\n"}
 
 
 def test_the_repositories_are_the_workspaces_own_and_need_no_git_user(project, monkeypatch):

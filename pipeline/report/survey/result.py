@@ -1,0 +1,108 @@
+"""The result of a survey: which share of the made pictures people call real, with its interval."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+from pipeline.curation.groups import wilson
+from pipeline.report.survey.votes import Vote, read_votes, standing_votes
+from pipeline.storage.files import write_json
+
+STUDY = {"fooled": 0.4, "votes": 2200}
+"""Of the original study."""
+MAX_MISSED = 0.2
+"""Who calls a larger share of the attention checks real is excluded."""
+
+_DIRECTIONS = {"mask": "masks put on", "unmask": "masks taken off"}
+
+
+class Share(TypedDict):
+    """A share of votes, with its 95 % interval (Wilson), each 0-1 to four digits."""
+
+    fooled: float
+    low: float
+    high: float
+    votes: int
+
+
+def write_result(votes: Path, result: Path) -> dict[str, Any]:
+    """Compute the result of all votes in the file, write it to `result`, and return it."""
+    values = survey_result(read_votes(votes))
+    write_json(result, values)
+    return values
+
+
+def survey_result(votes: Sequence[Vote]) -> dict[str, Any]:
+    """The result as a metric of DVC: nested dictionaries of numbers and short texts, no lists.
+
+    `real`: the same share of the real pictures, which a perfect method would reach. Of a method whose checkpoint
+    changed, only the votes about the latest one count.
+    """
+    standing = standing_votes(votes)
+    people = list(dict.fromkeys(vote.voter for vote in standing))
+    left_out = {voter for voter in people if is_excluded(standing, voter)}
+    counted = [vote for vote in standing if vote.voter not in left_out]
+    made = [vote for vote in counted if vote.kind == "made"]
+    latest = {vote.method: vote.checkpoint for vote in votes if vote.kind == "made"}  # in the file's order
+    methods = {
+        name: {"checkpoint": checkpoint}
+        | _shares([vote for vote in made if (vote.method, vote.checkpoint) == (name, checkpoint)])
+        for name, checkpoint in latest.items()
+    }
+    real = _shares([vote for vote in counted if vote.kind == "real"])
+    return {
+        "study": STUDY,
+        "people": len(people) - len(left_out),
+        "excluded": len(left_out),
+        "real": real,
+        "methods": methods,
+    }
+
+
+def is_excluded(standing: Sequence[Vote], voter: str) -> bool:
+    """Whether a person's votes do not count: too many attention checks called real, or none seen yet."""
+    missed, seen = attention(standing, voter)
+    return not seen or missed / seen > MAX_MISSED
+
+
+def attention(standing: Sequence[Vote], voter: str) -> tuple[int, int]:
+    """How many attention checks a person called real, and how many they saw."""
+    checks = [vote for vote in standing if vote.voter == voter and vote.kind == "check"]
+    return sum(vote.vote == "real" for vote in checks), len(checks)
+
+
+def _shares(votes: Sequence[Vote]) -> dict[str, Share]:
+    """The share of votes `real` for each direction that has votes."""
+    found: dict[str, Share] = {}
+    for direction in _DIRECTIONS:
+        cast = [vote.vote == "real" for vote in votes if vote.direction == direction]
+        if cast:
+            low, high = wilson(sum(cast), len(cast))
+            found[direction] = {
+                "fooled": round(sum(cast) / len(cast), 4),
+                "low": round(low, 4),
+                "high": round(high, 4),
+                "votes": len(cast),
+            }
+    return found
+
+
+def result_lines(result: dict[str, Any]) -> list[str]:
+    """The result for a terminal."""
+    lines = [
+        f"counted: the votes of {_people(result['people'])}; excluded, for missed attention checks or none seen: "
+        f"{_people(result['excluded'])}"
+    ]
+    shares = {f"made by {name}": values for name, values in result["methods"].items()} | {"real": result["real"]}
+    for name, values in shares.items():
+        lines += [
+            f"{name}, {meaning}: {values[direction]['fooled']:.1%} of {values[direction]['votes']:,} called real "
+            f"(95 %: {values[direction]['low']:.1%} to {values[direction]['high']:.1%})"
+            for direction, meaning in _DIRECTIONS.items()
+            if direction in values
+        ]
+    return [*lines, f"the original study: {STUDY['fooled']:.0%} of {STUDY['votes']:,}"]
+
+
+def _people(count: int) -> str:
+    return f"{count} {'person' if count == 1 else 'people'}"
