@@ -23,7 +23,7 @@ def survey(folders: Sequence[Path | None], count: int, seed: int, port: int) -> 
     paths = Paths()
     methods = [drawing_method() if folder is None else open_method(folder) for folder in folders]
     refuse_same_names(methods)
-    pictures = survey_pictures(methods, load("evaluate", EvaluateParams), paths.pack, max(1, count // 2), seed)
+    pictures = survey_pictures(methods, load("evaluate", EvaluateParams), paths, max(1, count // 2), seed)
     _warn_of_other_packs([folder for folder in folders if folder], paths.pack)
     serve_survey(Survey(pictures, seed, paths.survey, paths.survey_result), port)
 

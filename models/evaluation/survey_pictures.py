@@ -26,9 +26,10 @@ from models.training import checkpoint
 from models.training.data import evenly_spaced, to_pixels
 from pipeline.errors import FacemaskError
 from pipeline.masks.mask_set import LiftedMask
+from pipeline.paths import Paths
 from pipeline.report.survey.deck import SurveyPicture, neutral_png
 from pipeline.storage.code_digest import closure_digest
-from pipeline.storage.files import sha256
+from pipeline.storage.files import digest_of, replacing, sha256
 from pipeline.storage.packed_arrays import DOMAINS, PackedSet, read_set
 
 DRAWING = "drawing"
@@ -82,13 +83,14 @@ def _generate(generator: torch.nn.Module, device: torch.device, faces: Faces) ->
 
 
 def survey_pictures(
-    methods: Sequence[SurveyMethod], params: EvaluateParams, pack: Path, count: int, seed: int
+    methods: Sequence[SurveyMethod], params: EvaluateParams, paths: Paths, count: int, seed: int
 ) -> list[SurveyPicture]:
     """The pictures of a survey, in random order by the seed: `count` of each method and direction, or fewer.
 
-    The faces are those that stage `evaluate` uses, with landmarks. Raises FacemaskError if there are too few.
+    The faces are those that stage `evaluate` uses, with landmarks. Made pictures are kept in work/survey: the same
+    survey starts again in seconds, and shows the same pixels. Raises FacemaskError if there are too few.
     """
-    tests = {domain: read_set(pack, domain, SPLIT) for domain in DOMAINS}
+    tests = {domain: read_set(paths.pack, domain, SPLIT) for domain in DOMAINS}
     eligible = {domain: _with_landmarks(packed, params.images) for domain, packed in tests.items()}
     tasks = [Task(place, direction) for place, method in enumerate(methods) for direction in method.paint]
     dealt = deal_faces(tests, eligible, tasks, count, seed)
@@ -98,8 +100,12 @@ def survey_pictures(
     for group in _alike(dealt):
         first, method = group[0], None if group[0].method is None else methods[group[0].method]
         faces = FaceSet(tests[first.domain], first.domain, [one.index for one in group], px, params.batch_size, None)
-        images = _images(first, method, faces)
-        digests = (_face_digest(faces.packed, index) for index in faces.indices)
+        digests = [_face_digest(faces.packed, index) for index in faces.indices]
+        if method is None:
+            images = _unmade(first, faces)
+        else:
+            key = (method.checkpoint, first.direction, px, digests, closure_digest(__name__))
+            images = _kept(paths.work("survey") / f"{digest_of(*key)}.npy", partial(_made, first, method, faces))
         found += [_picture(first, method, *part) for part in zip(images, digests, strict=True)]
     _report(methods, dealt, count, px)
     return [found[place] for place in np.random.default_rng(seed).permutation(len(found))]
@@ -119,12 +125,26 @@ def _alike(dealt: Sequence[Dealt]) -> Iterator[list[Dealt]]:
     yield from groups.values()
 
 
+def _kept(path: Path, make: Callable[[], Images]) -> Images:
+    """The images in `path`; where there is no such file, those that `make` returns, which are then kept there."""
+    if path.is_file():
+        kept: Images = np.load(path, allow_pickle=False)
+        return kept
+    images = make()
+    with replacing(path) as beside, beside.open("wb") as file:
+        np.save(file, images)
+    return images
+
+
+def _unmade(what: Dealt, faces: FaceSet) -> Images:
+    """Real pictures and attention checks, (N, px, px, 3)."""
+    show = _patched if what.kind == "check" else _as_they_are
+    return np.concatenate([show(batch) for batch in faces.batches()])
+
+
 @torch.inference_mode()
-def _images(what: Dealt, method: SurveyMethod | None, faces: FaceSet) -> Images:
-    """The faces as they are shown, (N, px, px, 3)."""
-    if method is None:
-        show = _patched if what.kind == "check" else to_pixels_of
-        return np.concatenate([show(batch) for batch in faces.batches()])
+def _made(what: Dealt, method: SurveyMethod, faces: FaceSet) -> Images:
+    """The faces as the method changes them, (N, px, px, 3)."""
     own_px = method.image_px or faces.image_px
     print(f"facemask: {method.name} makes {len(faces.indices)} pictures ({what.direction})", flush=True)
     paint = method.paint[what.direction]
@@ -132,7 +152,7 @@ def _images(what: Dealt, method: SurveyMethod | None, faces: FaceSet) -> Images:
     return np.stack([_reduced(image, faces.image_px) for images in made for image in images])
 
 
-def to_pixels_of(faces: Faces) -> Images:
+def _as_they_are(faces: Faces) -> Images:
     """The images of the faces, (B, H, W, 3)."""
     return to_pixels(faces.images)
 

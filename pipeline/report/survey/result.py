@@ -47,7 +47,7 @@ def survey_result(votes: Sequence[Vote]) -> dict[str, Any]:
     methods = {
         name: {"checkpoint": checkpoint}
         | _shares([vote for vote in made if (vote.method, vote.checkpoint) == (name, checkpoint)])
-        for name, checkpoint in latest.items()
+        for name, checkpoint in sorted(latest.items())
     }
     real = _shares([vote for vote in counted if vote.kind == "real"])
     return {
