@@ -68,8 +68,8 @@ def deal_faces(
         dealt += given
     if checks < _MIN_CHECKS or len(dealt) == checks:
         raise FacemaskError(
-            f"the test set has {persons} persons with a face, too few for a survey of {len(tasks)} methods and "
-            "directions: name fewer checkpoints, or add test faces"
+            f"the test set has {len(eligible['unmasked'])} unmasked and {len(eligible['masked'])} masked faces, "
+            "too few for this survey: name fewer checkpoints, or add test faces"
         )
     return dealt
 

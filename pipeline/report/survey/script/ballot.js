@@ -1,7 +1,7 @@
 // One picture at a time: shows it, and sends the vote.
 
 import { byId, formatCount } from "./facts.js";
-import { loadState, pictureAddress, saveVote, takeBack } from "./server.js";
+import { loadPicture, loadState, pictureAddress, saveVote, takeBack } from "./server.js";
 
 let state = null; // the server's: voter, done, total, next, canUndo
 let shownAt = null; // when the picture could be seen, ms; null: it cannot be voted on
@@ -61,9 +61,7 @@ async function show() {
 async function showPicture(number) {
   shownAt = null;
   byId("ballot").classList.add("waiting"); // the last picture must not be taken for this one
-  const picture = byId("picture");
-  picture.src = pictureAddress(number);
-  await picture.decode();
+  await loadPicture(byId("picture"), number);
   byId("ballot").classList.remove("waiting");
   shownAt = performance.now();
 }
