@@ -57,18 +57,15 @@ def pixels_of(shown):
         return np.asarray(image)
 
 
-def test_faces():
+def read_tests():
     return {domain: packed.read_set(Path("data/train"), domain, "test") for domain in packed.DOMAINS}
-
-
-test_faces.__test__ = False
 
 
 def whole(domain, folder, px=TINY.image_px):
     """All test faces of a domain, as stage `evaluate` reads them for the checkpoint in `folder`."""
     generators, info = checkpoint.load_generators(folder)
     masks = checkpoint.load_masks(folder, info) if info.generator == "guided" else None
-    return generators, FaceSet(test_faces()[domain], domain, list(range(FACES)), px, 4, masks)
+    return generators, FaceSet(read_tests()[domain], domain, list(range(FACES)), px, 4, masks)
 
 
 def set_people(domain, ffhq_ids):
@@ -83,7 +80,7 @@ def set_people(domain, ffhq_ids):
 def test_no_person_is_shown_twice_not_even_once_with_and_once_without_a_mask(pack):
     set_people("unmasked", list(range(FACES)))
     set_people("masked", list(range(8, 8 + FACES)))  # eight persons have both
-    tests = test_faces()
+    tests = read_tests()
     eligible = {domain: list(range(FACES)) for domain in packed.DOMAINS}
     dealt = deal_faces(tests, eligible, BOTH, 100, 0)
     people = [tests[one.domain].ffhq_ids[one.index] for one in dealt]
@@ -91,7 +88,7 @@ def test_no_person_is_shown_twice_not_even_once_with_and_once_without_a_mask(pac
 
 
 def test_made_pictures_are_among_as_many_real_ones_that_look_alike(pack):
-    tests = test_faces()
+    tests = read_tests()
     dealt = deal_faces(tests, {domain: list(range(FACES)) for domain in packed.DOMAINS}, BOTH, 4, 0)
     assert Counter((one.kind, one.direction, one.domain) for one in dealt if one.kind != "check") == {
         ("made", "mask", "unmasked"): 4,
@@ -104,7 +101,7 @@ def test_made_pictures_are_among_as_many_real_ones_that_look_alike(pack):
 
 @pytest.mark.parametrize("tasks", [BOTH, [*BOTH, Task(1, "mask"), Task(1, "unmask"), Task(2, "mask")]])
 def test_where_persons_are_few_each_method_and_direction_gets_equally_few(pack, tasks):
-    dealt = deal_faces(test_faces(), {domain: list(range(FACES)) for domain in packed.DOMAINS}, tasks, 100, 0)
+    dealt = deal_faces(read_tests(), {domain: list(range(FACES)) for domain in packed.DOMAINS}, tasks, 100, 0)
     made = Counter((one.method, one.direction) for one in dealt if one.kind == "made")
     assert made.keys() == set(tasks) and len(set(made.values())) == 1
     assert sum(one.kind == "real" for one in dealt) == sum(made.values())
@@ -113,12 +110,12 @@ def test_where_persons_are_few_each_method_and_direction_gets_equally_few(pack, 
 def test_too_few_persons_are_a_one_line_error(pack):
     tasks = [Task(place, direction) for place in range(20) for direction in ("mask", "unmask")]
     with pytest.raises(FacemaskError, match="has 16 unmasked and 16 masked faces, too few for this survey: "):
-        deal_faces(test_faces(), {domain: list(range(FACES)) for domain in packed.DOMAINS}, tasks, 1, 0)
+        deal_faces(read_tests(), {domain: list(range(FACES)) for domain in packed.DOMAINS}, tasks, 1, 0)
 
 
 def test_the_seed_decides_which_faces_are_shown_and_as_what(pack):
     eligible = {domain: list(range(FACES)) for domain in packed.DOMAINS}
-    first, again, other = (deal_faces(test_faces(), eligible, BOTH, 4, seed) for seed in (0, 0, 1))
+    first, again, other = (deal_faces(read_tests(), eligible, BOTH, 4, seed) for seed in (0, 0, 1))
     assert first == again != other
 
 
@@ -150,6 +147,8 @@ def as_bytes(image):
 @pytest.mark.parametrize("method", ["guided", "cyclegan"])
 def test_made_pictures_are_those_of_the_evaluation(pack, tmp_path, method):
     folder = write_checkpoint(tmp_path / method, replace(TINY, method=method))
+    if method == "guided":
+        with_masks(folder, [plain_mask((12, 200, 40))])
     shown = pictures_of(folder)
     for direction, domain in (("mask", "unmasked"), ("unmask", "masked")):
         _, fakes = photos(domain, folder)
@@ -168,11 +167,16 @@ def test_real_pictures_are_test_faces_of_the_domain_that_made_ones_should_resemb
 
 
 def test_pictures_of_generators_of_two_sizes_are_files_of_one_length(guided, tmp_path):
-    larger = write_checkpoint(tmp_path / "larger", replace(TINY, method="cyclegan", image_px=36))
+    larger = write_checkpoint(tmp_path / "larger", replace(TINY, method="pix2pix", image_px=36))
     shown = pictures_of(guided, larger, None, count=1)
     assert {one.method for one in shown} == {"guided", "larger", DRAWING, ""}
     assert {pixels_of(one).shape for one in shown} == {(32, 32, 3)}
     assert len({len(one.png) for one in shown}) == 1
+    generators, faces = whole("masked", larger, 36)
+    fakes = translate_and_reconstruct("unmask", generators, faces).fakes
+    whole_fakes = [np.asarray(Image.fromarray(fake).resize((32, 32), Image.Resampling.BOX), int) for fake in fakes]
+    [made] = [pixels_of(one) for one in shown if (one.method, one.direction) == ("larger", "unmask")]
+    assert min(np.abs(fake - made).mean() for fake in whole_fakes) < 12
 
 
 def test_kinds_do_not_follow_each_other_in_the_pictures_numbers(guided):
@@ -195,7 +199,7 @@ def test_the_drawing_alone_puts_masks_on_and_changes_nothing_else(pack):
     shown = pictures_of(None)
     made = [one for one in shown if one.kind == "made"]
     assert {(one.method, one.direction) for one in made} == {(DRAWING, "mask")}
-    known = test_faces()["unmasked"].images
+    known = read_tests()["unmasked"].images
     for image in map(pixels_of, made):
         changed = min(((image != photo).any(axis=2) for photo in known), key=np.sum)
         assert 0.05 < changed.mean() < 0.6 and image.shape[0] == LOAD_PX

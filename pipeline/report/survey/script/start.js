@@ -29,9 +29,9 @@ byId("next-person").onclick = () => {
 document.addEventListener("keydown", (event) => {
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   const isUndo = key === "z" && (event.ctrlKey || event.metaKey);
-  // A key that is held down repeats: it is one vote.
+  // A key that is held down repeats: it is one vote. Without the button to take a vote back there is none.
   if (event.repeat || event.altKey || ((event.ctrlKey || event.metaKey) && !isUndo)) return;
-  if (event.target.matches("input") || byId("back").hidden || !(isUndo || key in KEYS)) return;
+  if (byId("back").hidden || !(isUndo || key in KEYS)) return;
   event.preventDefault();
   isUndo ? undo() : KEYS[key]();
 });
