@@ -39,8 +39,8 @@ def survey_result(votes: Sequence[Vote]) -> dict[str, Any]:
     changed, only the votes about the latest one count.
     """
     standing = standing_votes(votes)
-    people = list(dict.fromkeys(vote.voter for vote in standing))
-    left_out = {voter for voter in people if is_excluded(standing, voter)}
+    people = attention(standing)
+    left_out = {voter for voter, checks in people.items() if is_excluded(*checks)}
     counted = [vote for vote in standing if vote.voter not in left_out]
     made = [vote for vote in counted if vote.kind == "made"]
     latest = {vote.method: vote.checkpoint for vote in votes if vote.kind == "made"}  # in the file's order
@@ -59,16 +59,19 @@ def survey_result(votes: Sequence[Vote]) -> dict[str, Any]:
     }
 
 
-def is_excluded(standing: Sequence[Vote], voter: str) -> bool:
+def is_excluded(missed: int, seen: int) -> bool:
     """Whether a person's votes do not count: too many attention checks called real, or none seen yet."""
-    missed, seen = attention(standing, voter)
     return not seen or missed / seen > MAX_MISSED
 
 
-def attention(standing: Sequence[Vote], voter: str) -> tuple[int, int]:
-    """How many attention checks a person called real, and how many they saw."""
-    checks = [vote for vote in standing if vote.voter == voter and vote.kind == "check"]
-    return sum(vote.vote == "real" for vote in checks), len(checks)
+def attention(standing: Sequence[Vote]) -> dict[str, tuple[int, int]]:
+    """Voter -> how many attention checks they called real, and how many they saw."""
+    found: dict[str, tuple[int, int]] = {}
+    for vote in standing:
+        missed, seen = found.get(vote.voter, (0, 0))
+        is_check = vote.kind == "check"
+        found[vote.voter] = (missed + (is_check and vote.vote == "real"), seen + is_check)
+    return found
 
 
 def _shares(votes: Sequence[Vote]) -> dict[str, Share]:

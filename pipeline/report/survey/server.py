@@ -209,10 +209,10 @@ def _answers(survey: Survey, voter: str) -> dict[str, Any]:
     survey.cast.pop(voter, None)
     write_result(survey.votes, survey.result)
     votes = _votes_of(survey, voter)
-    missed, checks = attention(list(votes.values()), voter)
+    missed, seen = attention(list(votes.values()))[voter]
     return {
-        "excluded": is_excluded(list(votes.values()), voter),
-        "checks": {"missed": missed, "seen": checks},
+        "excluded": is_excluded(missed, seen),
+        "checks": {"missed": missed, "seen": seen},
         "pictures": [
             {
                 "number": number,
