@@ -154,7 +154,13 @@ def test_methods_and_directions_are_counted_apart_and_real_pictures_beside_them(
         ("clumsily", "mask"): 0,
         ("clumsily", "unmask"): 0,
     }
-    assert {values["votes"] for values in result["real"].values()} == {4}
+    assert {direction: (share["called_real"], share["votes"]) for direction, share in result["real"].items()} == {
+        "mask": (0, 4),
+        "unmask": (0, 4),
+    }
+    lines = result_lines(result)
+    assert "made by cleverly, masks taken off: 100.0% of 2 called real (95 %: 34.2% to 100.0%)" in lines
+    assert "real, without masks: 0.0% of 4 called real (95 %: 0.0% to 49.0%)" in lines
     assert result["study"] == {"fooled": 0.4, "votes": 2200}
 
 

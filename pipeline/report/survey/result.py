@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 from pipeline.curation.groups import wilson
 from pipeline.report.survey.votes import Vote, read_votes, standing_votes
@@ -13,16 +13,12 @@ STUDY = {"fooled": 0.4, "votes": 2200}
 MAX_MISSED = 0.2
 """Who calls a larger share of the attention checks real is excluded."""
 
-_DIRECTIONS = {"mask": "masks put on", "unmask": "masks taken off"}
+_MADE = {"mask": "masks put on", "unmask": "masks taken off"}
+_REAL = {"mask": "with masks", "unmask": "without masks"}
 
 
-class Share(TypedDict):
-    """A share of votes, with its 95 % interval (Wilson), each 0-1 to four digits."""
-
-    fooled: float
-    low: float
-    high: float
-    votes: int
+Share = dict[str, float]
+"""A share of votes, its 95 % interval (Wilson; `low`, `high`), each 0-1 to four digits, and the number of `votes`."""
 
 
 def write_result(votes: Path, result: Path) -> dict[str, Any]:
@@ -35,8 +31,8 @@ def write_result(votes: Path, result: Path) -> dict[str, Any]:
 def survey_result(votes: Sequence[Vote]) -> dict[str, Any]:
     """The result as a metric of DVC: nested dictionaries of numbers and short texts, no lists.
 
-    `real`: the same share of the real pictures, which a perfect method would reach. Of a method whose checkpoint
-    changed, only the votes about the latest one count.
+    `real`: the share of the real pictures that were called real, which a perfect method would reach. Of a method whose
+    checkpoint changed, only the votes about the latest one count.
     """
     standing = standing_votes(votes)
     people = attention(standing)
@@ -46,10 +42,10 @@ def survey_result(votes: Sequence[Vote]) -> dict[str, Any]:
     latest = {vote.method: vote.checkpoint for vote in votes if vote.kind == "made"}  # in the file's order
     methods = {
         name: {"checkpoint": checkpoint}
-        | _shares([vote for vote in made if (vote.method, vote.checkpoint) == (name, checkpoint)])
+        | _shares("fooled", [vote for vote in made if (vote.method, vote.checkpoint) == (name, checkpoint)])
         for name, checkpoint in sorted(latest.items())
     }
-    real = _shares([vote for vote in counted if vote.kind == "real"])
+    real = _shares("called_real", [vote for vote in counted if vote.kind == "real"])
     return {
         "study": STUDY,
         "people": len(people) - len(left_out),
@@ -74,15 +70,16 @@ def attention(standing: Sequence[Vote]) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _shares(votes: Sequence[Vote]) -> dict[str, Share]:
-    """The share of votes `real` for each direction that has votes."""
+def _shares(name: str, votes: Sequence[Vote]) -> dict[str, Share]:
+    """The share of votes `real`, under a name, for each direction that has votes."""
     found: dict[str, Share] = {}
-    for direction in _DIRECTIONS:
+    for direction in _MADE:
         cast = [vote.vote == "real" for vote in votes if vote.direction == direction]
         if cast:
             low, high = wilson(sum(cast), len(cast))
+            share = sum(cast) / len(cast)
             found[direction] = {
-                "fooled": round(sum(cast) / len(cast), 4),
+                name: round(share, 4),
                 "low": round(low, 4),
                 "high": round(high, 4),
                 "votes": len(cast),
@@ -96,15 +93,18 @@ def result_lines(result: dict[str, Any]) -> list[str]:
         f"counted: the votes of {_people(result['people'])}; excluded, for missed attention checks or none seen: "
         f"{_people(result['excluded'])}"
     ]
-    shares = {f"made by {name}": values for name, values in result["methods"].items()} | {"real": result["real"]}
-    for name, values in shares.items():
-        lines += [
-            f"{name}, {meaning}: {values[direction]['fooled']:.1%} of {values[direction]['votes']:,} called real "
-            f"(95 %: {values[direction]['low']:.1%} to {values[direction]['high']:.1%})"
-            for direction, meaning in _DIRECTIONS.items()
-            if direction in values
-        ]
+    for name, values in result["methods"].items():
+        lines += [f"made by {name}, {_line(_MADE, one, values[one], 'fooled')}" for one in _MADE if one in values]
+    real = result["real"]
+    lines += [f"real, {_line(_REAL, one, real[one], 'called_real')}" for one in _REAL if one in real]
     return [*lines, f"the original study: {STUDY['fooled']:.0%} of {STUDY['votes']:,}"]
+
+
+def _line(meanings: dict[str, str], direction: str, share: Share, name: str) -> str:
+    return (
+        f"{meanings[direction]}: {share[name]:.1%} of {share['votes']:,} called real "
+        f"(95 %: {share['low']:.1%} to {share['high']:.1%})"
+    )
 
 
 def _people(count: int) -> str:
