@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flows.local_server.run import run_here
 from flows.processes.elapsed import clock
-from flows.project import CODE, PACKAGES, git, project_files, write_files
+from flows.project import CODE, MADE_BY_PEOPLE, PACKAGES, git, project_files, write_files
 from models import registry
 from pipeline.command import run
 from pipeline.paths import Paths
@@ -39,12 +39,18 @@ def refresh(root: Path, workspace: Path) -> None:
     """Bring the workspace's files up to date with those of `root`; what was made or reviewed there stays."""
     contents = project_files(root, root)
     contents["params.yaml"] = (root / "flows/demo_params.yaml").read_bytes()
-    if Paths(workspace).review.is_file():
-        del contents["data/review.csv"]
+    for name in MADE_BY_PEOPLE:
+        if (workspace / name).is_file():
+            del contents[name]
     for folder in ("experiments", *PACKAGES):  # copied anew each time, so that it runs what the project would
         shutil.rmtree(workspace / folder, ignore_errors=True)
     write_files(workspace, contents)
     registry.create(Paths(workspace).registry)
+
+
+def _of_people(workspace: Path) -> tuple[Path, Path]:
+    """The files that people's choices change, and no stage."""
+    return Paths(workspace).review, Paths(workspace).survey_result
 
 
 def make_repository(workspace: Path) -> None:

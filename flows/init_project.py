@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from flows.project import CODE, PACKAGES, git, is_code, project_files, try_git, write_files
+from flows.project import CODE, MADE_BY_PEOPLE, PACKAGES, git, is_code, project_files, try_git, write_files
 from models import registry
 from pipeline import params
 from pipeline.errors import FacemaskError
@@ -20,7 +20,7 @@ from pipeline.storage.files import locked, real_path, write_json
 from pipeline.version import VERSION, numbers
 
 RECORD = ".facemask.json"
-_OWN = ("params.yaml", "data/review.csv")  # the user's from the start; other settings are once they are changed
+_OWN = ("params.yaml", *MADE_BY_PEOPLE)  # the user's from the start; other settings are once they are changed
 _SOURCES = "sources"  # the block of params.yaml whose keys are the user's choice
 _SHOWN = 5  # paths in a line
 

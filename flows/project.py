@@ -20,8 +20,11 @@ _FILES = (
     *("dvc.yaml", "params.yaml", "prefect.yaml", ".dvcignore", ".gitignore", ".dvc/config", ".dvc/.gitignore"),
     "data/inbox/README.md",
 )
+MADE_BY_PEOPLE = ("data/review.csv", "data/survey.json")
+"""Files that people's choices change, and no stage."""
 _MADE = {
-    "data/review.csv": b"image_id,review,note\n",  # not that of a clone, which has its user's reviews
+    "data/review.csv": b"image_id,review,note\n",  # not those of a clone, which has its user's reviews and votes
+    "data/survey.json": b"{}\n",
     **dict.fromkeys(("data/inbox/ffhq/.gitkeep", "data/inbox/maskedface/.gitkeep"), b""),  # git keeps no empty folder
 }
 

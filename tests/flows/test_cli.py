@@ -25,6 +25,7 @@ COMMANDS = [
     "app",
     "models",
     "export",
+    "survey",
 ]
 
 

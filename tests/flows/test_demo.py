@@ -22,6 +22,7 @@ def project(tmp_path: Path, monkeypatch) -> Path:
         "dvc.lock": "theirs\n",
         "flows/__pycache__/a.pyc": "compiled\n",
         "data/review.csv": "image_id,review\n",
+        "data/survey.json": "{}\n",
         "data/raw/large.zip": "ignored\n",
         "photos/of_theirs.jpg": "not needed\n",
         "secret.txt": "not needed\n",
@@ -57,10 +58,12 @@ def test_a_refresh_keeps_what_was_built_and_drops_code_that_is_gone(project):
 def test_a_refresh_keeps_the_user_s_reviews_and_models(project):
     workspace = project / "demo"
     demo.refresh(project, workspace)
-    for name in ("data/review.csv", "registry/models.json"):
+    names = ("data/review.csv", "data/survey.json", "registry/models.json")
+    for name in names:
         (workspace / name).write_text("theirs\n")
     demo.refresh(project, workspace)
-    assert (workspace / "data/review.csv").read_text() == (workspace / "registry/models.json").read_text() == "theirs\n"
+    kept = {(workspace / name).read_text() for name in names}
+    assert kept == {"theirs\n"}
 
 
 def test_the_repositories_are_the_workspaces_own_and_need_no_git_user(project, monkeypatch):
