@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from models.params import EvaluateParams, RetrainParams, train_params, values_used
+from models.params import train_params, values_used
 from pipeline.errors import FacemaskError
-from pipeline.params import load
 from tests.closure import ROOT
 
 
@@ -24,12 +23,6 @@ def project():
         return train_params()
 
     return use
-
-
-@pytest.mark.parametrize(("block", "shape"), [("evaluate", EvaluateParams), ("retrain", RetrainParams)])
-@pytest.mark.parametrize("file", ["params.yaml", "flows/demo_params.yaml"])
-def test_the_blocks_that_no_preset_changes_are_valid(block, shape, file):
-    load(block, shape, ROOT / file)
 
 
 def test_preset_none_changes_nothing(project):
