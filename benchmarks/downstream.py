@@ -6,7 +6,8 @@ FACES has labels.csv (path, source, ffhq_id, kind) and faces with masks worn cor
 with_mask/ and without_mask/. A classifier is trained on real images of either folder: bare faces, and 0 to 100 with
 masks; and again on the same ones with drawings, or with fakes of each checkpoint, made of the bare training faces. It
 is tested on faces of other persons from both folders. Where the checkpoints were trained on persons of FACES, name
-their pack: only persons on whom it does not train are tested. Prints a table, and JSON last.
+their pack: only persons on whom it does not train are tested. Beside them: curation's rules, whose network learned
+from drawings alone, with the limits in ./params.yaml. Prints a table, and JSON last.
 """
 
 import argparse
@@ -32,13 +33,17 @@ from benchmarks.downstream_faces import (
     read_photos,
 )
 from models.evaluation.bootstrap import percentile_interval, resamples
+from pipeline.curation.acceptance import acceptance_rate
+from pipeline.curation.measure_params import MeasureParams
+from pipeline.curation.rules import CurateParams
+from pipeline.params import load
 from pipeline.storage.packed_arrays import DOMAINS, read_set
 
 MASKED_IMAGES = (0, 20, 50, 100)
 """Real images with correctly worn masks, and as many with wrongly worn ones where the folder has some."""
 BARE_IMAGES = 100  # faces without a mask are easy to have
 ADDED = 200  # fakes with a correctly worn mask, and as many with a wrongly worn one
-REAL, DRAWN = "real only", "drawings"
+REAL, DRAWN, RULES = "real only", "drawings", "curation's rules"
 _TEST_SHARE = 0.4  # of the persons of a folder that the pack does not know
 
 
@@ -49,6 +54,7 @@ class Folder:
     train: Examples
     test: Examples
     added: dict[str, Examples]  # by the name of what made them
+    accepted: Flags | None = None  # (N,) whether curation's rules accept the mask of each test face
 
 
 @dataclass(frozen=True)
@@ -78,7 +84,14 @@ def make_folder(faces: LabelledFaces, tested: NDArray[np.int64], checkpoints: li
         _examples(faces.at(~in_test)),
         _examples(faces.at(in_test)),
         {name: _examples(fakes) for name, fakes in made.items()},
+        accept(faces.at(in_test).images),
     )
+
+
+def accept(images: NDArray[np.uint8]) -> Flags:
+    """Whether curation's rules about masks accept each image (N, SIDE, SIDE, 3), with the limits of params.yaml."""
+    limits, settings = load("curate", CurateParams), load("measure", MeasureParams)
+    return np.array([acceptance_rate(image[None], limits, settings) > 0 for image in images])
 
 
 def _examples(faces: LabelledFaces) -> Examples:
@@ -141,6 +154,8 @@ def measures(trial: Trial) -> dict[str, Floats]:
     found: dict[str, list[float]] = {"balanced_accuracy": [], "accuracy": [], "auc": []}
     for weights, shares in draws:
         hits, here, there = shares @ right * weights, weights[positive], weights[negative]
+        if not here.any() or not there.any():
+            continue  # of a few persons, a draw may lack a class
         found["balanced_accuracy"].append((hits[positive].sum() / here.sum() + hits[negative].sum() / there.sum()) / 2)
         found["accuracy"].append(hits.sum() / weights.sum())
         found["auc"].append(here @ np.tensordot(shares, wins, 1) @ there / (here.sum() * there.sum()))
@@ -155,6 +170,13 @@ def with_interval(values: Floats) -> list[float]:
 def compare(folders: dict[str, Folder], repeats: int) -> Iterator[dict[str, Any]]:
     """A row for each training folder, number of real masked images, addition and test folder."""
     tests = [folder.test for folder in folders.values()]
+    for name, folder in folders.items():
+        if folder.accepted is not None:
+            found = measures(
+                Trial(np.where(folder.accepted, 1.0, -1.0)[None], folder.test.correct, folder.test.persons)
+            )
+            row: dict[str, Any] = {"real": "none", "masked": 0, "added": RULES, "tested": name}
+            yield row | {figure: with_interval(found[figure]) for figure in ("balanced_accuracy", "accuracy")}
     for source, folder in folders.items():
         for masked in MASKED_IMAGES:
             alone: list[dict[str, Floats]] = []
@@ -162,15 +184,14 @@ def compare(folders: dict[str, Folder], repeats: int) -> Iterator[dict[str, Any]
                 if masked == 0 and added == REAL:
                     continue  # no masked face at all
                 trials = classify(folder, masked, added, tests, repeats)
-                found = [measures(trial) for trial in trials]
-                alone = found if added == REAL else alone
+                resampled = [measures(trial) for trial in trials]
+                alone = resampled if added == REAL else alone
                 for place, tested in enumerate(folders):
-                    row: dict[str, Any] = {"real": source, "masked": masked, "added": added, "tested": tested}
-                    row |= {name: with_interval(values) for name, values in found[place].items()}
-                    if alone and added != REAL:
-                        row["auc_gain"] = with_interval(found[place]["auc"] - alone[place]["auc"])
-                        gain = found[place]["balanced_accuracy"] - alone[place]["balanced_accuracy"]
-                        row["balanced_accuracy_gain"] = with_interval(gain)
+                    row = {"real": source, "masked": masked, "added": added, "tested": tested}
+                    for name, values in resampled[place].items():
+                        row[name] = with_interval(values)
+                        if alone and added != REAL:
+                            row[f"{name}_gain"] = with_interval(values - alone[place][name])
                     yield row
 
 

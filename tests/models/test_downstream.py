@@ -72,6 +72,7 @@ def test_without_a_pack_some_persons_are_tested_and_some_are_not():
 
 def test_nobody_is_trained_and_tested_on_not_as_a_fake_either(monkeypatch):
     monkeypatch.setattr(downstream, "face_features", lambda images: images.reshape(len(images), -1)[:, :4] * 1.0)
+    monkeypatch.setattr(downstream, "accept", lambda images: np.ones(len(images), bool))
     faces = faces_of([BARE, BARE, CORRECT, "nose_out", BARE], [0, 1, 0, 1, 2])
     folder = make_folder(faces, np.array([1]), [])
     assert set(folder.test.persons) == {1}
@@ -207,3 +208,11 @@ def test_the_gain_of_what_changes_nothing_is_0_with_no_interval(monkeypatch):
     rows = list(compare({"faces": Folder(real, real, {DRAWN: real})}, 2))
     gains = [row["auc_gain"] for row in rows if row["added"] == DRAWN and row["masked"]]
     assert gains == [[0, 0, 0]] * 3
+
+
+def test_curations_rules_are_compared_on_the_same_test_faces(monkeypatch):
+    monkeypatch.setattr(downstream, "MASKED_IMAGES", ())
+    test = examples_of([CORRECT, "nose_out"] * 20)
+    accepted = np.array([True, False] * 15 + [True, True] * 5)
+    (row,) = compare({"faces": Folder(test, test, {}, accepted)}, 2)
+    assert row["balanced_accuracy"][0] == 0.875
