@@ -26,6 +26,7 @@ from benchmarks.downstream_faces import (
     CORRECT,
     LabelledFaces,
     draw_fakes,
+    draw_varied_fakes,
     face_features,
     make_fakes,
     person,
@@ -43,7 +44,7 @@ MASKED_IMAGES = (0, 20, 50, 100)
 """Real images with correctly worn masks, and as many with wrongly worn ones where the folder has some."""
 BARE_IMAGES = 100  # faces without a mask are easy to have
 ADDED = 200  # fakes with a correctly worn mask, and as many with a wrongly worn one
-REAL, DRAWN, RULES = "real only", "drawings", "curation's rules"
+REAL, DRAWN, VARIED, RULES = "real only", "drawings", "varied drawings", "curation's rules"
 _TEST_SHARE = 0.4  # of the persons of a folder that the pack does not know
 
 
@@ -79,7 +80,8 @@ def make_folder(faces: LabelledFaces, tested: NDArray[np.int64], checkpoints: li
     """A folder's examples. Fakes are made of the bare faces of persons that are not tested."""
     in_test = np.isin(faces.persons, tested)
     bare = faces.at(~in_test & (faces.kinds == BARE))
-    made = {DRAWN: draw_fakes(bare)} | {folder.name: make_fakes(bare, folder) for folder in checkpoints}
+    made = {DRAWN: draw_fakes(bare), VARIED: draw_varied_fakes(bare)}
+    made |= {folder.name: make_fakes(bare, folder) for folder in checkpoints}
     return Folder(
         _examples(faces.at(~in_test)),
         _examples(faces.at(in_test)),

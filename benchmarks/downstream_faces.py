@@ -25,13 +25,15 @@ from pipeline.faces.alignment import face_frame
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.faces.detection import find_faces
 from pipeline.faces.face_crops import crop_frame, framed_points
-from pipeline.masks.compositing import MaskLayers, compose, render_mask
+from pipeline.masks.compositing import MaskLayers, compose, draw_style, render_mask
+from pipeline.masks.designs import FAMILIES, draw_design
 from pipeline.masks.fit import FitKind, MaskFit, draw_fit, face_width
 from pipeline.masks.mask_set import LiftedMask, at_width
 from pipeline.masks.records import MaskDesign, UnmaskedFace
 from pipeline.masks.worn import PHOTOGRAPHED, design_worn, flatten
 from pipeline.storage.files import read_image_file
 from pipeline.storage.images import decode
+from pipeline.synthetic.camera_effects import degrade
 
 SIDE = 128
 """Side, px, of FFHQ's frame at which all faces are compared, so that the size of a picture says nothing."""
@@ -47,6 +49,7 @@ _FACE = (slice(44, SIDE), slice(22, 106))
 _BANDS = 3  # of the features, from top to bottom: the mean over a whole face would hide where the mask ends
 _BATCH = 32
 _OWN_PHOTOS = 60_000  # ids from here on have no other picture; lower ones are of one person if equal modulo 10,000
+_VARIED, _ANY_DESIGN = 7, 0.5  # seed of the varied drawings; share of them whose design is not of the catalogue
 _SAME_PHOTO = 0.9  # correlation of two faces from which they count as one person
 
 
@@ -137,11 +140,23 @@ def _similar(images: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def draw_fakes(bare: LabelledFaces) -> LabelledFaces:
-    """Masks of the catalogue on bare faces, worn correctly and wrongly."""
-    worn = list(_choose_masks(bare, []))
-    faces = [face for face in _unmasked(bare) for _ in range(2 * PER_FACE)]
+    """Masks of the catalogue on bare faces, as `facemask apply` draws them, worn correctly and wrongly."""
+    worn, faces = list(_choose_masks(bare, [])), _repeated(bare)
     images = [compose(face.image, _render(face, choice)) for face, choice in zip(faces, worn, strict=True)]
-    return _labelled(bare, np.array([choice.kind for choice in worn]), np.stack(images))
+    return _labelled(bare, worn, images)
+
+
+def draw_varied_fakes(bare: LabelledFaces) -> LabelledFaces:
+    """The same with half of the masks of any design and print, any light and edge, and with the faults of cameras."""
+    worn, images = list(_choose_masks(bare, [])), []
+    for place, (face, choice) in enumerate(zip(_repeated(bare), worn, strict=True)):
+        rng = np.random.default_rng([_VARIED, place])
+        design = choice.design
+        if rng.random() < _ANY_DESIGN:
+            design = draw_design(rng, FAMILIES[int(rng.integers(len(FAMILIES)))], face.image.astype(np.float32))
+        drawn = compose(face.image, render_mask(face, design, choice.fit, draw_style(rng)))
+        images.append(degrade(rng, drawn))
+    return _labelled(bare, worn, images)
 
 
 def make_fakes(bare: LabelledFaces, folder: Path) -> LabelledFaces:
@@ -155,9 +170,8 @@ def make_fakes(bare: LabelledFaces, folder: Path) -> LabelledFaces:
     masks = checkpoint.load_masks(folder, info)
     if isinstance(network, DrawingCorrector):
         worn = list(_choose_masks(bare, masks))
-        faces = [face for face in _unmasked(bare) for _ in range(2 * PER_FACE)]
-        inputs = (_input(face, px, choice) for face, choice in zip(faces, worn, strict=True))
-        return _labelled(bare, np.array([choice.kind for choice in worn]), _translated(network, inputs))
+        inputs = (_input(face, px, choice) for face, choice in zip(_repeated(bare), worn, strict=True))
+        return _labelled(bare, worn, list(_translated(network, inputs)))
     painted = _translated(network, (_input(face, px) for face in _unmasked(bare)))
     correct = LabelledFaces(painted, bare.points, np.full(len(bare), CORRECT), bare.persons)
     drawn = draw_fakes(bare)
@@ -174,9 +188,16 @@ def joined(*sets: LabelledFaces) -> LabelledFaces:
     )
 
 
-def _labelled(bare: LabelledFaces, kinds: NDArray[np.str_], images: NDArray[np.uint8]) -> LabelledFaces:
+def _labelled(bare: LabelledFaces, worn: list[_Worn], images: list[NDArray[np.uint8]]) -> LabelledFaces:
     """Fakes, 2 PER_FACE in a row of each bare face."""
-    return LabelledFaces(images, bare.points.repeat(2 * PER_FACE, 0), kinds, bare.persons.repeat(2 * PER_FACE))
+    kinds = np.array([choice.kind for choice in worn])
+    return LabelledFaces(
+        np.stack(images), bare.points.repeat(2 * PER_FACE, 0), kinds, bare.persons.repeat(2 * PER_FACE)
+    )
+
+
+def _repeated(bare: LabelledFaces) -> list[UnmaskedFace]:
+    return [face for face in _unmasked(bare) for _ in range(2 * PER_FACE)]
 
 
 def _unmasked(bare: LabelledFaces) -> list[UnmaskedFace]:

@@ -32,6 +32,7 @@ from benchmarks.downstream_faces import (
     WRONG,
     LabelledFaces,
     draw_fakes,
+    draw_varied_fakes,
     make_fakes,
     read_labelled,
 )
@@ -85,11 +86,13 @@ def test_each_person_gives_one_picture_before_any_gives_two():
         assert sorted(pick(examples, 4, np.random.default_rng(seed)).persons) == [1, 2, 3, 4]
 
 
-def test_every_bare_face_gets_correct_and_wrong_masks_of_all_kinds(bare):
-    drawn = draw_fakes(bare)
+@pytest.mark.parametrize("draw", [draw_fakes, draw_varied_fakes])
+def test_every_bare_face_gets_correct_and_wrong_masks_of_all_kinds(bare, draw):
+    drawn = draw(bare)
     assert (drawn.kinds.reshape(5, -1) == CORRECT).sum(axis=1).tolist() == [PER_FACE] * 5
     assert set(drawn.kinds) == {CORRECT, *WRONG}
     assert drawn.persons.tolist() == np.repeat(range(5), 2 * PER_FACE).tolist()
+    assert np.array_equal(drawn.images, draw(bare).images)
     changed = (drawn.images != bare.images.repeat(2 * PER_FACE, 0)).any(axis=3).mean(axis=(1, 2))
     assert changed.min() > 0.02
 
