@@ -199,6 +199,12 @@ def test_training_depends_on_all_keys_of_its_block_but_those_of_other_methods():
     assert set(dvc_stage("train")["params"]) == {*(f"train.{key}" for key in keys), "train.${train.method}"}
 
 
+def test_every_plot_of_a_table_has_a_title_instead_of_its_path():
+    plots = [plot for stage in STAGES for plot in dvc_stage(stage).get("plots", [])]
+    tables = [values for plot in plots for values in plot.values() if "x" in values]
+    assert tables and all(values.get("title") for values in tables)
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_reads_params_of_its_own_name(stage):
     blocks = {param.split(".")[0] for param in dvc_stage(stage)["params"]}
