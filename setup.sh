@@ -29,6 +29,7 @@ echo "facemask: installing into .venv: about 6 GB with PyTorch, 2 to 5 minutes t
 ( seconds=0; while sleep 15; do seconds=$((seconds + 15)); echo "facemask: installing, $seconds s"; done ) &
 ticker=$!
 trap 'kill $ticker 2>/dev/null || true' EXIT
+.venv/bin/python -m pip uninstall -qq -y facemask 2>/dev/null || true  # the earlier name: Prefect would find its plugin twice
 # -qq: otherwise pip warns about every index that lacks a package, though another one has it. Errors are still shown.
 .venv/bin/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[dev]' ||
     need "pip could not install the dependencies in pyproject.toml: see the lines above, then run 'make setup' again"

@@ -20,6 +20,7 @@ from prefect.states import Completed
 
 from flows.artifacts import show_models, show_rejections, show_samples, show_training
 from flows.handoff.curating_side import hand_over
+from flows.params_check import check_params
 from flows.processes.elapsed import clock
 from flows.processes.guard import STOPPED
 from flows.processes.workspace_lock import Lock, held
@@ -64,6 +65,7 @@ def curate_and_train(stages: list[str] | None = None) -> State[None] | None:
     # under the lock.
     with held("run") as lock:
         outcome, refused = None, None
+        check_params(workspace)
         before = image_ids(Paths(workspace))
         chosen = choose(stage_names(workspace), stages)
         if any(stage.startswith("fetch@") for stage in chosen):

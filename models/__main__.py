@@ -33,10 +33,12 @@ def main() -> None:
 
             start(load("retrain", RetrainParams), Paths())
         case "train":
-            from models.params import train_params
+            from models.params import EvaluateParams, train_params
             from models.training.loop import train
 
-            train(train_params(), Paths())
+            params = train_params()
+            load("evaluate", EvaluateParams)  # a typo there is reported now, not after the training
+            train(params, Paths())
         case "evaluate":
             from models.evaluation.evaluate import evaluate
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from pipeline.storage.files import replacing
 
 MAX_BYTES = 1_200_000
 _GAP = 2  # px of white between faces
+_LARGEST_HEAD, _HEAD_SHARE = 18.0, 8.0  # px of the letters of a head, and the column's width over it
 
 
 def image_grid(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
@@ -26,6 +27,19 @@ def image_grid(rows: list[list[NDArray[np.uint8]]]) -> NDArray[np.uint8]:
     )
     sheet: NDArray[np.uint8] = center_crop(framed, [height, width]).permute(1, 2, 0).numpy()  # without the frame
     return sheet
+
+
+def with_heads(grid: NDArray[np.uint8], heads: list[str]) -> NDArray[np.uint8]:
+    """A grid (H, W, 3) below a white line with a head in the middle of each of its columns."""
+    width = grid.shape[1]
+    column = (width + _GAP) / len(heads)
+    size = min(_LARGEST_HEAD, column / _HEAD_SHARE)
+    font = ImageFont.load_default(size)
+    line = Image.new("RGB", (width, round(1.6 * size)), "white")
+    draw = ImageDraw.Draw(line)
+    for place, head in enumerate(heads):
+        draw.text(((place + 0.5) * column, line.height / 2), head, "black", font, "mm")
+    return np.concatenate([np.asarray(line, np.uint8), grid])
 
 
 def write_png(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -38,7 +38,8 @@ def main() -> None:
 
             curate(params.load("curate", CurateParams), load_sources(), Paths())
         case "pack":
-            from pipeline.stages.pack import PackParams, pack
+            from pipeline.stages.pack import pack
+            from pipeline.storage.pack_params import PackParams
 
             pack(params.load("pack", PackParams), Paths())
         case "report":

@@ -21,6 +21,8 @@ class Paths:
         self.raw = root / "data/raw"  # fetched shards, one folder for each source
         self.measured = root / "data/measured"  # measurements, one folder for each source
         self.review = root / "data/review.csv"  # the decisions of human reviewers
+        self.survey = root / "data/survey.jsonl"  # votes of `facemask survey`
+        self.survey_result = root / "data/survey.json"  # their result, a metric of DVC
         self.manifest = root / "data/manifest.parquet"  # one row for every image
         self.pack = root / "data/train"  # the packed training arrays
         self.start = root / "data/start"  # the weights that training starts from

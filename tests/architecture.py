@@ -17,6 +17,7 @@ PAGE = ROOT / "docs/architecture.md"
 PICTURE = ROOT / "docs/stages.svg"
 MAP_START, MAP_END = "<!-- map: python -m tests.architecture -->\n", "<!-- end of map -->"
 PACKAGES = {
+    "facemask": "for Python code of others",
     "flows": "when and where: Prefect, the command line",
     "pipeline": "what happens to images; imports neither Prefect nor PyTorch",
     "models": "what happens to tensors; imports neither Prefect, MediaPipe nor OpenCV",

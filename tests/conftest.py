@@ -79,7 +79,8 @@ def pack_here() -> None:
     """Run stage `pack` in the current folder."""
     from pipeline import params
     from pipeline.paths import Paths
-    from pipeline.stages.pack import PackParams, pack
+    from pipeline.stages.pack import pack
+    from pipeline.storage.pack_params import PackParams
 
     pack(params.load("pack", PackParams), Paths())
 

@@ -5,7 +5,7 @@ from pathlib import Path
 # package -> layers; a layer holds rooms (folders of the package) and single modules. Those not named are the top layer.
 LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
     "pipeline": (
-        ("command", "errors", "experiments", "messages", "params", "paths", "progress", "proxies"),
+        ("command", "errors", "experiments", "messages", "params", "paths", "progress", "proxies", "version"),
         ("storage",),
         ("faces",),
         ("masks",),
@@ -41,6 +41,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("export",),
     ),
     "flows": (("processes",), ("local_server",), ("handoff",)),
+    "facemask": (),
 }
 
 

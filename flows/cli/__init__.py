@@ -5,12 +5,12 @@ import difflib
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import NoReturn
 
-from flows.cli import data, models, photos, server
+from flows.cli import data, models, photos, project, server
 from flows.cli.command import Command, Commands
 from pipeline.command import run
+from pipeline.version import VERSION
 
 
 class _Parser(argparse.ArgumentParser):
@@ -42,8 +42,8 @@ def parser() -> argparse.ArgumentParser:
         prog="facemask",
         description="From raw faces to a model that puts a mask on any face, and takes it off again.",
     )
-    top.add_argument("--version", action="version", version=f"facemask {version('facemask')}", help="print the version")
+    top.add_argument("--version", action="version", version=f"facemask {VERSION}", help="print the version")
     commands = Commands(top.add_subparsers(title="commands", metavar="COMMAND", parser_class=argparse.ArgumentParser))
-    for group in (server, data, photos, models):
+    for group in (project, server, data, photos, models):
         group.add_commands(commands)
     return top

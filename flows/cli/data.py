@@ -26,7 +26,7 @@ def add_commands(commands: Commands) -> None:
         choices=("masked", "unmasked"),
         help="what the faces should be, where the folder has neither FFHQ's nor MaskedFace-Net's layout",
     )
-    params_help = "a params.yaml with other thresholds (default: the project's)"
+    params_help = "a params.yaml with other limits (default: the one that comes with facemask)"
     curate.add_argument("--params", type=Path, metavar="FILE", help=params_help)
 
     summary = "Serve the page of what was kept on 127.0.0.1: choices to keep or drop go straight into review.csv."

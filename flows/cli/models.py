@@ -1,10 +1,10 @@
-"""Commands about trained models: models, export, sample."""
+"""Commands about trained models: models, export, sample, survey."""
 
 import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from flows.cli.command import Commands, add_checkpoint
+from flows.cli.command import Commands, add_checkpoint, add_port
 
 
 def add_commands(commands: Commands) -> None:
@@ -30,6 +30,24 @@ def add_commands(commands: Commands) -> None:
         "--seed", type=_number(0), default=0, metavar="N", help="the same seed, the same faces (default: %(default)s)"
     )
 
+    summary = (
+        "Serve a page on 127.0.0.1 where people say which test faces are real and which were made, and print how often "
+        "made ones are called real."
+    )
+    survey = commands.add("survey", _survey, summary, "facemask survey v1 pretrained drawing")
+    methods_help = (
+        "a model, as v1 or promoted, a folder with checkpoint.json, or drawing, which only draws masks "
+        "(default: the promoted model)"
+    )
+    survey.add_argument("checkpoints", nargs="*", metavar="CHECKPOINT", help=methods_help)
+    count_help = "made pictures of each, half of them with a mask, half without (default: %(default)s)"
+    survey.add_argument("--count", type=_number(1), default=60, metavar="N", help=count_help)
+    seed_help = "the same seed, the same faces and orders (default: %(default)s)"
+    survey.add_argument("--seed", type=int, default=0, metavar="N", help=seed_help)
+    results_help = "only print the result of all votes, and write it to data/survey.json"
+    survey.add_argument("--results", action="store_true", help=results_help)
+    add_port(survey, 4282)
+
 
 def _models(options: argparse.Namespace) -> None:
     from flows.model_list import list_models, promote
@@ -38,6 +56,20 @@ def _models(options: argparse.Namespace) -> None:
         promote(options.promote)
     else:
         list_models()
+
+
+def _survey(options: argparse.Namespace) -> None:
+    from models.evaluation.survey import print_result, survey
+
+    if options.results:
+        print_result()
+        return
+    from flows.model_choice import choose_checkpoint
+    from models.evaluation.survey_pictures import DRAWING
+
+    named = [None if name is None else Path(name) for name in options.checkpoints or [None]]
+    folders = [None if str(name) == DRAWING else choose_checkpoint(name) for name in named]
+    survey(folders, options.count, options.seed, options.port)
 
 
 def _export(options: argparse.Namespace) -> None:

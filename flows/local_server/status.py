@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.local_server.api import Api
+from flows.local_server.past_runs import past_runs
 from flows.local_server.server import is_healthy
 from flows.local_server.up import WITHOUT_WORKER, deployments
 from flows.processes.elapsed import clock
@@ -27,6 +28,7 @@ def status() -> None:
     going_on = _progress(run) if run else []
     if up is None:
         print(f"facemask: not up in {Path.cwd()}")
+        _print_rows("runs", past_lines([name for name in served if name != _WATCH], run))
         _print_rows("going on", going_on)
         _print_rows("model", model_lines())
         _print_rows("next", ["wait for the run" if run else "facemask up    (or, without a server: facemask run)"])
@@ -43,6 +45,15 @@ def status() -> None:
     _print_rows("model", model_lines())
     _print_rows("schedule", schedule_lines(api, list(served)))
     _print_rows("next", [_advice(run, runs, up)])
+
+
+def past_lines(flows: list[str], run: Holder | None) -> list[str]:
+    """The last runs of these flows, for which no server is needed; one that ended without a word was killed."""
+    found = past_runs(flows, _RUNS_SHOWN)
+    for past in found:
+        if past["end_time"] is None and past["id"] != (run or {}).get("run_id"):
+            past["state_name"] = "Killed"
+    return [_run_line(past) for past in found]
 
 
 def worker_lines(api: Api, pools: Iterable[str]) -> list[str]:

@@ -25,7 +25,7 @@ from models.evaluation.realism import with_realism, with_truth
 from models.evaluation.true_faces import twin_places
 from models.evaluation_report import DIRECTIONS, DirectionMetrics, Evaluation
 from models.face_regions import dilated_region, eroded_region, lower_face_region
-from models.image_grids import image_grid, write_png
+from models.image_grids import image_grid, with_heads, write_png
 from models.methods.method import Faces
 from models.params import Direction, EvaluateParams
 from models.training import checkpoint
@@ -40,6 +40,7 @@ from pipeline.storage.files import replacing_folder, sha256
 from pipeline.storage.packed_arrays import PackedSet, read_set
 
 SPLIT = "test"
+_GRID_HEADS = (("photo", "mask on", "and off again"), ("masked photo", "mask off", "and on again"))
 Images = NDArray[np.uint8]
 
 
@@ -257,10 +258,10 @@ def _sample_grid(results: list[DirectionResult], rows: int) -> Images:
 
     The same test faces give the same rows. What a model does not make is left out.
     """
-    columns = [
-        [images[place] for place in evenly_spaced(len(images), rows)]
-        for result in results
-        for images in (result.photos, result.fakes, result.reconstructions)
+    columns = {
+        head: [images[place] for place in evenly_spaced(len(images), rows)]
+        for result, heads in zip(results, _GRID_HEADS, strict=False)
+        for head, images in zip(heads, (result.photos, result.fakes, result.reconstructions), strict=True)
         if images is not None
-    ]
-    return image_grid([list(row) for row in zip(*columns, strict=False)])
+    }
+    return with_heads(image_grid([list(row) for row in zip(*columns.values(), strict=False)]), list(columns))

@@ -21,11 +21,12 @@ from starlette.types import ASGIApp
 
 from models.inference.app_batch import as_shown, paint_batch
 from models.inference.app_layout import ANY_KIND, CSS, Fields, Results, example_file, lay_out
+from models.inference.app_names import SCRIPT
 from models.inference.app_requests import restrict_requests, scratch_file
 from models.inference.scratch_folder import WRITING, scratch_folder
 from models.params import Direction
 from models.pretrained import PRETRAINED
-from models.training.checkpoint_info import read_info, refuse_new_faces
+from models.training.checkpoint_info import CheckpointInfo, directions, read_info, refuse_new_faces
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
 from pipeline.tools.draw_masks import ANY_MASK, MaskChoice, draw_task, make_choice, read_reference
@@ -74,7 +75,7 @@ def make_page(folder: Path, scratch: Path) -> "gradio.Blocks":
     """
     info = read_info(folder)
     refuse_new_faces(folder, info)
-    about, chooses = _about(folder), info.generator == "guided"
+    offered = [label for label, direction in _DIRECTIONS.items() if direction in directions(info)]
     os.environ["GRADIO_TEMP_DIR"] = str(scratch)
     try:
         import gradio
@@ -84,7 +85,7 @@ def make_page(folder: Path, scratch: Path) -> "gradio.Blocks":
         ) from error
     page = gradio.Blocks(title="facemask", analytics_enabled=False, delete_cache=(_MAX_AGE_S, _MAX_AGE_S))
     with page:
-        fields, results = lay_out(list(_DIRECTIONS), chooses, about)
+        fields, results = lay_out(offered, info.generator == "guided", _about(folder, info))
         _connect(fields, results, folder, scratch)
     return page
 
@@ -188,6 +189,7 @@ def page_app(page: "gradio.Blocks", scratch: Path) -> ASGIApp:
         ssr_mode=False,
         max_file_size=MAX_PHOTO_BYTES,
         css=CSS,
+        head=SCRIPT,
         theme=gradio.themes.Default(font=_FONTS, font_mono=["monospace"]),
         footer_links=[],
         run_history=False,
@@ -224,8 +226,7 @@ def _paint_uploaded(photo: _File, task: Task, scratch: Path) -> tuple[str | None
             raise FacemaskError(f"{source.name} cannot be read as an image: drop a JPEG, PNG or WebP")
 
 
-def _about(folder: Path) -> str:
+def _about(folder: Path, info: CheckpointInfo) -> str:
     """The line about the checkpoint and its licence."""
-    info = read_info(folder)
     model = f"{info.params['method']}, {info.params['image_px']} px, trained on {info.images_seen:,} images a domain"
     return f"{folder}: {model}. Licence of its data: {info.data_licence.rstrip('.')}. Nothing leaves this machine."

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.inference.app_names import RESULT_ID
 from pipeline.masks.catalogue import KINDS
 
 if TYPE_CHECKING:
@@ -78,12 +79,16 @@ def lay_out(directions: list[str], chooses: bool, about: str) -> tuple[Fields, R
         hint = "#1f6feb, navy, ... and Enter; empty: the kind's own"
         colour = gradio.Textbox(label="Colour", placeholder=hint, max_lines=1, visible=chooses)
     with gradio.Accordion("Copy the mask of another photo", open=False):
-        like = gradio.Image(label="Photo of somebody who wears a mask", type="filepath", image_mode=None, buttons=[])
+        like = _photo_field("Photo of somebody who wears a mask")
     with gradio.Row():
-        photo = gradio.Image(label="Photo", type="filepath", image_mode=None, buttons=[])
+        photo = _photo_field("Photo")
         with gradio.Column():
             picture = gradio.ImageSlider(
-                label="Before and after: move the line", type="filepath", interactive=False, buttons=["fullscreen"]
+                label="Before and after: move the line",
+                type="filepath",
+                interactive=False,
+                buttons=["fullscreen"],
+                elem_id=RESULT_ID,
             )
             download = gradio.DownloadButton("Download the result", interactive=False)
     summary = gradio.Markdown()
@@ -95,3 +100,9 @@ def lay_out(directions: list[str], chooses: bool, about: str) -> tuple[Fields, R
     gradio.Markdown(about)
     fields = Fields(direction, kind, colour, like, photo, examples, photos, paint_all)
     return fields, Results(picture, download, summary, archive, archive_summary)
+
+
+def _photo_field(label: str) -> "gradio.Image":
+    import gradio
+
+    return gradio.Image(label=label, alt_text=label, type="filepath", image_mode=None, buttons=[])

@@ -1,6 +1,5 @@
 """`facemask sample CHECKPOINT`: faces that nobody has, each without and with a mask, from a model that makes them."""
 
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from pipeline.errors import FacemaskError
 from pipeline.progress import Progress
 from pipeline.storage.files import replacing, require_no_file, sha256
 from pipeline.tools.provenance import SAMPLE, Provenance, png_info, read_provenance
+from pipeline.version import VERSION
 
 _ON_SHEET = 64  # faces
 
@@ -46,7 +46,7 @@ def sample(folder: Path, out: Path, count: int, seed: int) -> None:
 
 def _write(path: Path, pixels: Images, checkpoint: str, faces: int) -> None:
     """Write a PNG (H, W, 3) that is marked as synthetic."""
-    mark = Provenance(f"facemask {version('facemask')}", checkpoint, SAMPLE, faces, False, "")
+    mark = Provenance(f"facemask {VERSION}", checkpoint, SAMPLE, faces, False, "")
     with replacing(path) as beside:
         Image.fromarray(pixels).save(beside, "PNG", pnginfo=png_info(mark, None))
 

@@ -34,6 +34,7 @@ from models.params import Direction, TrainParams, values_used
 from models.training.checkpoint_info import SCHEMA as SCHEMA
 from models.training.checkpoint_info import CheckpointInfo as CheckpointInfo
 from models.training.checkpoint_info import StartingModel as StartingModel
+from models.training.checkpoint_info import directions as directions
 from models.training.checkpoint_info import makes_faces as makes_faces
 from models.training.checkpoint_info import other_schema as other_schema
 from models.training.checkpoint_info import read_info as read_info
@@ -186,13 +187,6 @@ def load_generators(folder: Path) -> tuple[dict[str, nn.Module], CheckpointInfo]
     """The generators of a checkpoint, in evaluation mode: `generator_mask`, and `generator_unmask` where it has one."""
     info = read_info(folder)
     return {f"generator_{direction}": _load_generator(folder, info, direction) for direction in directions(info)}, info
-
-
-def directions(info: CheckpointInfo) -> tuple[Direction, ...]:
-    """The directions of a checkpoint's generators: a method may put masks on only, or make new faces only."""
-    if makes_faces(info):
-        return ()
-    return ("mask", "unmask") if "generator_unmask" in info.weights_sha256 else ("mask",)
 
 
 def load_generator(folder: Path, direction: Direction) -> tuple[nn.Module, CheckpointInfo]:

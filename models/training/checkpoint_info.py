@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.params import GeneratorKind
+from models.params import Direction, GeneratorKind
 from models.training.checkpoint_json import parse_checkpoint_json
 from models.training.state_files import JSON_NAME
 from models.training.tracking import Row
@@ -64,6 +64,13 @@ def other_schema(folder: Path) -> str:
     """How the checkpoint's schema differs from this code's, for people; empty if it does not."""
     schema = _read_json(folder).get("schema")
     return "" if schema == SCHEMA else f"schema {schema}, not {SCHEMA}"
+
+
+def directions(info: CheckpointInfo) -> tuple[Direction, ...]:
+    """The directions of a checkpoint's generators: a method may put masks on only, or make new faces only."""
+    if makes_faces(info):
+        return ()
+    return ("mask", "unmask") if "generator_unmask" in info.weights_sha256 else ("mask",)
 
 
 def _read_json(folder: Path) -> dict[str, Any]:

@@ -14,6 +14,8 @@ _MIN_SCORE = 0.3  # of the second detector, from which there is a face
 _DOUBTFUL_SCORE = 0.15  # from which there may be one, beside which a small one is a person in the background
 _MAX_DISAGREEMENT = 0.6  # of the landmarks with the second detector's points, distances between the eyes
 _MAX_EYE_COVERAGE = 0.4  # share of the eyes under a mask, up to which the second detector's face counts
+# Of a detection that confirms landmarks; the second: of its eyes from theirs, as a share of the crop.
+_SURE_SCORE, _SURE_DISTANCE = 0.5, 0.055
 _MIN_AREA = 0.2  # of a second face, as a share of the largest face's area
 
 # The second detector's five points as landmarks, whose means they are, and their places in the aligned crop, px.
@@ -55,6 +57,18 @@ def find_hidden_faces(pixels: NDArray[np.uint8], max_faces: int) -> list[Face]:
         if disagreement < _MAX_DISAGREEMENT and _eye_coverage(pixels, face.points) < _MAX_EYE_COVERAGE:
             faces.append(face)
     return faces
+
+
+def is_confirmed(crop: NDArray[np.uint8], points: NDArray[np.float32]) -> bool:
+    """Whether the second detector, too, sees a face at landmarks (478, 2), shares of its square crop (S, S, 3).
+
+    The landmarker mostly rejects a masked face in the second look that tells a face from an ear.
+    """
+    eyes = np.array([points[list(part)].mean(axis=0) for part in _FIVE[:2]])
+    return any(
+        float(np.linalg.norm(seen.points[:2] / len(crop) - eyes, axis=1).mean()) <= _SURE_DISTANCE
+        for seen in centerface.detect(crop, _SURE_SCORE)
+    )
 
 
 def _eye_coverage(pixels: NDArray[np.uint8], points: NDArray[np.float32]) -> float:

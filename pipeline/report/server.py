@@ -24,9 +24,8 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
 import pandas as pd
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse, Response
 from PIL import Image
 from pydantic import AfterValidator, BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -36,6 +35,7 @@ from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.report.columns import IDS_NAME
 from pipeline.report.cover_map import cover_map
+from pipeline.report.error_responses import add_error_handlers
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
 from pipeline.report.page import data_folder
 from pipeline.report.run_data import RUN_NAME
@@ -193,27 +193,8 @@ def review_app(session: ReviewSession) -> FastAPI:
         kind = _DATA_TYPES.get(PurePosixPath(path).suffix, "application/octet-stream")
         return Response(_or_404(_read_inside(session.data, path)), media_type=kind)
 
-    _add_error_handlers(app)
+    add_error_handlers(app)
     return app
-
-
-def _add_error_handlers(app: FastAPI) -> None:
-    """Answer errors in one line of text, which the page shows."""
-
-    @app.exception_handler(HTTPException)
-    def refused(_request: Request, error: HTTPException) -> Response:
-        return PlainTextResponse(str(error.detail), error.status_code, error.headers)
-
-    @app.exception_handler(RequestValidationError)
-    def invalid(_request: Request, error: RequestValidationError) -> Response:
-        first = error.errors()[0]
-        where = " ".join(str(part) for part in first["loc"])
-        return PlainTextResponse(f"invalid request: {where}: {first['msg']}", 400)
-
-    @app.exception_handler(FacemaskError)
-    @app.exception_handler(OSError)
-    def failed(_request: Request, error: Exception) -> Response:
-        return PlainTextResponse(str(error), 500)  # about review.csv or the disk
 
 
 def _folders(page: str) -> dict[str, str]:

@@ -10,14 +10,12 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
-from pydantic import Field
-from pydantic.dataclasses import dataclass as params_dataclass
 
 from pipeline.errors import FacemaskError
 from pipeline.faces.landmarks import LANDMARKS
@@ -25,13 +23,13 @@ from pipeline.faces.training_crop import MeasuredFace, read_measured_faces, trai
 from pipeline.masks import mask_set
 from pipeline.masks.lifted import lift_mask
 from pipeline.masks.records import UnmaskedFace
-from pipeline.params import STRICT
 from pipeline.paths import Paths
 from pipeline.progress import Progress
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.files import digest_of, replacing_folder, sha256
 from pipeline.storage.licences import read_licence
 from pipeline.storage.manifest import read_manifest
+from pipeline.storage.pack_params import PackParams
 from pipeline.storage.shards import read_members
 
 _Number = TypeVar("_Number", bound=np.generic)
@@ -41,13 +39,6 @@ _LIFT_PX = 1024  # side of the frame in which a mask is lifted, at most
 _FRONTAL = 15.0  # degrees of yaw, up to which both halves of a mask are seen
 _CONTENT = ["image_id", "split", "digest"]  # PackInfo.content is a digest of these
 _COLUMNS = ["image_id", "ffhq_id", "source", "domain", "path", "archive", "sha256", "yaw", "accepted", "split"]
-
-
-@params_dataclass(frozen=True, config=STRICT)
-class PackParams:
-    """params.yaml, block `pack`."""
-
-    load_px: Annotated[int, Field(ge=32, le=1024)]
 
 
 def pack(params: PackParams, paths: Paths) -> None:

@@ -29,7 +29,7 @@ def dask_cluster(address: str) -> Iterator[Cluster]:
     try:
         from distributed import Client, KilledWorker
     except ImportError as error:
-        raise FacemaskError("measuring on Dask needs its packages: run 'pip install facemask[dask]'") from error
+        raise FacemaskError("Dask is not installed: pip install -c constraints.txt -e '.[dask]'") from error
     try:
         client = Client(address, timeout=CONNECT_S, set_as_default=False)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:

@@ -11,7 +11,6 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +30,7 @@ from pipeline.tools.clip_writer import add_sound, open_silent_clip
 from pipeline.tools.draw_masks import MIN_CROP_PX, MaskChoice, bare_faces, crop_box, describe_choice
 from pipeline.tools.paint_photos import counted, faces_are
 from pipeline.tools.provenance import Provenance
+from pipeline.version import VERSION
 
 _CHECK_S = 0.5  # between two checks of whether a face is bare
 _STEADY_CHECKS = 5  # a state lasts for more than half of as many checks: a hand before the mouth is shorter
@@ -111,7 +111,7 @@ def _draw_clip(clip: Path, target: Path, choice: MaskChoice) -> None:
     masks = {
         person: _worn(width, choice, np.random.default_rng([seed, person])) for person, width in plan.widths.items()
     }
-    tool = f"facemask {version('facemask')}"
+    tool = f"facemask {VERSION}"
     made = Provenance(tool, "", "mask", len(masks), False, digest, drawing)
     if lost := _write(drawn_frames(clip, plan, masks, progress), clip, target, plan, made):
         print(f"apply: {target}: {lost}", flush=True)

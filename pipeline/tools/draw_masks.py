@@ -15,7 +15,8 @@ from PIL import Image, ImageColor
 
 from pipeline.errors import FacemaskError
 from pipeline.faces.alignment import CROP_SIDE, align, face_frame
-from pipeline.faces.face_crops import crop_frame
+from pipeline.faces.detection import is_confirmed
+from pipeline.faces.face_crops import crop_frame, framed_points
 from pipeline.faces.landmarker import get_landmarker
 from pipeline.faces.mask_coverage import coverage_from_maps, segment_crops
 from pipeline.faces.regions import LOWER_FACE, polygon_mask
@@ -133,7 +134,7 @@ def masked_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[ND
     found = []
     for points, (covered, _) in zip(faces, _covered_and_bare(pixels, faces), strict=True):
         large = np.ptp(points[:, 1]) >= _LARGE * min(pixels.shape[:2])
-        if covered > MASKED and (large or _is_found_again(pixels, points)):
+        if covered > MASKED and (large or _is_found_again(pixels, points, masked=True)):
             found.append(points)
     return found
 
@@ -150,12 +151,14 @@ def _covered_and_bare(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> li
     return shares
 
 
-def _is_found_again(pixels: ByteImage, points: NDArray[np.float32]) -> bool:
-    """Whether the landmarker finds the same face in its crop: it does not if an eye or an ear was taken for a face."""
+def _is_found_again(pixels: ByteImage, points: NDArray[np.float32], *, masked: bool = False) -> bool:
+    """Whether the same face is found in its crop: it is not if an eye or an ear was taken for a face."""
     frame = face_frame(points)
-    detected = get_landmarker(1)(crop_frame(Image.fromarray(pixels), frame, _CHECK_PX))
-    framed = points @ frame[:, :2].T + frame[:, 2]
-    return bool(detected) and float(np.abs(detected[0].points - framed).mean()) <= _MAX_DIFFERENCE
+    crop = crop_frame(Image.fromarray(pixels), frame, _CHECK_PX)
+    detected, framed = get_landmarker(1)(crop), framed_points(points, frame)
+    if detected and float(np.abs(detected[0].points - framed).mean()) <= _MAX_DIFFERENCE:
+        return True
+    return masked and is_confirmed(crop, framed)
 
 
 def _draw_face(drawn: ByteImage, points: NDArray[np.float32], choice: MaskChoice, rng: np.random.Generator) -> None:

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +25,7 @@ from pipeline.storage.worker_pool import IMAGE_CPU_S, WorkerPool, cpu_limit
 from pipeline.tools.output_file import write_marked_png
 from pipeline.tools.photos import Photo, list_photos
 from pipeline.tools.provenance import Provenance, read_provenance
+from pipeline.version import VERSION
 
 _WANTED = {"mask": "bare", "unmask": "masked"}  # the faces that are painted
 _LEFT = {"mask": "masked or covered already", "unmask": "without a mask"}
@@ -148,7 +148,7 @@ def paint_file(photo: Photo, task: Task) -> Outcome:
         with replacing(photo.copied) as beside:
             beside.write_bytes(content)
         return Outcome(photo, "copied", 0, painted.left)
-    tool = f"facemask {version('facemask')}"
+    tool = f"facemask {VERSION}"
     provenance = Provenance(
         tool, task.checkpoint, task.direction, painted.faces, task.side_by_side, digest, task.drawing
     )

@@ -1,16 +1,11 @@
 """The demo's workspace: a copy that is refreshed, and nothing outside it touched."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from flows import demo
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-c", "user.name=a", "-c", "user.email=a@b", *arguments]
-    return subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True).stdout
+from tests.flows.small_code import CODE, MADE, PYPROJECT, SETTINGS, files_in, git, write
 
 
 @pytest.fixture
@@ -22,38 +17,19 @@ def project(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.delenv("GIT_CONFIG_GLOBAL", raising=False)
     root = tmp_path / "project"
-    files = {
-        **dict.fromkeys(demo._FILES, ""),
-        ".gitignore": "/demo/\n/data/*\n!/data/review.csv\n",
+    others = {
+        "pyproject.toml": PYPROJECT,
         "dvc.lock": "theirs\n",
-        "params.yaml": "real: 1\n",
-        "experiments/none.yaml": "{}\n",
-        "flows/demo_params.yaml": "demo: 1\n",
-        "flows/a.py": "1\n",
         "flows/__pycache__/a.pyc": "compiled\n",
-        "models/c.py": "3\n",
-        "pipeline/b.py": "2\n",
         "data/review.csv": "image_id,review\n",
+        "data/survey.json": "{}\n",
         "data/raw/large.zip": "ignored\n",
         "photos/of_theirs.jpg": "not needed\n",
         "secret.txt": "not needed\n",
     }
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
+    write(root, SETTINGS | CODE | others)
     git(root, "init", "--quiet")
     return root
-
-
-COPIED = {
-    *demo._FILES,
-    *("experiments/none.yaml", "flows/a.py", "flows/demo_params.yaml", "models/c.py", "pipeline/b.py"),
-    "data/review.csv",
-}
-
-
-def files_in(folder: Path) -> set[str]:
-    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("checkout", ["own", "none", "inside_another"])
@@ -61,12 +37,8 @@ def test_the_workspace_gets_what_the_pipeline_needs_and_the_demos_params(project
     if checkout != "own":
         (project / ".git").rename(project.parent / ("git-elsewhere" if checkout == "none" else ".git"))
     demo.refresh(project, project / "demo")
-    assert files_in(project / "demo") == COPIED | {"params.yaml", "registry/models.json"}
+    assert files_in(project / "demo") == {*SETTINGS, *CODE, *MADE}
     assert (project / "demo" / "params.yaml").read_text() == "demo: 1\n"
-
-
-def test_all_that_the_workspace_gets_is_in_the_project():
-    assert [file for file in demo._FILES if not (demo.ROOT / file).is_file()] == []
 
 
 def test_a_refresh_keeps_what_was_built_and_drops_code_that_is_gone(project):
@@ -86,10 +58,12 @@ def test_a_refresh_keeps_what_was_built_and_drops_code_that_is_gone(project):
 def test_a_refresh_keeps_the_user_s_reviews_and_models(project):
     workspace = project / "demo"
     demo.refresh(project, workspace)
-    for name in ("data/review.csv", "registry/models.json"):
+    names = ("data/review.csv", "data/survey.json", "registry/models.json")
+    for name in names:
         (workspace / name).write_text("theirs\n")
     demo.refresh(project, workspace)
-    assert (workspace / "data/review.csv").read_text() == (workspace / "registry/models.json").read_text() == "theirs\n"
+    kept = {(workspace / name).read_text() for name in names}
+    assert kept == {"theirs\n"}
 
 
 def test_the_repositories_are_the_workspaces_own_and_need_no_git_user(project, monkeypatch):

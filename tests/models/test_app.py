@@ -45,8 +45,15 @@ def free_port():
 @contextmanager
 def serve(model, scratch):
     """The page for a checkpoint, which is written to `model`, or for the model in the box."""
-    served = make_page(PRETRAINED if model == PRETRAINED else write_checkpoint(model), scratch)
-    with listening(0) as listener, serving(page_app(served, scratch), listener, SETTINGS) as address:
+    with served(PRETRAINED if model == PRETRAINED else write_checkpoint(model), scratch) as address:
+        yield address
+
+
+@contextmanager
+def served(folder, scratch):
+    """The page for the checkpoint in `folder`."""
+    page = make_page(folder, scratch)
+    with listening(0) as listener, serving(page_app(page, scratch), listener, SETTINGS) as address:
         yield address
 
 

@@ -1,6 +1,7 @@
 """The page of `facemask app` in a real browser."""
 
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from PIL import Image
 from models.pretrained import PRETRAINED
 from pipeline.tools.draw_masks import MaskChoice, draw_photo
 from pipeline.tools.provenance import read_provenance
-from tests.models.test_app import MASK, UNMASK, serve
+from tests.models.conftest import TINY, write_checkpoint
+from tests.models.test_app import MASK, UNMASK, serve, served
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning:gradio.queueing"
@@ -128,6 +130,34 @@ def test_every_field_and_button_has_a_name_for_screen_readers(opened):
             .map(element => element.outerHTML.slice(0, 200))"""
     )
     assert unnamed == []
+
+
+def test_every_picture_has_a_name_for_screen_readers(opened):
+    drop(opened, "face.png")
+    opened.get_by_text("1 face painted").wait_for()
+    for name in ("Photo", "Before", "After"):
+        opened.get_by_role("img", name=name, exact=True).wait_for()
+    assert opened.evaluate("[...document.images].filter(image => image.checkVisibility() && !image.alt).length") == 0
+
+
+def test_the_line_between_before_and_after_has_a_name_and_moves_by_keys(opened):
+    drop(opened, "face.png")
+    line = opened.get_by_role("slider", name="Line between before and after")
+    line.wait_for()
+    opened.get_by_role("img", name="After", exact=True).wait_for()
+    shown = "document.querySelector('[role=slider]').getAttribute('aria-valuenow')"
+    before = int(opened.evaluate(shown))
+    for key, moved in (("ArrowLeft", before - 5), ("ArrowRight", before)):
+        line.press(key)
+        opened.wait_for_function(f"Math.abs({shown} - {moved}) < 2")
+
+
+def test_a_model_that_only_puts_masks_on_is_not_offered_to_take_them_off(browser, tmp_path):
+    (tmp_path / "scratch").mkdir()
+    write_checkpoint(tmp_path / "simgan", replace(TINY, method="simgan"))
+    with served(tmp_path / "simgan", tmp_path / "scratch") as address:
+        for page in open_page(browser, address):
+            assert page.get_by_role("radio").count() == 1
 
 
 @pytest.mark.parametrize("width", [1200, 390])

@@ -35,7 +35,8 @@ def start(stage, work="work"):
 
 
 def write_params(params):
-    Path("params.yaml").write_text(yaml.safe_dump({"train": asdict(params)}))
+    evaluate = {"images": 4, "batch_size": 4, "grid_faces": 1}
+    Path("params.yaml").write_text(yaml.safe_dump({"train": asdict(params), "evaluate": evaluate}))
     Path("experiments").mkdir()
     Path("experiments/none.yaml").write_text("{}")
 
@@ -124,3 +125,13 @@ def test_training_imports_no_landmarker_and_no_prefect():
     code = "import sys, models.training.loop; print(sorted({'mediapipe', 'prefect'} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], env=environment("work"), capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_typo_in_the_block_of_evaluate_is_reported_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_params(TINY)
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("grid_faces", "grid_rows"))
+    status, output = finish(start("train"))
+    assert status == 1
+    assert "key 'evaluate.grid_faces' is missing" in output
+    assert "training on" not in output

@@ -11,7 +11,7 @@ from models.evaluation.evaluate import evaluate
 from models.evaluation.evaluate_promoted import evaluate_promoted
 from models.evaluation.metrics import mean_over_mask, psnr
 from models.face_regions import dilated_region
-from models.image_grids import MAX_BYTES, image_grid, write_png
+from models.image_grids import MAX_BYTES, image_grid, with_heads, write_png
 from models.params import EvaluateParams
 from models.registry import Registry
 from models.training.loop import train
@@ -150,6 +150,22 @@ def test_a_grid_puts_images_side_by_side_with_white_lines_between():
     grid = image_grid([[black, black], [black, black]])
     assert grid.shape == (10, 10, 3)
     assert (grid[4:6] == 255).all()
+
+
+def test_heads_are_written_in_the_middle_of_their_columns_above_the_grid():
+    grid = np.full((40, 3 * 128 + 4, 3), 77, np.uint8)
+    headed = with_heads(grid, ["photo", "", "and off again"])
+    assert np.array_equal(headed[-40:], grid)
+    written = (headed[:-40] < 128).any(axis=(0, 2))
+    assert written[34:94].any() and written[294:354].any()
+    assert not written[128:260].any() and not written[:20].any()
+
+
+def test_the_sample_grid_has_heads_for_what_the_model_makes(pack, trained, monkeypatch):
+    heads = []
+    monkeypatch.setattr(evaluate_module, "with_heads", lambda grid, names: heads.extend(names) or grid)
+    evaluated()
+    assert heads == ["photo", "mask on", "and off again", "masked photo", "mask off", "and on again"]
 
 
 def test_fakes_are_compared_with_real_faces_of_the_other_domain(pack, trained, monkeypatch):

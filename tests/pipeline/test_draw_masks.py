@@ -100,6 +100,15 @@ def test_a_small_detection_that_is_not_found_again_is_left(group, monkeypatch):
     assert (drawn.faces, drawn.left) == (2, 1)
 
 
+def test_a_small_masked_face_counts_where_only_the_second_detector_finds_it_again(group, monkeypatch):
+    masked = draw_photo(group, MaskChoice("surgical", seed=1)).pixels
+    faces = draw_masks.find_all_faces(masked)
+    monkeypatch.setattr(draw_masks, "_LARGE", 9.0)
+    monkeypatch.setattr(draw_masks, "get_landmarker", lambda _: lambda crop: [])
+    assert len(draw_masks.masked_faces(masked, faces)) == len(faces) == 2
+    assert draw_masks.masked_faces(masked, [faces[0] * 0.3 + (400, 300)]) == []
+
+
 def test_the_same_photo_gives_the_same_picture_and_the_same_seed_too(group):
     assert (draw_photo(group, MaskChoice()).pixels == draw_photo(group, MaskChoice()).pixels).all()
     assert (draw_photo(group, MaskChoice(seed=3)).pixels == draw_photo(group, MaskChoice(seed=3)).pixels).all()

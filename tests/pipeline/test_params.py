@@ -4,7 +4,7 @@ import pytest
 
 from pipeline import params
 from pipeline.errors import FacemaskError
-from pipeline.stages.pack import PackParams
+from pipeline.storage.pack_params import PackParams
 from tests.conftest import ROOT
 
 
@@ -68,10 +68,8 @@ def test_a_byte_order_mark_does_not_matter(tmp_path):
 
 def test_the_default_parameters_are_the_project_s_own_and_in_a_wheel_those_that_it_installs(tmp_path, monkeypatch):
     assert params.default_file().samefile(ROOT / "params.yaml")
-    ((folder, files),) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
-        "data-files"
-    ].items()
+    installed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    (folder,) = (folder for folder, files in installed.items() if "params.yaml" in files)
     monkeypatch.setattr(params, "__file__", str(tmp_path / "site-packages/pipeline/params.py"))
     monkeypatch.setattr(params.sysconfig, "get_path", {"data": str(tmp_path)}.get)
-    assert files == ["params.yaml"]
     assert params.default_file() == tmp_path / folder / "params.yaml"
