@@ -286,4 +286,4 @@ def test_an_unknown_checkpoint_is_refused_in_one_line(served, capsys):
 def test_a_count_below_one_is_refused(served, count, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["survey", "guided", f"--count={count}"])
-    assert ended.value.code == 2 and "is too few" in capsys.readouterr().err
+    assert ended.value.code == 2 and "is no whole number from 1 on" in capsys.readouterr().err
