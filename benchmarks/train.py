@@ -59,10 +59,7 @@ def paper_params(
         guided=GuidedParams(lambda_matte=0, lambda_drawing=0), cyclegan=CycleganParams(),
         simgan=SimganParams(lambda_drawing=1, refiner_images=0, discriminator_images=0),
         pix2pix=Pix2pixParams(pairs="both", lambda_l1=100, lambda_matte=0),
-        fastgan=FastganParams(
-            lambda_matte=1, lambda_matching=0, matching_images=1, lambda_reconstruction=1,
-            discriminator_steps=1, cutout=0, average_images=5000,
-        ),
+        fastgan=FastganParams(lambda_matte=1, lambda_reconstruction=1, average_images=5000),
     )  # fmt: skip
 
 

@@ -3,10 +3,9 @@
 The generator makes a face and a mask for it from one latent vector: RGB of the face, RGB of the mask and its matte. So
 each face comes with and without its mask, and both pictures are equal where the matte is 0.
 
-Faces are aligned, and so the generator starts with a learnt layout, as StyleGAN's does (Karras et al. 2019, arXiv
-1812.04948): without it no eye was in place after 7,000 images. Other than in the paper, neither network has batch norm:
-its statistics depend on the batch, and so on the number of processes that share it. The generator has group norm, and
-no noise inputs: one latent vector is one picture.
+The generator has batch norm as in the paper, of the images of one process: with group norm all faces became alike
+(docs/experiments.md). The discriminator has spectral norm alone, and sees how much neighbours in the batch differ.
+Other than in the paper there are no noise inputs: one latent vector is one picture.
 """
 
 from typing import NamedTuple
@@ -22,11 +21,8 @@ from models.networks import blend, initialised
 LATENT = 256  # numbers of a latent vector, the paper's
 _CHANNELS = {4: 16, 8: 8, 16: 4, 32: 2, 64: 2, 128: 1, 256: 0.5, 512: 0.25, 1024: 0.125}
 """Side of a feature map, px -> channels for a width of 1, as in the authors' code."""
-_GROUP = 8  # channels that are normalised together
 _SKIP = 16  # a feature map excites the one of this many times its side (section 3.1)
-_WEIGHTS = 0.05
-"""Deviation of the generator's weights before training. Group norm makes their size irrelevant but for how fast they
-turn: with 0.02 at a learning rate of 4e-4 the faces changed as a whole from one thousand images to the next."""
+_WEIGHTS = 0.05  # deviation of the generator's weights before training; batch norm makes their size irrelevant
 _MATTE_LOGIT = -1.0  # before training: a matte of 0.27 everywhere
 _SIDES = 16, 8  # px: of the discriminator's feature maps that are decoded (section 3.2)
 
@@ -46,14 +42,14 @@ def latent_vectors(seed: int, numbers: range) -> Tensor:
 
 
 class _Upsampled(nn.Sequential):
-    """Nearest upsampling by 2, then one or two 3x3 convolutions with group norm and a gated linear unit."""
+    """Nearest upsampling by 2, then one or two 3x3 convolutions with batch norm and a gated linear unit."""
 
     def __init__(self, channels: int, out_channels: int, convolutions: int) -> None:
         layers: list[nn.Module] = [nn.Upsample(scale_factor=2, mode="nearest")]
         for _ in range(convolutions):
             layers += [
                 nn.Conv2d(channels, 2 * out_channels, 3, padding=1, bias=False),
-                _group_norm(2 * out_channels),
+                nn.BatchNorm2d(2 * out_channels),
                 nn.GLU(dim=1),
             ]
             channels = out_channels
@@ -80,9 +76,8 @@ class FaceGenerator(nn.Module):
         super().__init__()
         sides = [side for side in _CHANNELS if side <= image_px]
         channels = {side: max(4, round(_CHANNELS[side] * width)) for side in sides}
-        self.layout = nn.Parameter(torch.randn(1, 2 * channels[4], 4, 4))
         self.start = nn.Sequential(
-            nn.ConvTranspose2d(LATENT, 2 * channels[4], 4, bias=False), nn.GroupNorm(1, 2 * channels[4], affine=False)
+            nn.ConvTranspose2d(LATENT, 2 * channels[4], 4, bias=False), nn.BatchNorm2d(2 * channels[4]), nn.GLU(dim=1)
         )
         # As in the authors' code, every second block has two convolutions, the first one included.
         self.blocks = nn.ModuleList(
@@ -106,7 +101,7 @@ class FaceGenerator(nn.Module):
 
     def forward(self, latents: Tensor) -> MadeFaces:
         """latents (B, LATENT), of a standard normal distribution -> MadeFaces."""
-        features = functional.glu(self.layout + self.start(latents[:, :, None, None]), dim=1)
+        features = self.start(latents[:, :, None, None])
         by_side = {features.shape[-1]: features}
         for block in self.blocks:
             features = block(features)
@@ -179,12 +174,6 @@ class FaceDiscriminator(nn.Module):
         """images (B, 3, S, S), classes (B,) of 0 unmasked, 1 masked -> scores (B, 5, 5): higher, more real."""
         return self._scores(self.to_8(self.to_16(images)), classes)
 
-    def with_features(self, images: Tensor, classes: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The scores of `forward`, and the feature maps of 16 px and of 8 px."""
-        at_16 = self.to_16(images)
-        at_8 = self.to_8(at_16)
-        return self._scores(at_8, classes), [at_16, at_8]
-
     def with_reconstruction(self, images: Tensor, classes: Tensor, quarters: Tensor) -> tuple[Tensor, Tensor]:
         """The scores of `forward`, and the mean distance of two reconstructions from what they should show, a scalar.
 
@@ -229,7 +218,3 @@ def _quarter(images: Tensor, quarters: Tensor) -> Tensor:
 def _conv(channels: int, out_channels: int, side: int, **settings: int | bool) -> nn.Module:
     """A convolution with spectral norm (Miyato et al. 2018, arXiv 1802.05957)."""
     return spectral_norm(nn.Conv2d(channels, out_channels, side, **settings))  # type: ignore[arg-type]
-
-
-def _group_norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(max(1, channels // _GROUP) if channels % _GROUP == 0 else 1, channels)

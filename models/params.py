@@ -15,7 +15,6 @@ START_NAME = "start.json"
 
 PRESETS = Path("experiments")
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Direction = Literal["mask", "unmask"]
 MethodName = Literal["guided", "cyclegan", "simgan", "pix2pix", "fastgan"]
 """The training methods; models/methods/ has one file for each."""
@@ -60,11 +59,7 @@ class FastganParams:
     """The block `train.fastgan`: keys of this method only."""
 
     lambda_matte: Annotated[float, Field(ge=0, le=100)]
-    lambda_matching: Annotated[float, Field(ge=0, le=100)]
-    matching_images: Annotated[int, Field(ge=1)]
     lambda_reconstruction: Annotated[float, Field(ge=0, le=100)]
-    discriminator_steps: Annotated[int, Field(ge=1, le=20)]
-    cutout: Share
     average_images: Annotated[int, Field(ge=1)]
 
 

@@ -17,13 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
 from models.differentiable_augmentation import augmented, draw
 from models.face_networks import LATENT, FaceDiscriminator, FaceGenerator, MadeFaces
 from models.face_regions import dilated_region, lower_face_region
 from models.losses import hinge_adversarial_loss, hinge_discriminator_loss
-from models.methods.method import Batch, GeneratorResult, Method, TrainedHalves
+from models.methods.method import Batch, GeneratorResult, Method
 from models.params import TrainParams
 from models.random_streams import AUGMENT_DISCRIMINATOR, AUGMENT_GENERATOR, LATENTS, QUARTER, stream
 from pipeline.errors import FacemaskError
@@ -54,23 +53,16 @@ def epoch_indices(unmasked: PackedSet, masked: PackedSet, params: TrainParams) -
     return {"unmasked": np.arange(len(unmasked)), "masked": np.arange(len(masked))}
 
 
-def trained_halves(params: TrainParams, images_seen: int) -> TrainedHalves:
-    """The discriminator learns in each step, the generator in every `discriminator_steps`-th."""
-    return TrainedHalves(generators=images_seen // params.batch_size % params.fastgan.discriminator_steps == 0)
-
-
 class GeneratorInputs(NamedTuple):
     """What the generator's loss is computed from."""
 
     latents: Tensor  # (B, LATENT)
-    draws: Tensor  # (2B, DRAWS): random numbers of augmentation
-    real: Tensor  # (2B, 3, S, S): real images, the unmasked ones first
+    draws: Tensor  # (2B, DRAWS): random numbers of augmentation, the unmasked images first
     beside: Tensor  # (B, 1, S, S) of 0 and 1: where a real masked face has no mask
-    matching: Tensor  # a scalar, 1 at first, later 0: how much of feature matching counts
 
 
 class GeneratorObjective(nn.Module):
-    """Section 3.3: the hinge loss of G for both classes; and D's features of real images, and where a mask may be."""
+    """Section 3.3: the hinge loss of G for both classes; and where a mask may be."""
 
     def __init__(self, networks: dict[str, nn.Module], params: TrainParams) -> None:
         super().__init__()
@@ -84,43 +76,24 @@ class GeneratorObjective(nn.Module):
 
         The matte costs where real masked faces have no mask. So the matte is that of a mask, and not of another face.
         """
-        latents, draws, real, beside, matching = inputs
+        latents, draws, beside = inputs
         made: MadeFaces = self.faces(latents)
         images, classes = torch.cat([made.unmasked, made.masked]), _classes(len(latents), latents.device)
-        seen = augmented(images, draws, self.params.cutout)
-        scores, features = self.discriminators[0].with_features(seen, classes)
-        terms = {
-            "adversarial": hinge_adversarial_loss(scores),
-            "matching": self._matching(features, augmented(real, draws, self.params.cutout), classes),
-            "matte": (made.matte * beside).mean(),
-        }
-        total = terms["adversarial"] + matching * self.params.lambda_matching * terms["matching"]
-        total = total + self.params.lambda_matte * terms["matte"]
+        scores = self.discriminators[0](augmented(images, draws), classes)
+        terms = {"adversarial": hinge_adversarial_loss(scores), "matte": (made.matte * beside).mean()}
+        total = terms["adversarial"] + self.params.lambda_matte * terms["matte"]
         return GeneratorResult(total, terms, {"unmasked": made.unmasked.detach(), "masked": made.masked.detach()})
-
-    def _matching(self, features: list[Tensor], real: Tensor, classes: Tensor) -> Tensor:
-        """The mean distance of D's features from those of real images of the same class, of whichever face.
-
-        Feature matching (Salimans et al. 2016, arXiv 1606.03498, section 3.1), between single images instead of means
-        over the batch, which depend on the number of processes.
-        """
-        with torch.no_grad():
-            _, wanted = self.discriminators[0].with_features(real, classes)
-        return torch.stack([functional.l1_loss(one, other) for one, other in zip(features, wanted, strict=True)]).mean()
 
 
 def generator_inputs(unmasked: Batch, masked: Batch, params: TrainParams) -> tuple[GeneratorInputs]:
-    """A latent vector for each position, real images of both classes, and random numbers."""
+    """A latent vector for each position, random numbers, and where real masked faces have no mask."""
     device, positions = unmasked.faces.images.device, unmasked.positions
     latents = [stream(params.seed, LATENTS, "unmasked", at).standard_normal(LATENT, np.float32) for at in positions]
     region = lower_face_region(masked.faces.conditioning)
-    start = positions.start // params.batch_size * params.batch_size  # of the whole batch, in any process
     inputs = GeneratorInputs(
         latents=torch.from_numpy(np.stack(latents)).to(device),
         draws=_draws(params.seed, AUGMENT_GENERATOR, positions).to(device),
-        real=torch.cat([unmasked.faces.images, masked.faces.images]),
         beside=(1 - dilated_region(region)) * region.amax(dim=(2, 3), keepdim=True),
-        matching=torch.tensor(max(0.0, 1 - start / params.fastgan.matching_images), device=device),
     )
     return (inputs,)
 
@@ -136,9 +109,9 @@ class DiscriminatorObjective(nn.Module):
     def forward(self, real: Tensor, fake: Tensor, draws: Tensor, quarters: Tensor) -> Tensor:
         """Real and made images (2B, 3, S, S), unmasked ones first, numbers (4B, DRAWS), quarters (2B,) -> the loss."""
         classes = _classes(len(real) // 2, real.device)
-        seen = augmented(real, draws[: len(real)], self.params.cutout)
+        seen = augmented(real, draws[: len(real)])
         of_real, distance = self.faces.with_reconstruction(seen, classes, quarters)
-        of_fake = self.faces(augmented(fake, draws[len(real) :], self.params.cutout), classes)
+        of_fake = self.faces(augmented(fake, draws[len(real) :]), classes)
         return hinge_discriminator_loss(of_real, of_fake) + self.params.lambda_reconstruction * distance
 
 
@@ -155,13 +128,18 @@ def discriminator_inputs(
 
 
 def after_step(networks: dict[str, nn.Module], params: TrainParams, images_seen: int) -> None:
-    """Move the average towards the generator: half of what it is made of is from the last `average_images` images."""
+    """Move the average towards the generator: half of what it is made of is from the last `average_images` images.
+
+    The statistics of batch norm are averages already, and are copied.
+    """
     half_life = min(params.fastgan.average_images, _RAMP * images_seen)
     share = 1 - 0.5 ** (params.batch_size / max(half_life, 1e-8))
-    pairs = zip(networks["average_faces"].parameters(), networks["generator_faces"].parameters(), strict=True)
+    average, generator = networks["average_faces"], networks["generator_faces"]
     with torch.no_grad():
-        for average, weight in pairs:
-            average.lerp_(weight, share)
+        for mean, weight in zip(average.parameters(), generator.parameters(), strict=True):
+            mean.lerp_(weight, share)
+        for copied, statistic in zip(average.buffers(), generator.buffers(), strict=True):
+            copied.copy_(statistic)
 
 
 def _classes(each: int, device: torch.device) -> Tensor:
@@ -182,7 +160,6 @@ METHOD = Method(
     generator_inputs=generator_inputs,
     discriminator_objective=DiscriminatorObjective,
     discriminator_inputs=discriminator_inputs,
-    trained_halves=trained_halves,
     after_step=after_step,
     plateau_term="adversarial",
 )

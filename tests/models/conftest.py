@@ -60,11 +60,7 @@ TINY = TrainParams(
     pix2pix=Pix2pixParams(pairs="both", lambda_l1=100.0, lambda_matte=1.0),
     fastgan=FastganParams(
         lambda_matte=1,
-        lambda_matching=1,
-        matching_images=8,
         lambda_reconstruction=1,
-        discriminator_steps=1,
-        cutout=0.5,
         average_images=20,
     ),
 )

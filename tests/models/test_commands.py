@@ -96,21 +96,32 @@ def test_training_stopped_by_sigterm_saves_its_state_and_resumes_to_the_same_wei
     assert weights() == weights("whole/checkpoints")
 
 
-@pytest.mark.parametrize("method", ["guided", "simgan", "pix2pix", "fastgan"])
-def test_two_processes_give_the_curves_of_one_with_the_joined_batch(pack, method):
-    phases = replace(TINY.simgan, refiner_images=4, discriminator_images=4)  # a step each, and one for both
-    params = replace(TINY, method=method, images_per_domain=12, batch_size=4, precision="float32", simgan=phases)
-    train_in("whole", params)
-    write_params(params)
+def train_with_two_processes():
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*command, "-m", "models", "train"], env=environment("work"), capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("method", ["guided", "simgan", "pix2pix"])
+def test_two_processes_give_the_curves_of_one_with_the_joined_batch(pack, method):
+    phases = replace(TINY.simgan, refiner_images=4, discriminator_images=4)  # a step each, and one for both
+    params = replace(TINY, method=method, images_per_domain=12, batch_size=4, precision="float32", simgan=phases)
+    train_in("whole", params)
+    write_params(params)
+    train_with_two_processes()
     one, two = (json.loads(Path(folder, "history.json").read_text()) for folder in ("whole/checkpoints", "checkpoints"))
     assert len(one) == len(two) == 3
     for alone, shared in zip(one, two, strict=True):
         assert shared == pytest.approx(alone, abs=1e-5)
+
+
+def test_two_processes_train_a_method_with_batch_norm(pack):
+    """Each has the statistics of its own part of the batch: the curves are not those of one process."""
+    write_params(replace(TINY, method="fastgan", images_per_domain=12, batch_size=4))
+    train_with_two_processes()
+    assert len(json.loads(Path("checkpoints/history.json").read_text())) == 3
 
 
 @pytest.mark.parametrize("tiny", ["guided"], indirect=True)
