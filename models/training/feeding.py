@@ -54,6 +54,8 @@ def batches(
         workers = _workers() if gpu else 0
     # Rounded up: after the last step, whose batch may be smaller, none is left.
     todo = range(-(-images_seen // context.params.batch_size), len(steps))
+    if workers:
+        use_one_thread()  # before the fork: a child that ends OpenCV's threads waits for ever, for it has none of them
     loader = DataLoader(
         steps,
         batch_size=None,
@@ -61,7 +63,6 @@ def batches(
         num_workers=workers,
         prefetch_factor=_AHEAD if workers else None,
         pin_memory=gpu,
-        worker_init_fn=_use_one_thread if workers else None,
         multiprocessing_context="fork" if workers else None,
     )
     for step, arrays in zip(todo, loader, strict=True):
@@ -75,7 +76,3 @@ def _workers() -> int:
     """Worker processes of this process; several training processes on one machine share its cores."""
     here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return max(1, min(_MAX_WORKERS, (len(os.sched_getaffinity(0)) - 1) // here))
-
-
-def _use_one_thread(_: int) -> None:
-    use_one_thread()

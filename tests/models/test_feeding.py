@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
@@ -44,6 +46,16 @@ def equal(one, other):
 
 def test_worker_processes_make_the_same_batches_in_the_same_order(sets):
     assert equal(fed(sets), fed(sets, workers=2))
+
+
+def test_worker_processes_start_where_opencv_has_threads(sets):
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    cv2.GaussianBlur(np.zeros((2000, 2000), np.uint8), (31, 31), 0)  # starts them
+    try:
+        assert equal(fed(sets), fed(sets, workers=2))
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_a_resumed_training_gets_the_batches_that_are_left(sets):
