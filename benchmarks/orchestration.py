@@ -24,9 +24,10 @@ from typing import Any
 
 import yaml
 
-from flows.demo import ROOT, make_repository, refresh
+from flows.demo import make_repository, refresh
 from flows.local_server.server import api_url, free_port
 from flows.processes.dvc_runner import program_env
+from flows.project import CODE as ROOT
 
 KILLS, SEED = 20, 1
 MADE = (

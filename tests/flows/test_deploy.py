@@ -7,6 +7,7 @@ import yaml
 from prefect.settings import Settings
 from pydantic import BaseModel
 
+from flows.project import PACKAGES
 from tests.flows.conftest import ROOT
 
 FILE = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
@@ -58,4 +59,4 @@ def test_every_volume_is_declared_or_a_folder():
 
 def test_the_image_has_every_folder_that_the_package_is_made_of():
     copied = set(re.findall(r"^COPY (\w+) ", (ROOT / "deploy" / "Dockerfile").read_text(), re.MULTILINE))
-    assert copied == {"flows", "pipeline", "models"}
+    assert copied == {"experiments", *PACKAGES}

@@ -46,7 +46,7 @@ stages:
   train:
     cmd: python train.py
     deps: [data/train, train.py]
-    params: [train]
+    params: [lesson]
     outs: [{checkpoints: {persist: true}}]
     metrics: [{metrics.json: {persist: true}}]
   evaluate:
@@ -59,7 +59,7 @@ stages:
     outs: [report.txt]
 """
 PARAMS = """
-train: {images: 20}
+lesson: {images: 20}
 handoff: {enabled: true, wait_minutes: 60, checkpoint_minutes: 0.02}
 """
 TRAIN = (

@@ -192,6 +192,11 @@ def test_the_result_in_the_project_is_that_of_its_votes():
     assert json.loads(paths.survey_result.read_text()) == survey_result(read_votes(paths.survey))
 
 
+def test_without_votes_the_result_is_empty_and_the_study_is_named():
+    assert survey_result([]) == {}
+    assert result_lines({}) == ["no votes yet", "the original study: 40% of 2,200"]
+
+
 def test_dvc_shows_the_result_as_a_metric_and_no_stage_makes_it(tmp_path):
     text = (ROOT / "dvc.yaml").read_text()
     assert str(Paths().survey_result) in yaml.safe_load(text)["metrics"]

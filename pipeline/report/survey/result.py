@@ -29,11 +29,13 @@ def write_result(votes: Path, result: Path) -> dict[str, Any]:
 
 
 def survey_result(votes: Sequence[Vote]) -> dict[str, Any]:
-    """The result as a metric of DVC: nested dictionaries of numbers and short texts, no lists.
+    """The result as a metric of DVC: nested dictionaries of numbers and short texts, no lists; empty without votes.
 
     `real`: the share of the real pictures that were called real, which a perfect method would reach. Of a method whose
     checkpoint changed, only the votes about the latest one count.
     """
+    if not votes:
+        return {}
     standing = standing_votes(votes)
     people = attention(standing)
     left_out = {voter for voter, checks in people.items() if is_excluded(*checks)}
@@ -89,6 +91,9 @@ def _shares(name: str, votes: Sequence[Vote]) -> dict[str, Share]:
 
 def result_lines(result: dict[str, Any]) -> list[str]:
     """The result for a terminal."""
+    study = f"the original study: {STUDY['fooled']:.0%} of {STUDY['votes']:,}"
+    if not result:
+        return ["no votes yet", study]
     lines = [
         f"counted: the votes of {_people(result['people'])}; excluded, for missed attention checks or none seen: "
         f"{_people(result['excluded'])}"
@@ -97,7 +102,7 @@ def result_lines(result: dict[str, Any]) -> list[str]:
         lines += [f"made by {name}, {_line(_MADE, one, values[one], 'fooled')}" for one in _MADE if one in values]
     real = result["real"]
     lines += [f"real, {_line(_REAL, one, real[one], 'called_real')}" for one in _REAL if one in real]
-    return [*lines, f"the original study: {STUDY['fooled']:.0%} of {STUDY['votes']:,}"]
+    return [*lines, study]
 
 
 def _line(meanings: dict[str, str], direction: str, share: Share, name: str) -> str:
