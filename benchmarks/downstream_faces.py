@@ -44,7 +44,7 @@ PER_FACE = 2
 
 _FEATURES: NetworkName = "efficientnet-lite0"
 # Rows and columns of the frame, from the brows to below the chin and from ear to ear (alignment.FFHQ_TO_CROP): around
-# them are hair, background, and where a photo ends its repeated edge, from which the folder can be told.
+# them are hair, background, and where a photo ends its repeated edge, which show what folder it is from.
 _FACE = (slice(44, SIDE), slice(22, 106))
 _BANDS = 3  # of the features, from top to bottom: the mean over a whole face would hide where the mask ends
 _BATCH = 32
@@ -101,7 +101,7 @@ def person(ffhq_id: int) -> int:
 def read_photos(folder: Path) -> tuple[LabelledFaces, Counter[str]]:
     """The faces of with_mask/ and without_mask/, whose masks count as correctly worn, and how many were not found.
 
-    Nobody knows who is in these photos: those of nearly equal faces count as one person.
+    The persons are not labelled: photos of nearly equal faces count as one person.
     """
     files = {kind: sorted((folder / name).glob("*")) for kind, name in ((CORRECT, "with_mask"), (BARE, "without_mask"))}
     if not all(files.values()):

@@ -198,8 +198,7 @@ def _difference_of_pairs(features: Tensor) -> Tensor:
     """How much neighbours in the batch differ: (B, C, H, W) -> (B, 1, H, W), the same for both of a pair.
 
     The minibatch standard deviation of Karras et al. 2018 (arXiv 1710.10196, section 3), for groups of two, so that it
-    does not depend on the number of processes that share a batch. Without it all made faces were alike. The last of an
-    odd number has 0.
+    does not depend on the number of processes that share a batch. The last of an odd number has 0.
     """
     count, _, height, width = features.shape
     pairs = features[: count // 2 * 2].unflatten(0, (-1, 2))  # type: ignore[no-untyped-call]
