@@ -9,6 +9,7 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("storage",),
         ("faces",),
         ("masks",),
+        ("unmasking",),
         ("synthetic",),
         ("sources",),
         ("curation",),

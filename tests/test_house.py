@@ -33,6 +33,7 @@ READ_BY = {
         for path in ROOT.glob("pipeline/report/script/*.js")
     },
     "pipeline/faces/mask_coverage.onnx": "pipeline/faces/mask_coverage.py",
+    "pipeline/unmasking/lower_face.npz": "pipeline/unmasking/lower_face_model.py",
     "pipeline/sources/addresses.yaml": "pipeline/sources/addresses.py",
     "pipeline/sources/portraits.sha256": "pipeline/sources/addresses.py",
     **{
