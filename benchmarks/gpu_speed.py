@@ -71,7 +71,7 @@ def random_batches(params: TrainParams, device: torch.device) -> tuple[Batch, Ba
 
 def guided_params(params: TrainParams) -> TrainParams:
     """`params` for the guided method."""
-    return replace(params, method="guided", guided=GuidedParams(lambda_matte=3.0, lambda_drawing=200.0))
+    return replace(params, method="guided", guided=GuidedParams(lambda_drawing=200.0))
 
 
 def guided_context(params: TrainParams, device: TrainingDevice) -> TrainingContext:

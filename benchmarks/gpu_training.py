@@ -19,7 +19,8 @@ from models.methods.method import Batch, DrawnInputs
 from models.params import TrainParams, values_used
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo, TrainingState
-from models.training.data import TrainingSet, drawn_masks, load_px, training_batch
+from models.training.data import TrainingSet, load_px, training_batch
+from models.training.drawn_inputs import drawn_masks
 from models.training.feeding import batches
 from models.training.step import TrainingContext
 from pipeline.storage import packed_arrays as packed

@@ -56,7 +56,7 @@ def paper_params(
         learning_rate=2e-4, schedule="linear",
         lambda_cycle=10, lambda_identity=0.5, pool_size=50, save_every_images=1_000_000, seed=1,
         precision=precision, compile=compiled,
-        guided=GuidedParams(lambda_matte=0, lambda_drawing=0), cyclegan=CycleganParams(),
+        guided=GuidedParams(lambda_drawing=0), cyclegan=CycleganParams(),
         simgan=SimganParams(lambda_drawing=1, refiner_images=0, discriminator_images=0),
         pix2pix=Pix2pixParams(pairs="both", lambda_l1=100, lambda_matte=0),
         fastgan=FastganParams(lambda_matte=1, lambda_reconstruction=1, average_images=5000),
@@ -170,6 +170,8 @@ def write_pack(folder: Path, pictures: NDArray[np.uint8]) -> Path:
         counts[name] = kept = len(pictures) if split == "train" else 0
         np.save(images, pictures[:kept])
         np.save(landmarks, np.full((kept, LANDMARKS, 2), np.nan, np.float32))
+        if domain == "masked":
+            np.save(packed.areas_path(folder, name), np.zeros((kept, px, -(-px // 8)), np.uint8))
         packed.write_faces(faces_path, [f"{name}/{place}" for place in range(kept)], [None] * kept, [0.0] * kept)
     packed.write_info(folder, packed.PackInfo(packed.SCHEMA, px, "0" * 64, counts, "generated"))
     return folder

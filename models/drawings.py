@@ -1,9 +1,10 @@
-"""Drawn masks as tensors, and bounded corrections of them.
+"""Drawn masks and drawn bare faces as tensors, and bounded corrections of masks.
 
-A drawing (B, 5, H, W) in [0, 1] is RGB times alpha, alpha, and the shadow beside it (pipeline.masks.worn.flatten).
-A correction (B, 11, H, W) changes its colours, edges and shadow a little, and cannot paint: with zeros it is the
-drawing itself, and every value is bounded. Its coarse channels come from an 8 x 8 grid (the affine colour grid of
-Gharbi et al. 2017, arXiv 1707.02880), so that it applies at any size of picture.
+A drawn bare face (B, 4, H, W) in [0, 1] is RGB of the whole picture, and where its mask was
+(pipeline.unmasking.bare_face). A drawn mask (B, 5, H, W) in [0, 1] is RGB times alpha, alpha, and the shadow beside it
+(pipeline.masks.worn.flatten). A correction (B, 11, H, W) changes its colours, edges and shadow a little, and cannot
+paint: with zeros it is the drawing itself, and every value is bounded. Its coarse channels come from an 8 x 8 grid (the
+affine colour grid of Gharbi et al. 2017, arXiv 1707.02880), so that it applies at any size of picture.
 """
 
 import torch

@@ -4,8 +4,8 @@ In the paper's letters: c7s1-k is a 7x7 convolution with k filters, dk a 3x3 one
 an upsampling by 2, Ck a 4x4 convolution with stride 2. Each is followed by instance norm and ReLU.
 
 All generators have the same call, (image, guide, drawing) -> (output, matte), so that training, evaluation and export
-treat them alike. The guide is the conditioning maps, and the drawing a drawn mask (models.drawings), which only a
-generator that corrects it needs. The paper's generator ignores both and repaints everything: its matte is 1.
+treat them alike. The guide is the conditioning maps, and the drawing a drawn mask or bare face (models.drawings), which
+only a generator that corrects it needs. The paper's generator ignores both and repaints everything: its matte is 1.
 """
 
 from typing import TypeVar
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from models.drawings import COARSE_BOUNDS, FINE_BOUNDS, GRID, changed_share, put_on, put_on_corrected
-from models.face_regions import lower_face_region, matte_prior
+from models.face_regions import dilated_region, lower_face_region, matte_prior
 from models.params import Direction, GeneratorKind
 
 _Module = TypeVar("_Module", bound=nn.Module)
@@ -24,6 +24,8 @@ _Module = TypeVar("_Module", bound=nn.Module)
 # dilated one; in the band between it is 0.5.
 _MATTE_PRIOR_LOGIT = 2.5
 _DILATIONS = (1, 2, 4)  # of the painter's blocks, in turns
+_CORRECTION_BOUND = 0.6  # of colours in [-1, 1]
+_VISIBLE = 0.03  # a correction that replaces the pixel wholly
 _COARSE_PX = 64  # side of the images that the coarse discriminator sees
 
 
@@ -80,6 +82,21 @@ class ResnetGenerator(nn.Module):
     def forward(self, image: Tensor, guide: Tensor, drawing: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """The same as `paint`: the paint is the whole output."""
         return self.paint(image, guide)
+
+
+def _painting_layers(in_channels: int, width: int, blocks: int, out_channels: int) -> nn.Sequential:
+    """An encoder with dilated blocks, so that the mouth is painted with the eyes in view, and a decoder.
+
+    Resizing followed by a convolution upsamples without a checkerboard pattern.
+    """
+    return nn.Sequential(
+        *_encoder(in_channels, width, blocks, dilations=_DILATIONS),
+        UpsampleBy2(),
+        *_normed(nn.Conv2d(4 * width, 2 * width, 3, padding=1, padding_mode="reflect"), 2 * width),
+        UpsampleBy2(),
+        *_normed(nn.Conv2d(2 * width, width, 3, padding=1, padding_mode="reflect"), width),
+        nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="reflect"),
+    )
 
 
 class UpsampleBy2(nn.Module):
@@ -161,24 +178,53 @@ class _PlainBlock(nn.Module):
         return features + self.layers(features)  # type: ignore[no-any-return]
 
 
-class FacePainter(nn.Module):
-    """Paints the lower face through a matte: matte * RGB + (1 - matte) * input. F of the guided method.
+class FaceCorrector(nn.Module):
+    """F of the method guided: a correction of a drawn bare face (models.drawings), 0 before training.
 
-    Inputs beside the image are the lower-face region, which raises the matte's logits there, and the landmark sketch of
-    nose, mouth and jaw, which a mask hides. The blocks are dilated, so that the mouth is painted with the eyes in view.
-    Resizing followed by a convolution upsamples without a checkerboard pattern.
+    It sees the masked photo too, so that it also takes away what was not found of the mask: edges, loops, shadows. The
+    correction is bounded, and 0 far from the mask and the lower face.
     """
 
     def __init__(self, width: int, blocks: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            *_encoder(3 + 2, width, blocks, dilations=_DILATIONS),
-            UpsampleBy2(),
-            *_normed(nn.Conv2d(4 * width, 2 * width, 3, padding=1, padding_mode="reflect"), 2 * width),
-            UpsampleBy2(),
-            *_normed(nn.Conv2d(2 * width, width, 3, padding=1, padding_mode="reflect"), width),
-            nn.Conv2d(width, 4, 7, padding=3, padding_mode="reflect"),
-        )
+        self.layers = _painting_layers(3 + 4 + 2, width, blocks, out_channels=3)
+
+    def without_correction(self) -> "FaceCorrector":
+        """This network, with weights that change nothing."""
+        head = self.layers[-1]
+        nn.init.zeros_(head.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(head.bias)  # type: ignore[arg-type]
+        return self
+
+    def correction(self, image: Tensor, guide: Tensor, drawing: Tensor) -> Tensor:
+        """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W), drawing (B, 4, H, W) -> what is added, (B, 3, H, W)."""
+        features = torch.cat([image, 2 * drawing[:, :3] - 1, drawing[:, 3:], guide], dim=1)
+        reach = torch.maximum(dilated_region(lower_face_region(guide)), dilated_region(drawing[:, 3:]))
+        soft = nn.functional.avg_pool2d(reach, 5, stride=1, padding=2, count_include_pad=False) * reach
+        return _CORRECTION_BOUND * torch.tanh(self.layers(features).float()) * soft
+
+    def forward(self, image: Tensor, guide: Tensor, drawing: Tensor) -> tuple[Tensor, Tensor]:
+        """image, guide, drawing -> the corrected bare face (B, 3, H, W), and how much of the photo it replaces."""
+        correction = self.correction(image, guide, drawing)
+        return (2 * drawing[:, :3] - 1 + correction).clamp(-1, 1), replaced_share(correction, drawing)
+
+
+def replaced_share(correction: Tensor, drawing: Tensor) -> Tensor:
+    """How much of each pixel a corrected bare face replaces, (B, 1, H, W): the mask, and what is corrected."""
+    corrected = (correction.abs().amax(dim=1, keepdim=True) / _VISIBLE).clamp(max=1)
+    return torch.maximum(drawing[:, 3:], corrected)
+
+
+class FacePainter(nn.Module):
+    """Paints the lower face through a matte: matte * RGB + (1 - matte) * input. Both generators of the method pix2pix.
+
+    Inputs beside the image are the lower-face region, which raises the matte's logits there, and the landmark sketch of
+    nose, mouth and jaw, which a mask hides.
+    """
+
+    def __init__(self, width: int, blocks: int) -> None:
+        super().__init__()
+        self.layers = _painting_layers(3 + 2, width, blocks, out_channels=4)
 
     def paint(self, image: Tensor, guide: Tensor) -> tuple[Tensor, Tensor]:
         """image (B, 3, H, W) in [-1, 1], guide (B, 2, H, W) -> paint (B, 3, H, W), matte (B, 1, H, W) in [0, 1]."""
@@ -282,6 +328,8 @@ def make_generator(kind: GeneratorKind, direction: Direction, width: int, blocks
             return initialised(ResnetGenerator(width, blocks))
         case "guided", "mask":
             return DrawingCorrector(max(8, width // 4), max(1, blocks // 3))
+        case "guided", "unmask":
+            return initialised(FaceCorrector(width, blocks)).without_correction()
         case _:
             return initialised(FacePainter(width, blocks))
 

@@ -27,7 +27,6 @@ AdversarialLoss = Literal["lsgan", "vanilla"]
 class GuidedParams:
     """The block `train.guided`: keys of this method only."""
 
-    lambda_matte: Annotated[float, Field(ge=0, le=100)]
     lambda_drawing: Annotated[float, Field(ge=0, le=1000)]
 
 

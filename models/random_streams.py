@@ -4,8 +4,8 @@ import numpy as np
 
 from pipeline.storage.packed_arrays import DOMAINS
 
-ORDER, AUGMENT, POOL, TINT, DRAW, PAIR, RELIGHT, LATENTS, AUGMENT_GENERATOR, QUARTER = range(10)
-AUGMENT_DISCRIMINATOR = 10, 11  # of real images, and of made ones
+ORDER, AUGMENT, POOL, DRAW, PAIR, RELIGHT, LATENTS, AUGMENT_GENERATOR, QUARTER = range(9)
+AUGMENT_DISCRIMINATOR = 9, 10  # of real images, and of made ones
 """Purposes of a stream. Each number is part of a seed: a change of it changes every training."""
 
 

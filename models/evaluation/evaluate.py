@@ -191,10 +191,11 @@ def translate_and_reconstruct(
     psnr_cycle: list[float] = []
     values: list[list[float]] = [[], [], []]
     device = next(forward.parameters()).device
-    for batch in faces.batches():
-        photos, conditioning, drawing, _ = batch.on(device)
+    for of_cpu in faces.batches():
+        batch = of_cpu.on(device)
+        photos, conditioning = batch.images, batch.conditioning
         regions = lower_face_region(conditioning)
-        fakes, mattes = forward(photos, conditioning, drawing)
+        fakes, mattes = forward(photos, conditioning, batch.drawing_for(direction))
         images.append((to_pixels(photos), to_pixels(fakes)))
         outside = 1 - dilated_region(regions)
         region_pixels.append(_region_pixels(regions))
@@ -204,7 +205,7 @@ def translate_and_reconstruct(
             mean_over_mask(mattes, outside),
         )
         if backward:
-            reconstructions, _ = backward(fakes, conditioning, drawing)
+            reconstructions, _ = backward(fakes, conditioning, batch.drawing_for(back_direction))
             back.append(to_pixels(reconstructions))
             psnr_cycle += psnr(reconstructions, photos, torch.ones_like(regions)).tolist()
         for column, figures in zip(values, measured, strict=True):

@@ -62,7 +62,7 @@ def open_method(folder: Path) -> SurveyMethod:
         image_px=int(info.params["image_px"]),
         masks=checkpoint.load_masks(folder, info) if info.generator == "guided" else None,
         paint={
-            direction: partial(_generate, generators[f"generator_{direction}"].to(device), device)
+            direction: partial(_generate, generators[f"generator_{direction}"].to(device), device, direction)
             for direction in checkpoint.directions(info)
         },
     )
@@ -78,9 +78,9 @@ def drawing_method() -> SurveyMethod:
     return SurveyMethod(DRAWING, closure_digest("pipeline.masks.mask_set")[:12], None, [], {"mask": draw})
 
 
-def _generate(generator: torch.nn.Module, device: torch.device, faces: Faces) -> Tensor:
-    images, conditioning, drawing, _ = faces.on(device)
-    fakes: Tensor = generator(images, conditioning, drawing)[0]
+def _generate(generator: torch.nn.Module, device: torch.device, direction: Direction, faces: Faces) -> Tensor:
+    faces = faces.on(device)
+    fakes: Tensor = generator(faces.images, faces.conditioning, faces.drawing_for(direction))[0]
     return fakes
 
 

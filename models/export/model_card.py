@@ -33,6 +33,9 @@ _METHODS = {
 _DRAWING = """ `drawing`, float32 (B, 5, {side}, {side}) in [0, 1], a mask
 drawn on the face: RGB times alpha, alpha, and the shadow beside the mask. The model corrects its light, folds, edges
 and shadow, by a bounded amount; it does not paint, and it does not use `guide`."""
+_BARE_DRAWING = """ `drawing`, float32 (B, 4, {side}, {side}) in [0, 1], the
+picture with a drawn face in place of the mask, RGB, and where the mask was, 0 or 1. The model corrects that face by a
+bounded amount."""
 _USE = """Inputs: `image`, float32 (B, 3, {side}, {side}), RGB in [-1, 1], a face aligned as in FFHQ; `guide`, float32
 (B, 2, {side}, {side}), the conditioning maps, made from MediaPipe's landmarks: 1 in the lower-face region and 0
 elsewhere, and a sketch of nose, mouth and jaw in [0, 1].{drawing} Outputs: `painted`, like `image`; `matte`
@@ -112,7 +115,8 @@ def _of(evaluation: Evaluation, direction: Direction) -> DirectionMetrics:
 def model_card(name: str, digest: str, info: CheckpointInfo, direction: Direction, metrics: DirectionMetrics) -> str:
     """The text of the card for the exported file `name`; `digest` is that of the checkpoint's JSON."""
     side, new = info.params["image_px"], checkpoint.makes_faces(info)
-    drawing = _DRAWING.format(side=side) if (info.generator, direction) == ("guided", "mask") else ""
+    drawn = {("guided", "mask"): _DRAWING, ("guided", "unmask"): _BARE_DRAWING}
+    drawing = drawn.get((info.generator, direction), "").format(side=side)
     use = _USE_OF_FACES.format(side=side) if new else _USE.format(side=side, drawing=drawing)
     flickr = " FFHQ's photos come from Flickr and share its bias in age, skin tone and region."
     return f"""---

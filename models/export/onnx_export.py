@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from models.export.model_card import refuse_other_card, write_card
 from models.face_networks import FaceGenerator, MadeFaces, latent_vectors
-from models.networks import DrawingCorrector
+from models.networks import DrawingCorrector, FaceCorrector
 from models.params import Direction
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo
@@ -36,10 +36,10 @@ def export(folder: Path, out: Path, direction: Direction) -> None:
     """Write the generator of a direction, or of new faces, of the checkpoint in `folder` to `out`, and its model card.
 
     The card is README.md beside it. Inputs: image (B, 3, S, S) in [-1, 1] and guide (B, 2, S, S) in [0, 1]; where a
-    drawn mask is corrected, also drawing (B, 5, S, S) in [0, 1]. Outputs: painted (B, 3, S, S) and matte (B, 1, S, S).
-    Of new faces: latent (B, 256), and unmasked, masked (B, 3, S, S) and matte. B is free; S is the side that the
-    generator was trained at. Raises FacemaskError, and leaves existing files as they were, if ONNX Runtime's
-    outputs differ from PyTorch's, or if another README.md exists there.
+    drawing is corrected, also drawing in [0, 1]: a mask (B, 5, S, S), or a bare face (B, 4, S, S). Outputs: painted
+    (B, 3, S, S) and matte (B, 1, S, S). Of new faces: latent (B, 256), and unmasked, masked (B, 3, S, S), matte. B is
+    free; S is the side that the generator was trained at. Raises FacemaskError, and leaves existing files as they were,
+    if ONNX Runtime's outputs differ from PyTorch's, or if another README.md exists there.
     """
     if out.suffix != ".onnx":
         raise FacemaskError(
@@ -73,11 +73,17 @@ def _load(folder: Path, direction: Direction) -> tuple[nn.Module, CheckpointInfo
 
 
 def interface_of(generator: nn.Module, side: int) -> Interface:
-    """The interface of a generator; of those that paint, only one that corrects drawn masks has a drawing."""
+    """The interface of a generator; of those that change photos, only one that corrects a drawing takes one."""
     if isinstance(generator, FaceGenerator):
         return Interface(("latent",), MadeFaces._fields, lambda faces: (latent_vectors(0, range(faces)),))
-    inputs = ("image", "guide", "drawing") if isinstance(generator, DrawingCorrector) else ("image", "guide")
-    return Interface(inputs, ("painted", "matte"), lambda faces: _example(faces, side)[: len(inputs)])
+    outputs = ("painted", "matte")
+    match generator:
+        case DrawingCorrector():
+            return Interface(("image", "guide", "drawing"), outputs, lambda faces: _example(faces, side))
+        case FaceCorrector():
+            return Interface(("image", "guide", "drawing"), outputs, lambda faces: _bare_example(faces, side))
+        case _:
+            return Interface(("image", "guide"), outputs, lambda faces: _example(faces, side)[:2])
 
 
 def _write(generator: nn.Module, interface: Interface, path: Path) -> None:
@@ -137,3 +143,11 @@ def _example(faces: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
     images = nn.functional.interpolate(coarse, (side, side), mode="bilinear")
     drawing = torch.cat([alpha * (images.flip(3) + 1) / 2, alpha, 0.3 * (1 - alpha) * alpha.flip(2)], dim=1)
     return images, conditioning, drawing
+
+
+def _bare_example(faces: int, side: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The same, with a drawn bare face."""
+    images, conditioning, _ = _example(faces, side)
+    area = conditioning[:, :1]
+    bare = torch.where(area > 0, images.flip(3), images)
+    return images, conditioning, torch.cat([(bare + 1) / 2, area], dim=1)

@@ -4,7 +4,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -12,12 +14,13 @@ from PIL import Image
 from torch import nn
 
 from models.drawings import changed_share, put_on_corrected
-from models.networks import DrawingCorrector, FacePainter
+from models.networks import DrawingCorrector, FaceCorrector, FacePainter, replaced_share
 from models.params import Direction, GeneratorKind
 from models.training import checkpoint
-from models.training.data import load_px, to_faces, to_pixels
+from models.training.data import load_px, to_conditioning, to_faces, to_pixels
 from models.training.device import has_bf16_units
-from pipeline.faces.alignment import face_frame, frame_side
+from pipeline.faces.alignment import HANGING, face_frame, frame_side, hanging_frame
+from pipeline.faces.conditioning import conditioning_maps
 from pipeline.faces.face_crops import align_face, crop_frame, framed_points, paste_back, unframed
 from pipeline.masks.fit import face_width
 from pipeline.masks.mask_set import LiftedMask, draw_one_of
@@ -25,6 +28,7 @@ from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.worn import draw_worn, flatten
 from pipeline.tools.draw_masks import SOFT, MaskChoice, bare_faces, content_seed, crop_box, drawable_faces, masked_faces
 from pipeline.tools.paint_photos import PaintedPhoto
+from pipeline.unmasking.photo_faces import changed_matte, cut_masked_face, paste_bare_face
 
 _BATCH = 16  # faces in one pass of the generator: bounds the memory
 _FADE: dict[GeneratorKind, float] = {"resnet": 1 / 16, "guided": 1 / 64, "painter": 1 / 64}
@@ -32,14 +36,6 @@ _FADE: dict[GeneratorKind, float] = {"resnet": 1 / 16, "guided": 1 / 64, "painte
 
 The paper's generator repaints the whole frame. The others' matte reaches the edge where a mask hangs below the chin, so
 their edge is faded only a little.
-"""
-
-
-_HANGING = 1.06
-"""By how much the frame in which a mask is taken off is larger than FFHQ's.
-
-Under a mask the landmarks show the chin too high: on six of seven portraits the mask hung out of FFHQ's frame. With
-1.06, at the scale of training's crops, two in six kept a tip of cloth, and noses and lips were as sharp as in training.
 """
 
 
@@ -67,6 +63,9 @@ def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction, c
         seed = content_seed(pixels) if choice.seed is None else choice.seed
         for number in reversed(range(len(wanted))):
             _draw_corrected(painted, wanted[number], generator, choice, (seed, number))
+    elif isinstance(generator.network, FaceCorrector):
+        for points in reversed(wanted):
+            _correct_bare(painted, points, generator)
     else:
         wanted = wanted[::-1]
         for start in range(0, len(wanted), _BATCH):
@@ -134,10 +133,35 @@ def _draw_corrected(
     np.copyto(photo, to_pixels(faces)[0], where=changed[..., None])
 
 
-def _with_hanging_mask(frame: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The frame (2, 3), enlarged to the sides and downwards: under a mask the landmarks show the chin too high."""
-    shift = np.array([[0, 0, (_HANGING - 1) / 2], [0, 0, 0]])
-    return np.asarray((frame + shift) / _HANGING, np.float64)
+def _correct_bare(painted: NDArray[np.uint8], points: NDArray[np.float32], generator: _Generator) -> None:
+    """Draw a bare face in place of a mask, landmarks (478, 2) in px, in place: at the photo's resolution, with F's
+    correction.
+
+    F sees the face at the scale of training's crops, and its correction is scaled to the photo.
+    """
+    face, side = cut_masked_face(painted, points), _hanging_px(generator.image_px)
+    drawn = np.dstack([face.bare, np.where(face.area, 255, 0).astype(np.uint8)])
+    maps = conditioning_maps(face.masked.landmarks, side, side)
+    image, drawing = (_to_planes(_scaled(part, side)) for part in (face.masked.image, drawn))
+    with torch.inference_mode(), _autocast(generator):
+        inputs = (2 * image - 1, to_conditioning(_to_planes(maps)), drawing)
+        correction = generator.network.correction(*(part.to(generator.device) for part in inputs))  # type: ignore[operator]
+        replaced = replaced_share(correction, torch.zeros_like(drawing).to(correction))
+    changes = torch.cat([127.5 * correction, replaced], dim=1)[0].permute(1, 2, 0).float().cpu().numpy()
+    changes = _scaled(changes, len(face.area))
+    matte = np.maximum(changed_matte(face), changes[..., 3].clip(0, 1))
+    paste_bare_face(painted, face, (face.bare + changes[..., :3]).clip(0, 255), matte)
+
+
+def _hanging_px(image_px: int) -> int:
+    """The side of a frame in which a mask is taken off, px of a generator's input, at the scale of training's crops."""
+    return 4 * round(HANGING * load_px(image_px, 1024) / 4)
+
+
+def _scaled(image: NDArray[Any], side: int) -> NDArray[Any]:
+    """(S, S, C) -> (side, side, C), of the same type."""
+    method = cv2.INTER_AREA if side < len(image) else cv2.INTER_LINEAR
+    return cv2.resize(image, (side, side), interpolation=method)
 
 
 def _to_planes(image: NDArray[np.uint8]) -> torch.Tensor:
@@ -157,8 +181,8 @@ def _paint(
     """Paint faces, landmarks (478, 2) in px, into `painted`. Input is read from `pixels`, which stays unpainted."""
     frames, side = [face_frame(points) for points in faces], generator.image_px
     if isinstance(generator.network, FacePainter):
-        frames = [_with_hanging_mask(frame) for frame in frames]
-        side = 4 * round(_HANGING * load_px(side, 1024) / 4)
+        frames = [hanging_frame(frame) for frame in frames]
+        side = _hanging_px(side)
     crops, maps = zip(
         *(align_face(pixels, points, frame, side) for points, frame in zip(faces, frames, strict=True)), strict=True
     )

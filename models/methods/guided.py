@@ -7,11 +7,11 @@
     fake_masked, fake_unmasked                     G(x), F(y)
 
 G refines a rendering, as in Shrivastava et al. 2017 (SimGAN, arXiv 1612.07828): it gets a mask drawn on the face, and
-its correction is bounded (models.drawings), so that it cannot smear. F gets pairs without end: an unmasked face and the
-same one with a mask, which is drawn, or corrected by G (so that F closes the cycle F(G(x))), or moved there from a real
-masked face; or both photos of one FFHQ id, as MaskedFace-Net is made from FFHQ. D_X judges each output beside its input
-(Isola et al. 2017, pix2pix, arXiv 1611.07004). In the other cycle, G gets a drawing in the colour of the mask that was
-there, and G(F(y)) must have its light. docs/models.md gives the reasons.
+its correction is bounded (models.drawings), so that it cannot smear. F gets a lower face drawn in place of the mask,
+and corrects that. It learns from pairs without end: an unmasked face and the same one with a mask, which is drawn, or
+corrected by G (so that F closes the cycle F(G(x))); or both photos of one FFHQ id, as MaskedFace-Net is made from FFHQ.
+D_X judges each output beside its input (Isola et al. 2017, pix2pix, arXiv 1611.07004). In the other cycle, G gets a
+drawing in the colour of the mask that was there, and G(F(y)) must have its light. docs/models.md gives the reasons.
 Instance norm treats each image alone, so passes through the same network are joined into one batch.
 """
 
@@ -33,9 +33,8 @@ from models.losses import (
     patch_weights,
     preservation_loss,
 )
-from models.mask_appearance import changed_area, covered_area, estimate_mask
-from models.mask_transfer import mask_tints, transfer_masks
-from models.methods.method import ALL_DRAWN, Batch, Faces, GeneratorResult, Method
+from models.mask_appearance import changed_area
+from models.methods.method import ALL_DRAWN, Batch, Faces, GeneratorResult, Method, is_corrected
 from models.networks import TwoScaleDiscriminator, make_generator
 from models.params import TrainParams
 from models.random_streams import RELIGHT, stream
@@ -44,7 +43,6 @@ from pipeline.storage.packed_arrays import PackedSet
 FEATURE_WEIGHT = 10.0
 """Of the feature matching loss (Wang et al. 2018, arXiv 1711.11585, section 3.3: theirs)."""
 
-_SOURCES = ("batch", "corrected", "batch", "transferred")  # of F's pairs, by position
 _TURNED_YAW = 20.0  # degrees: from here on a head counts as turned
 _MAX_REPEATS = 4  # of an image within an epoch
 
@@ -99,12 +97,17 @@ class GeneratorObjective(nn.Module):
         """
         params, x, y, count = self.params, unmasked.images, masked.images, len(unmasked.images)
         assert unmasked.drawing is not None and masked.drawing is not None
-        x_region, y_region = lower_face_region(unmasked.conditioning), lower_face_region(masked.conditioning)
+        assert unmasked.bare is not None and masked.bare is not None
+        x_region = lower_face_region(unmasked.conditioning)
 
         # Translate: G(x), F(y), F(x with a mask). F learns to undo G, and G gets no gradient from it: it would hide x.
         fake_masked, _ = self.mask(x, unmasked.conditioning, unmasked.drawing)
         pair = torch.where(corrected > 0, fake_masked.detach(), pair)
-        of_unmask, mattes = self.unmask(torch.cat([y, pair]), torch.cat([masked.conditioning, unmasked.conditioning]))
+        of_unmask, _ = self.unmask(
+            torch.cat([y, pair]),
+            torch.cat([masked.conditioning, unmasked.conditioning]),
+            torch.cat([masked.bare, unmasked.bare]),
+        )
         fake_unmasked, restored = of_unmask[:count], of_unmask[count:]
         changed = changed_area(pair, x)
 
@@ -118,16 +121,12 @@ class GeneratorObjective(nn.Module):
         # F: the known answer, to D_X as well; only what was changed may change.
         terms["cycle"] = distance_within(restored, x, changed) + functional.l1_loss(restored, x)
         terms["texture"], terms["features"] = self._restoration(restored, x, pair, changed)
-        mask_area = covered_area(estimate_mask(y, y_region), y_region)
-        mask_area = torch.maximum(mask_area, (dilate(masked.drawing[:, 3:4], max(1, y.shape[-1] // 64)) > 0.1).float())
-        terms["preservation"] = preservation_loss(y, fake_unmasked, 1 - mask_area)
-        near = dilate(changed, max(1, x.shape[-1] // 64))
-        terms["matte"] = (mattes[count:] * (1 - near)).mean() + (mattes[:count] * (1 - mask_area)).mean()
+        beside = 1 - dilate(masked.bare[:, 3:], max(1, y.shape[-1] // 32))
+        terms["preservation"] = preservation_loss(y, fake_unmasked, beside)
 
         total = terms["adversarial"] + params.guided.lambda_drawing * terms["drawing"]
         total = total + params.lambda_cycle * (terms["light"] + terms["cycle"] + terms["preservation"])
         total = total + terms["texture"] + FEATURE_WEIGHT * terms["features"]
-        total = total + params.guided.lambda_matte * terms["matte"]
         fakes = {
             "masked": torch.cat([fake_masked.detach(), x_region], dim=1),
             "unmasked": torch.cat([restored.detach(), pair, changed, x], dim=1),
@@ -187,18 +186,11 @@ def generator_inputs(unmasked: Batch, masked: Batch, params: TrainParams) -> tup
     """The faces of both domains, the unmasked ones with masks (B, 3, H, W), and where G's are to take their place."""
     x, y = unmasked.faces, masked.faces
     change = light_changes(params.seed, unmasked.positions).to(x.images.device)
-    assert x.pair is not None
-    pair, x = relit(x.pair, change), x._replace(images=relit(x.images, change), pair=None)
-    tints = mask_tints(params.seed, masked.positions).to(y.images.device)
-    regions = lower_face_region(x.conditioning), lower_face_region(y.conditioning)
-    moved = transfer_masks(x.images, regions[0], y.images, regions[1], tints)
-    sources = [_SOURCES[position % len(_SOURCES)] for position in unmasked.positions]
-    transferred, corrected = (
-        torch.tensor([source == name for source in sources], device=x.images.device, dtype=torch.float32)
-        for name in ("transferred", "corrected")
-    )
-    transferred, corrected = transferred[:, None, None, None], corrected[:, None, None, None]
-    return x, y, torch.where(transferred > 0, moved, pair), corrected
+    assert x.pair is not None and x.bare is not None
+    bare = torch.cat([(relit(2 * x.bare[:, :3] - 1, change) + 1) / 2, x.bare[:, 3:]], dim=1)
+    corrected = torch.tensor([is_corrected(position) for position in unmasked.positions], device=x.images.device)
+    pair, x = relit(x.pair, change), x._replace(images=relit(x.images, change), pair=None, bare=bare)
+    return x, y, pair, corrected.float()[:, None, None, None]
 
 
 class DiscriminatorObjective(nn.Module):

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from models.params import GeneratorKind, MethodName, TrainParams
+from models.params import Direction, GeneratorKind, MethodName, TrainParams
 from pipeline.storage.packed_arrays import DOMAINS, PackedSet
 
 
@@ -25,11 +25,15 @@ class Faces(NamedTuple):
     conditioning: Tensor  # (B, 2, H, W) in [0, 1]: conditioning maps, the lower-face region and the landmark sketch
     drawing: Tensor | None = None  # (B, 5, H, W) in [0, 1] (models.drawings): a mask for the face, where a method draws
     pair: Tensor | None = None  # (B, 3, H, W) in [-1, 1]: the same unmasked faces with masks, where a method draws
+    bare: Tensor | None = None  # (B, 4, H, W) in [0, 1] (models.drawings): masked faces with a drawn face instead
 
     def on(self, device: torch.device) -> "Faces":
         """The same faces on a device."""
-        drawing, pair = (None if part is None else part.to(device) for part in (self.drawing, self.pair))
-        return Faces(self.images.to(device), self.conditioning.to(device), drawing, pair)
+        return Faces(*(None if part is None else part.to(device) for part in self))  # type: ignore[arg-type]
+
+    def drawing_for(self, direction: Direction) -> Tensor | None:
+        """What a generator of this direction corrects: a drawn mask, or a drawn bare face."""
+        return self.drawing if direction == "mask" else self.bare
 
 
 class DrawnInputs(NamedTuple):
@@ -39,9 +43,19 @@ class DrawnInputs(NamedTuple):
     twin_share: float | None = None
     """None: no pairs. Else each unmasked face comes with its pair. Of a face that has a twin, i.e. a masked photo of
     the same FFHQ id, the pair is the twin with this probability; other pairs have drawn masks."""
+    bare: bool = False
+    """Whether masked faces, and pairs, come with a bare face drawn in place of the mask."""
 
 
-ALL_DRAWN = DrawnInputs(DOMAINS, twin_share=0.5)
+ALL_DRAWN = DrawnInputs(DOMAINS, twin_share=0.5, bare=True)
+
+
+_CORRECTED_EVERY = 4
+
+
+def is_corrected(position: int) -> bool:
+    """Whether G's output takes the place of the pair of the unmasked image at a position: F learns to take it off."""
+    return position % _CORRECTED_EVERY == 0
 
 
 def twin_indices(unmasked: PackedSet, masked: PackedSet) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from models.training.state_files import JSON_NAME
 from models.training.tracking import Row
 from pipeline.errors import FacemaskError
 
-SCHEMA = 5
+SCHEMA = 6
 
 
 @dataclass(frozen=True)

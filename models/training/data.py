@@ -14,16 +14,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.methods.method import ALL_DRAWN, DrawnInputs, Faces, twin_indices
-from models.random_streams import AUGMENT, DRAW, ORDER, PAIR, stream
+from models.methods.method import Faces
+from models.random_streams import AUGMENT, ORDER, stream
+from models.training.drawn_inputs import (
+    BARE_CHANNELS,
+    DrawnMasks,
+    SizedFace,
+    drawn_layers,
+    resized,
+    whole_layers,
+)
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.masks import mask_set
-from pipeline.masks.compositing import compose
-from pipeline.masks.records import ByteImage, UnmaskedFace
-from pipeline.masks.worn import DRAWING_CHANNELS, draw_like, draw_varied, flatten, mask_colour
+from pipeline.masks.worn import DRAWING_CHANNELS
 from pipeline.storage.packed_arrays import PackedSet
 
-_DRAWING, _PAIR = 3 + 2, 3 + 2 + DRAWING_CHANNELS  # first channels of a batch
+_RGB = 3  # channels of a pair
 _Points = NDArray[np.float32]
 
 
@@ -46,24 +52,7 @@ class TrainingSet:
     domain: str
     packed: PackedSet
     epoch: NDArray[np.int64]  # indices of the images that one epoch shows, repeats included
-    masks: "DrawnMasks | None" = None  # None: the method needs no drawn masks
-
-
-@dataclass(frozen=True)
-class DrawnMasks:
-    """What drawn masks are like, from the masked training faces."""
-
-    lifted: Sequence[mask_set.LiftedMask]  # masks of the training set
-    masked: PackedSet
-    twins: NDArray[np.int64]  # for each unmasked image the masked one of the same FFHQ id, or -1
-    inputs: DrawnInputs = ALL_DRAWN
-
-
-def drawn_masks(
-    unmasked: PackedSet, masked: PackedSet, lifted: Sequence[mask_set.LiftedMask], inputs: DrawnInputs = ALL_DRAWN
-) -> DrawnMasks:
-    """The masks to draw, and the pairs of faces with and without a mask."""
-    return DrawnMasks(lifted, masked, twin_indices(unmasked, masked), inputs)
+    masks: DrawnMasks | None = None  # None: the method needs no drawn masks
 
 
 def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int) -> Tensor:
@@ -76,13 +65,10 @@ def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int
     rows = []
     for position in positions:
         index = data.epoch[image_index(seed, data.domain, position, len(data.epoch))]
-        image, points = _resized(data.packed.images[index], load), data.packed.landmarks[index]
-        layers = [image, _maps(points, load)]
-        if data.masks and data.domain in data.masks.inputs.drawings:
-            rng = stream(seed, DRAW, data.domain, position)
-            layers.append(_drawing(data.domain, image, points, rng, data.masks.lifted))
-        if data.masks and data.domain == "unmasked" and data.masks.inputs.twin_share is not None:
-            layers.append(_pair(data.masks, index, image, points, stream(seed, PAIR, data.domain, position)))
+        face = SizedFace(data.packed, int(index), data.domain, resized(data.packed.images[index], load))
+        layers = [face.image, _maps(face.points, load)]
+        if data.masks:
+            layers += drawn_layers(face, data.masks, seed, position)
         rng = stream(seed, AUGMENT, data.domain, position)
         top, left = rng.integers(0, load - image_px + 1, size=2)
         step = -1 if rng.random() < 0.5 else 1
@@ -93,17 +79,16 @@ def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int
 def whole_batch(
     packed: PackedSet, domain: str, indices: list[int], image_px: int, masks: Sequence[mask_set.LiftedMask] | None
 ) -> Faces:
-    """Whole images, resized to image_px, with one of those masks drawn on each; None: without drawn masks.
+    """Whole images, resized to image_px, with one of those masks and a bare face drawn on each; None: with neither.
 
     The mask that is drawn on an image depends on its id and the masks only.
     """
     rows = []
     for index in indices:
-        image, points = _resized(packed.images[index], image_px), packed.landmarks[index]
-        layers = [image, _maps(points, image_px)]
+        face = SizedFace(packed, index, domain, resized(packed.images[index], image_px))
+        layers = [face.image, _maps(face.points, image_px)]
         if masks is not None:
-            rng = np.random.default_rng(zlib.crc32(packed.image_ids[index].encode()))
-            layers.append(_drawing(domain, image, points, rng, masks))
+            layers += whole_layers(face, masks, np.random.default_rng(zlib.crc32(packed.image_ids[index].encode())))
         rows.append(np.dstack(layers))
     return to_faces(torch.from_numpy(np.stack(rows)))
 
@@ -113,22 +98,31 @@ def centre_crops(packed: PackedSet, indices: list[int], image_px: int) -> NDArra
     load = load_px(image_px, packed.images.shape[1])
     start = (load - image_px) // 2
     inside = slice(start, start + image_px)
-    return np.stack([_resized(packed.images[index], load)[inside, inside] for index in indices])
+    return np.stack([resized(packed.images[index], load)[inside, inside] for index in indices])
 
 
 def to_faces(arrays: Tensor) -> Faces:
     """(B, H, W, C) uint8 -> Faces, on the same device.
 
-    The channels are RGB and the conditioning maps; then, or not, a drawing (pipeline.masks.worn.flatten); and then, or
-    not, the RGB of the same face with a mask.
+    The channels are RGB and the conditioning maps; then, each or not, a drawn mask, the RGB of the same face with a
+    mask, and a drawn bare face (models.training.drawn_inputs). Their number says which.
     """
     planes = arrays.permute(0, 3, 1, 2)
-    images, maps = planes[:, :3].float() / 127.5 - 1, planes[:, 3:_DRAWING].float() / 255
-    conditioning = torch.cat([maps[:, :1].round(), maps[:, 1:]], dim=1)
-    more = planes.shape[1] - _DRAWING  # channels
-    drawing = planes[:, _DRAWING:_PAIR].float() / 255 if more >= DRAWING_CHANNELS else None
-    pair = planes[:, -3:].float() / 127.5 - 1 if more in (3, DRAWING_CHANNELS + 3) else None
-    return Faces(images, conditioning, drawing, pair)
+    images, conditioning = planes[:, :3].float() / 127.5 - 1, to_conditioning(planes[:, 3:5].float() / 255)
+    rest = planes[:, 5:]
+    drawing = pair = bare = None
+    if rest.shape[1] >= DRAWING_CHANNELS:
+        drawing, rest = rest[:, :DRAWING_CHANNELS].float() / 255, rest[:, DRAWING_CHANNELS:]
+    if rest.shape[1] in (_RGB, _RGB + BARE_CHANNELS):
+        pair, rest = rest[:, :_RGB].float() / 127.5 - 1, rest[:, _RGB:]
+    if rest.shape[1] == BARE_CHANNELS:
+        bare = rest.float() / 255
+    return Faces(images, conditioning, drawing, pair, bare)
+
+
+def to_conditioning(maps: Tensor) -> Tensor:
+    """Conditioning maps (B, 2, H, W) in [0, 1], the region rounded to 0 and 1: resizing and cropping left edges."""
+    return torch.cat([maps[:, :1].round(), maps[:, 1:]], dim=1)
 
 
 def load_px(image_px: int, packed_px: int) -> int:
@@ -138,43 +132,6 @@ def load_px(image_px: int, packed_px: int) -> int:
 
 def _maps(points: _Points, side: int) -> NDArray[np.uint8]:
     return conditioning_maps(None if np.isnan(points).any() else points, side, side)
-
-
-def _drawing(
-    domain: str, image: ByteImage, points: _Points, rng: np.random.Generator, masks: Sequence[mask_set.LiftedMask]
-) -> NDArray[np.uint8]:
-    """A mask (H, W, 5) drawn on a face: one of `masks`, or on a masked face one of the colour of its mask.
-
-    If drawn masks were of other kinds and colours than real ones, the discriminator would see nothing else.
-    """
-    if np.isnan(points).any():
-        return np.zeros((*image.shape[:2], DRAWING_CHANNELS), np.uint8)
-    face = UnmaskedFace(image, points)
-    if domain == "masked":
-        return flatten(draw_like(face, rng, mask_colour(image, points)))
-    return flatten(mask_set.draw_one_of(face, rng, masks))
-
-
-def _pair(
-    masks: DrawnMasks, index: int, image: ByteImage, points: _Points, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """The same face (H, W, 3) with a mask: its twin with the wanted probability if it has one, else a drawn mask."""
-    twin = int(masks.twins[index])
-    if twin >= 0 and rng.random() < (masks.inputs.twin_share or 0):
-        return _resized(masks.masked.images[twin], image.shape[0])
-    if np.isnan(points).any():
-        return image
-    return compose(image, draw_varied(UnmaskedFace(image, points), rng))
-
-
-def _resized(picture: ByteImage, side: int) -> ByteImage:
-    """(H, W, C) -> (side, side, C): bilinear, with antialiasing. Twice as fast as Pillow, and equal to it within 1."""
-    if picture.shape[0] == side:
-        return np.asarray(picture)
-    from torchvision.transforms.v2.functional import resize  # takes 1.4 s to load: `facemask apply` does not need it
-
-    pixels = torch.from_numpy(np.array(picture)).permute(2, 0, 1)  # a copy: the pack is read-only
-    return np.ascontiguousarray(resize(pixels, [side, side], antialias=True).permute(1, 2, 0).numpy())
 
 
 def to_pixels(images: Tensor) -> NDArray[np.uint8]:

@@ -17,9 +17,10 @@ from models.methods.method import DrawnInputs, load_method
 from models.params import START_NAME, TrainParams, values_used
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo, StartingModel, TrainingState
-from models.training.data import TrainingSet, drawn_masks
+from models.training.data import TrainingSet
 from models.training.device import training_device
 from models.training.distributed import ProcessGroup, process_group
+from models.training.drawn_inputs import drawn_masks
 from models.training.feeding import batches
 from models.training.optimisers import fresh_state, progress, set_learning_rates
 from models.training.preemption import STOPPED, stop_requested

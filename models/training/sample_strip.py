@@ -9,6 +9,7 @@ from PIL import Image
 
 from models.face_networks import latent_vectors
 from models.image_grids import image_grid, write_png
+from models.params import Direction
 from models.training.checkpoint import TrainingState
 from models.training.data import evenly_spaced, to_pixels, whole_batch
 from models.training.state_files import AVERAGE_FACES, GENERATORS
@@ -42,7 +43,8 @@ def _new_faces(state: TrainingState, context: TrainingContext) -> list[NDArray[n
 def _translated(state: TrainingState, pack: Path, context: TrainingContext) -> list[NDArray[np.uint8]]:
     row: list[NDArray[np.uint8]] = []
     masks = read_masks(pack / MASKS) if context.method.drawn_inputs(context.params).drawings else None
-    for domain, name in zip(DOMAINS, GENERATORS, strict=True):
+    directions: tuple[Direction, Direction] = ("mask", "unmask")
+    for domain, direction, name in zip(DOMAINS, directions, GENERATORS, strict=True):
         if name not in state.networks:
             continue
         packed = _sample_set(pack, domain)
@@ -50,9 +52,9 @@ def _translated(state: TrainingState, pack: Path, context: TrainingContext) -> l
         faces = whole_batch(packed, domain, chosen, context.params.image_px, masks)
         images = faces.images
         if state.images_seen:
-            images, conditioning, drawing, _ = faces.on(context.device.device)
+            faces = faces.on(context.device.device)
             with torch.inference_mode(), context.device.autocast():
-                images, _ = state.networks[name](images, conditioning, drawing)
+                images, _ = state.networks[name](faces.images, faces.conditioning, faces.drawing_for(direction))
         row += list(to_pixels(images))
     return row
 

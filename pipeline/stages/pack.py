@@ -1,8 +1,9 @@
 """Stage `pack`: the accepted images as memory-mapped arrays, one set for each domain and split.
 
 storage/packed_arrays.py describes the files. Each image is the face in FFHQ's frame at load_px, with its landmarks
-(faces/training_crop.py). Beside the sets lie some masks of the masked training faces, lifted off their photos at the
-photos' resolution (masks/mask_set.py): training draws them.
+(faces/training_crop.py) and, of masked faces, where the mask is (unmasking/mask_area.py). Beside the sets lie some
+masks of the masked training faces, lifted off their photos at the photos' resolution (masks/mask_set.py): training
+draws them.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -31,6 +32,7 @@ from pipeline.storage.licences import read_licence
 from pipeline.storage.manifest import read_manifest
 from pipeline.storage.pack_params import PackParams
 from pipeline.storage.shards import read_members
+from pipeline.unmasking.mask_area import find_mask_area
 
 _Number = TypeVar("_Number", bound=np.generic)
 
@@ -59,8 +61,8 @@ def pack(params: PackParams, paths: Paths) -> None:
                 part = rows[(rows["domain"] == domain) & (rows["split"] == split)]
                 name = packed.set_name(domain, split)
                 counts[name] = len(part)
-                images, landmarks = _create_set(made, name, part, params.load_px)
-                digests |= _fill_set(images, landmarks, part, paths, progress)
+                arrays = _create_set(made, name, part, params.load_px)
+                digests |= _fill_set(arrays, part, paths, progress)
         mask_set.write_masks(made / mask_set.NAME, _lift_masks(rows, paths))
         rows = rows.assign(digest=rows["image_id"].map(digests))
         content = digest_of(rows[_CONTENT].to_numpy().tolist(), sha256(made / mask_set.NAME))
@@ -86,13 +88,25 @@ def _refuse_empty_sets(rows: pd.DataFrame) -> None:
                 )
 
 
-def _create_set(folder: Path, name: str, rows: pd.DataFrame, px: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Write the ids and yaws of a set, and create its memory-mapped arrays: images and landmarks."""
+class _Arrays(NamedTuple):
+    """The memory-mapped arrays of a set, or the part of one image in them."""
+
+    images: NDArray[np.uint8]
+    landmarks: NDArray[np.float32]
+    areas: NDArray[np.uint8] | None  # None: of unmasked faces
+
+
+def _create_set(folder: Path, name: str, rows: pd.DataFrame, px: int) -> _Arrays:
+    """Write the ids and yaws of a set, and create its arrays."""
     images_path, landmarks_path, faces_path = packed.array_paths(folder, name)
     ffhq_ids = [None if pd.isna(number) else int(number) for number in rows["ffhq_id"]]
     packed.write_faces(faces_path, rows["image_id"].tolist(), ffhq_ids, rows["yaw"].tolist())
     images = _new_array(images_path, np.uint8, (len(rows), px, px, 3))
-    return images, _new_array(landmarks_path, np.float32, (len(rows), LANDMARKS, 2))
+    landmarks = _new_array(landmarks_path, np.float32, (len(rows), LANDMARKS, 2))
+    if not name.startswith("masked"):
+        return _Arrays(images, landmarks, None)
+    areas = _new_array(packed.areas_path(folder, name), np.uint8, (len(rows), px, -(-px // 8)))
+    return _Arrays(images, landmarks, areas)
 
 
 def _new_array(path: Path, dtype: type[_Number], shape: tuple[int, ...]) -> NDArray[_Number]:
@@ -107,12 +121,10 @@ def _new_array(path: Path, dtype: type[_Number], shape: tuple[int, ...]) -> NDAr
     return array
 
 
-def _fill_set(
-    images: NDArray[np.uint8], landmarks: NDArray[np.float32], rows: pd.DataFrame, paths: Paths, progress: Progress
-) -> dict[str, str]:
+def _fill_set(arrays: _Arrays, rows: pd.DataFrame, paths: Paths, progress: Progress) -> dict[str, str]:
     """Fill the arrays of a set, in the order of `rows`; images are read archive by archive.
 
-    Returns image_id -> digest of its image and landmarks.
+    Returns image_id -> digest of what is packed of it.
     """
     positions = {image_id: position for position, image_id in enumerate(rows["image_id"])}
     digests = {}
@@ -123,10 +135,13 @@ def _fill_set(
                 batch = part.iloc[start : start + _BATCH]
                 contents = read_members(paths.raw / str(source) / str(archive), batch["path"])
                 faces = [measured[path] for path in batch["path"]]
-                crops = threads.map(_digested_crop, contents, faces, repeat(images.shape[1]))
-                for image_id, (image, points, digest) in zip(batch["image_id"], crops, strict=True):
-                    images[positions[image_id]], landmarks[positions[image_id]] = image, points
-                    digests[image_id] = digest
+                masked = arrays.areas is not None
+                crops = threads.map(_packed_face, contents, faces, repeat(arrays.images.shape[1]), repeat(masked))
+                for image_id, (parts, digest) in zip(batch["image_id"], crops, strict=True):
+                    place, digests[image_id] = positions[image_id], digest
+                    arrays.images[place], arrays.landmarks[place] = parts.images, parts.landmarks
+                    if arrays.areas is not None and parts.areas is not None:
+                        arrays.areas[place] = parts.areas
                 progress.add(len(batch))
     return digests
 
@@ -148,7 +163,12 @@ def _lift_mask(row: "pd.Series[Any]", paths: Paths) -> mask_set.LiftedMask | Non
     return None if np.isnan(points).any() else lift_mask(UnmaskedFace(image, points))
 
 
-def _digested_crop(content: bytes, face: MeasuredFace, px: int) -> tuple[NDArray[np.uint8], NDArray[np.float32], str]:
-    """The training crop, its landmarks, and a digest of both."""
+def _packed_face(content: bytes, face: MeasuredFace, px: int, masked: bool) -> tuple[_Arrays, str]:
+    """What is packed of an image, and a digest of it."""
     image, points = training_crop(content, face, px)
-    return image, points, hashlib.sha256(image.tobytes() + points.tobytes()).hexdigest()
+    area = None
+    if masked:
+        found = np.zeros((px, px), np.bool_) if np.isnan(points).any() else find_mask_area(UnmaskedFace(image, points))
+        area = packed.packed_area(found)
+    digest = hashlib.sha256(image.tobytes() + points.tobytes() + (b"" if area is None else area.tobytes()))
+    return _Arrays(image, points, area), digest.hexdigest()

@@ -5,6 +5,7 @@ A folder holds `pack.json` and, for each set DOMAIN_SPLIT (such as `unmasked_tra
     DOMAIN_SPLIT.images.npy          (N, H, W, 3) uint8, RGB, H = W = load_px
     DOMAIN_SPLIT.landmarks.npy       (N, 478, 2) float32, shares of width and height; NaN where no face was found.
                                      Training draws the conditioning maps and the masks from them
+    masked_SPLIT.areas.npy           (N, H, W / 8) uint8, a bit for each pixel: where the mask is
     DOMAIN_SPLIT.faces.json          image_ids, ffhq_ids (null: unknown) and yaws (degrees, null without landmarks) of
                                      the N images, in the arrays' order
 
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import write_json
 
-SCHEMA = 5
+SCHEMA = 6
 DOMAINS = ("unmasked", "masked")
 SPLITS = ("train", "val", "test")
 
@@ -33,7 +34,7 @@ class PackInfo:
 
     schema: int
     load_px: int
-    content: str  # digest of ids, splits, images, landmarks and masks: the same for the same pack
+    content: str  # digest of ids, splits, images, landmarks, areas and masks: the same for the same pack
     images: dict[str, int]  # set name -> N
     data_licence: str
 
@@ -47,9 +48,21 @@ class PackedSet:
     image_ids: list[str]
     ffhq_ids: list[int | None]  # images with the same one show the same person; None: unknown
     yaws: NDArray[np.float32]  # (N,) degrees; NaN without landmarks
+    areas: NDArray[np.uint8] | None  # (N, H, W / 8), as packed_area makes them; None: of unmasked faces
 
     def __len__(self) -> int:
         return len(self.image_ids)
+
+
+def packed_area(area: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """Where a mask is, (H, W), as bits (H, W / 8), rounded up."""
+    return np.packbits(area, axis=1)
+
+
+def mask_area(packed: PackedSet, index: int) -> NDArray[np.bool_]:
+    """Where the mask is in an image of a set of masked faces, (H, W)."""
+    assert packed.areas is not None
+    return np.unpackbits(packed.areas[index], axis=1, count=packed.images.shape[2]).astype(np.bool_)
 
 
 def set_name(domain: str, split: str) -> str:
@@ -60,6 +73,11 @@ def set_name(domain: str, split: str) -> str:
 def array_paths(folder: Path, name: str) -> tuple[Path, Path, Path]:
     """The paths of a set's images, landmarks, and ids and yaws."""
     return folder / f"{name}.images.npy", folder / f"{name}.landmarks.npy", folder / f"{name}.faces.json"
+
+
+def areas_path(folder: Path, name: str) -> Path:
+    """The path of the masks' areas in a set of masked faces."""
+    return folder / f"{name}.areas.npy"
 
 
 def write_faces(path: Path, image_ids: list[str], ffhq_ids: list[int | None], yaws: list[float]) -> None:
@@ -92,10 +110,17 @@ def read_set(folder: Path, domain: str, split: str) -> PackedSet:
     try:
         images = np.load(images_path, mmap_mode="r", allow_pickle=False)
         landmarks = np.load(landmarks_path, mmap_mode="r", allow_pickle=False)
+        areas = _areas(folder, set_name(domain, split)) if domain == "masked" else None
         faces = json.loads(faces_path.read_text(encoding="utf-8"))
         image_ids, ffhq_ids, yaws = faces["image_ids"], faces["ffhq_ids"], np.asarray(faces["yaws"], np.float32)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FacemaskError(f"{images_path} or a file beside it cannot be read: run 'dvc repro pack'") from error
-    if not len(images) == len(landmarks) == len(image_ids) == len(ffhq_ids) == len(yaws):
+    lengths = {len(part) for part in (images, landmarks, image_ids, ffhq_ids, yaws, images if areas is None else areas)}
+    if len(lengths) > 1:
         raise FacemaskError(f"{images_path} and the files beside it differ in length: run 'dvc repro -f pack'")
-    return PackedSet(images, landmarks, image_ids, ffhq_ids, yaws)
+    return PackedSet(images, landmarks, image_ids, ffhq_ids, yaws, areas)
+
+
+def _areas(folder: Path, name: str) -> NDArray[np.uint8]:
+    areas: NDArray[np.uint8] = np.load(areas_path(folder, name), mmap_mode="r", allow_pickle=False)
+    return areas

@@ -33,6 +33,8 @@ from pipeline.storage.files import sha256
 LOAD_PX = 36
 FACE = np.loadtxt(Path(__file__).with_name("landmarks.txt"), np.float32)
 """Landmarks (478, 2) of a face, shares of FFHQ's frame: those of the sample's public-domain portrait `astronaut`."""
+LOWER_HALF = np.repeat(np.arange(LOAD_PX)[:, None] > LOAD_PX // 2, LOAD_PX, axis=1)
+"""Where the masks of the packed images are."""
 BLUE = (12, 12, 243)
 TINY = TrainParams(
     preset="none",
@@ -54,7 +56,7 @@ TINY = TrainParams(
     seed=5,
     precision="auto",
     compile=False,
-    guided=GuidedParams(lambda_matte=1.0, lambda_drawing=5.0),
+    guided=GuidedParams(lambda_drawing=5.0),
     cyclegan=CycleganParams(),
     simgan=SimganParams(lambda_drawing=0.1, refiner_images=2, discriminator_images=2),
     pix2pix=Pix2pixParams(pairs="both", lambda_l1=100.0, lambda_matte=1.0),
@@ -137,6 +139,8 @@ def write_pack(folder, counts, seed=0):
             to_images, to_landmarks, to_faces = packed.array_paths(folder, name)
             np.save(to_images, rng.integers(0, 256, (count, LOAD_PX, LOAD_PX, 3), np.uint8))
             np.save(to_landmarks, FACE + rng.normal(0, 0.02, (count, 1, 2)).astype(np.float32))
+            if domain == "masked":
+                np.save(packed.areas_path(folder, name), np.repeat(packed.packed_area(LOWER_HALF)[None], count, 0))
             image_ids = [f"{name}/{place}" for place in range(count)]
             packed.write_faces(to_faces, image_ids, [None] * count, [0.0] * count)
     write_masks(folder / MASKS, [plain_mask(BLUE)])

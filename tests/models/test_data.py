@@ -10,8 +10,6 @@ from PIL import Image
 from models.training import data as data_module
 from models.training.data import (
     TrainingSet,
-    _resized,
-    drawn_masks,
     evenly_spaced,
     image_index,
     to_faces,
@@ -19,6 +17,7 @@ from models.training.data import (
     training_batch,
     whole_batch,
 )
+from models.training.drawn_inputs import drawn_masks, resized
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.storage.packed_arrays import read_set
 from tests.models.conftest import BLUE, LOAD_PX, plain_mask
@@ -165,7 +164,7 @@ def test_the_mask_of_a_test_face_depends_on_its_id_and_the_masks_only(pack):
 def test_resizing_is_pillow_s_bilinear_filter_within_a_grey_level(channels):
     picture = np.random.default_rng(0).integers(0, 256, (90, 90, channels), np.uint8)
     picture.setflags(write=False)  # as in a memory-mapped pack
-    found = _resized(picture, 36).astype(int)
+    found = resized(picture, 36).astype(int)
     for channel in range(channels):
         expected = Image.fromarray(picture[..., channel]).resize((36, 36), Image.Resampling.BILINEAR)
         assert np.abs(found[..., channel] - np.asarray(expected)).max() <= 1

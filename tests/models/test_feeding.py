@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from models.methods.method import load_method
-from models.training.data import TrainingSet, drawn_masks
+from models.training.data import TrainingSet
 from models.training.device import training_device
 from models.training.distributed import ProcessGroup
+from models.training.drawn_inputs import drawn_masks
 from models.training.feeding import batches
 from models.training.step import TrainingContext
 from pipeline.storage.packed_arrays import DOMAINS, read_set

@@ -11,7 +11,8 @@ from flows.cli import main
 from models.methods import pix2pix
 from models.methods.method import Batch, load_method
 from models.training import checkpoint
-from models.training.data import TrainingSet, drawn_masks, to_faces, training_batch
+from models.training.data import TrainingSet, to_faces, training_batch
+from models.training.drawn_inputs import drawn_masks
 from pipeline.errors import FacemaskError
 from pipeline.storage.packed_arrays import read_set
 from tests.models.conftest import TINY, write_checkpoint

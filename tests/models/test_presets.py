@@ -109,4 +109,4 @@ def test_other_pairs_are_refused(project):
 
 def test_values_used_are_those_of_the_own_method_only(project):
     assert "guided" not in values_used(project("none", method="cyclegan"))
-    assert values_used(project("none"))["guided"].keys() == {"lambda_matte", "lambda_drawing"}
+    assert values_used(project("none"))["guided"].keys() == {"lambda_drawing"}
