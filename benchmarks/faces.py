@@ -1,11 +1,11 @@
-"""The drawn masks, and two methods after the same training time, on real faces; tested on faces of other persons.
+"""What is drawn, and four methods after the same training time, on real faces; tested on faces of other persons.
 
     python -m benchmarks.faces FOLDER [--minutes 40] [--only drawing]
 
 FOLDER contains ffhq/ and maskedface/, with the layout of those data sets. The pipeline's stages curate and pack them,
 and a fifth of the persons is kept for testing. `drawing` is the guided method before it learns: the training set's
-masks as they are drawn, and none taken off. Then the methods guided and cyclegan are trained at 128 px for the same
-time, compiling included. Stage `evaluate` evaluates each. Prints JSON last.
+masks and bare faces as they are drawn. Then each method is trained at 128 px for the same time, compiling included.
+Stage `evaluate` evaluates each. Prints JSON last.
 """
 
 import argparse
@@ -33,6 +33,8 @@ COMMON = {"image_px": IMAGE_PX, "batch_size": 4, "width": 32, "blocks": 6, "disc
 DRAWING = {"method": "guided", "learning_rate": 1e-12, "images_per_domain": 4, "save_every_images": 4}  # learns nothing
 METHODS: dict[str, dict[str, Any]] = {
     "guided": {"method": "guided", "learning_rate": 3e-4, "lambda_cycle": 5.0},
+    "pix2pix": {"method": "pix2pix", "loss": "vanilla", "learning_rate": 3e-4, "pool_size": 0},
+    "simgan": {"method": "simgan", "loss": "vanilla", "learning_rate": 3e-4},
     "cyclegan": {"method": "cyclegan", "learning_rate": 4e-4, "lambda_cycle": 10.0, "lambda_identity": 0.5},
 }
 _CALIBRATION = 96  # images, to measure the speed
@@ -120,10 +122,10 @@ def trained(
 
 
 def drawn(workspace: Path, changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Evaluate the drawn masks, without training; returns the evaluation's metrics of putting masks on."""
+    """Evaluate what is drawn, without training; returns the evaluation's metrics of both directions."""
     write_params(workspace, changes | {"train": COMMON | DRAWING})
     run(workspace, "models", "train")
-    return {"mask": evaluated(workspace)["mask"]}
+    return evaluated(workspace)
 
 
 def evaluated(workspace: Path) -> dict[str, Any]:
@@ -134,7 +136,7 @@ def evaluated(workspace: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw masks, and train two methods on real faces for the same time.")
+    parser = argparse.ArgumentParser(description="Draw, and train four methods on real faces for the same time.")
     parser.add_argument("faces", type=Path, metavar="FOLDER")
     parser.add_argument("--minutes", type=float, default=40.0, help="for each method (default: %(default)s)")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="a new folder for data, checkpoints and pictures")

@@ -3,6 +3,8 @@
 The refinement is GrabCut (Rother, Kolmogorov, Blake 2004), as OpenCV has it.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +13,7 @@ from pipeline.faces.alignment import CROP_SIDE, align
 from pipeline.faces.mask_coverage import segment_crops
 from pipeline.faces.regions import EYES, polygon_mask
 from pipeline.masks.fit import SIDES
-from pipeline.masks.records import ByteImage, FloatImage, UnmaskedFace
+from pipeline.masks.records import ByteImage, FloatImage, Points, UnmaskedFace
 from pipeline.masks.warp import resample
 
 _SURE, _LIKELY, _UNLIKELY = 0.7, 0.5, 0.3  # of the coarse map
@@ -19,10 +21,14 @@ _INWARDS, _OUTWARDS, _SMOOTH = 0.6, 1.2, 0.3  # px of the coarse map: of what is
 _ROUNDS = 3  # of GrabCut
 _WORK_PX = 256  # the larger side at which colours are separated: more only takes time
 # Ear loops: lengths are shares of the face's width.
-_LOOP, _REACH, _SHORTEST, _THICKEST = 0.03, 0.45, 0.08, 0.07  # half of what counts as thin; how far; how long; how wide
-_LEADING = 0.3  # share of a line's reach that half of it is farther from the mask than
-_CONTRAST = 14  # grey levels
-_LOWER_LIP, _EYE_CORNERS = 17, (33, 263)
+_LOOP, _SHORTEST, _SIDE = 0.03, 0.08, 0.55  # half of what counts as thin; how long; where a mask's side begins
+_EAR = np.array([(x, y) for x in (0.0, 0.05, 0.1, 0.15) for y in (-0.25, -0.19, -0.13, -0.07, -0.01, 0.05, 0.11, 0.17)])
+"""Where a loop may go behind an ear: outwards and down from the side of the face."""
+_STARTS, _SAMPLES = 24, 24  # points along a side, and along a line
+_FAINT, _SEEN = 14.0, 0.85  # grey levels over what is beside, and the share of a line that has them
+_CLEAR, _SAME = 35.0, 0.27  # grey levels of the mean; share of it that is seen beside the line too
+_LEADING = 0.15  # median distance from the mask over the length: from here on a line leads away
+_BESIDE, _NEAR = 4.0, 5  # px: how far from a line its surroundings are compared; width in which its pixels are
 _BACKGROUND, _FOREGROUND, _MAYBE_BACKGROUND, _MAYBE_FOREGROUND = (
     0,
     1,
@@ -65,44 +71,89 @@ def _refined(face: UnmaskedFace) -> NDArray[np.uint8]:
     return _without_holes(_largest(np.asarray(smooth, np.uint8)))
 
 
+@dataclass(frozen=True)
+class _Line:
+    """A thin line from the mask to an ear."""
+
+    start: NDArray[np.float64]  # (2,) px
+    end: NDArray[np.float64]
+    leads_away: bool  # from the mask; else it runs beside the mask's edge, as a sliver of skin does
+
+
 def _loops(image: ByteImage, area: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The ear loops (H, W), 0 or 1: thin lines, lighter or darker than both sides, that start at the mask."""
+    """The ear loops (H, W), 0 or 1: thin straight lines, lighter or darker than both sides, from the mask to an ear.
+
+    Lines that run beside the mask count only where another one leads away from it.
+    """
     height, width = area.shape
-    side = float(np.hypot(*((landmarks[SIDES[1]] - landmarks[SIDES[0]]) * (width, height))))
-    kernel = _disc(_LOOP * side)
-    light = cv2.morphologyEx(image, cv2.MORPH_TOPHAT, kernel).max(axis=2)
-    dark = cv2.morphologyEx(image, cv2.MORPH_BLACKHAT, kernel).max(axis=2)
-    beside = _binary(cv2.dilate(area, _disc(_REACH * side)) > 0) & ~area & 1
-    below_eyes = _between(landmarks, height, width)
-    away = cv2.distanceTransform(1 - area, cv2.DIST_L2, 3) / side
+    ears = landmarks[list(SIDES)].astype(np.float64) * (width, height) - 0.5
+    across = ears[1] - ears[0]
+    unit = max(float(np.hypot(*across)), 1.0)
+    down = np.array([-across[1], across[0]]) / unit
+    away = np.asarray(cv2.distanceTransform(1 - area, cv2.DIST_L2, 3), np.float32)
     found = np.zeros_like(area)
-    for lines in (light, dark):
-        thin = cv2.morphologyEx(_binary(lines > _CONTRAST) & beside & below_eyes, cv2.MORPH_CLOSE, _disc(1))
-        _, labels, stats, _ = cv2.connectedComponentsWithStats(thin)
-        for label in np.unique(labels[(away < 3 / side) & (labels > 0)]).tolist():
-            line = labels == label
-            reach = float(away[line].max())
-            # A sliver of skin or background along the mask's edge is thin too, but it does not lead away.
-            leads_away = reach > _SHORTEST and float(np.median(away[line])) > _LEADING * reach
-            if leads_away and stats[label, cv2.CC_STAT_AREA] < _THICKEST * side * reach * side:
-                found |= _binary(line)
-    return np.asarray(cv2.dilate(found, _disc(1)), np.uint8)
+    for kind in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
+        contrast = np.asarray(cv2.morphologyEx(image, kind, _disc(_LOOP * unit)).max(axis=2) * (area == 0), np.float32)
+        lines = []
+        for ear, outwards in zip(ears, (-across / unit, across / unit), strict=True):
+            starts = _side_edge(area, outwards, down)
+            middle = float(np.median(starts @ down)) if len(starts) else 0.0
+            ends = ear + unit * (_EAR[:, :1] * outwards + _EAR[:, 1:] * down)
+            for half in (starts[starts @ down < middle], starts[starts @ down >= middle]):
+                if (line := _best_line(contrast, away, half, ends, _SHORTEST * unit)) is not None:
+                    lines.append(line)
+        if any(line.leads_away for line in lines):
+            for line in lines:
+                found |= _drawn_line(contrast, line)
+    return found
 
 
-def _between(landmarks: NDArray[np.float32], height: int, width: int) -> NDArray[np.uint8]:
-    """1 between the level of the lower eyelids and that of the mouth, at the sides of the face."""
-    px = landmarks * np.array([width, height], np.float32)
-    across = px[SIDES[1]] - px[SIDES[0]]
-    across /= max(float(np.hypot(*across)), 1e-6)
-    down = np.array([-across[1], across[0]])
-    rows, columns = np.mgrid[:height, :width]
-    level = columns * down[0] + rows * down[1]
-    high, low = (px[list(EYES[0])] @ down).max(), (px[_LOWER_LIP] @ down)
-    position = columns * across[0] + rows * across[1]
-    inner = np.sort(px[list(_EYE_CORNERS)] @ across)
-    return _binary(
-        (level > min(high, low)) & (level < max(high, low)) & ((position < inner[0]) | (position > inner[1]))
-    )
+def _side_edge(area: NDArray[np.uint8], outwards: NDArray[np.float64], down: NDArray[np.float64]) -> Points:
+    """Points (N, 2) along the side of the mask that faces `outwards`, px, from top to bottom."""
+    outlines, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return np.zeros((0, 2))
+    outline = max(outlines, key=len)[:, 0].astype(np.float64)
+    reach = outline @ outwards
+    side = outline[reach > np.median(reach) + _SIDE * (reach.max() - np.median(reach))]
+    return np.asarray(side[np.argsort(side @ down)][:: max(1, len(side) // _STARTS)])
+
+
+def _best_line(contrast: FloatImage, away: FloatImage, starts: Points, ends: Points, shortest: float) -> _Line | None:
+    """The line that stands out most from what is beside it; None if none does."""
+    first, last = (points.reshape(-1, 2) for points in np.broadcast_arrays(starts[:, None], ends[None]))
+    lengths = np.hypot(*(last - first).T)
+    kept = lengths > shortest
+    first, last, lengths = first[kept], last[kept], lengths[kept]
+    if not len(first):
+        return None
+    shares = np.linspace(0.08, 1, _SAMPLES)[None, :, None]
+    along = first[:, None] + shares * (last - first)[:, None]
+    aside = np.stack([-(last - first)[:, 1], (last - first)[:, 0]], axis=1)[:, None] / lengths[:, None, None]
+    wide = np.asarray(cv2.dilate(contrast, _disc(1)), np.float32)  # loops are not wholly straight
+    on = _sampled(wide, along)
+    beside = np.maximum(*(_sampled(contrast, along + step * aside).mean(axis=1) for step in (-_BESIDE, _BESIDE)))
+    clear = on.mean(axis=1) - beside
+    clear[((on > _FAINT).mean(axis=1) < _SEEN) | (beside > _SAME * on.mean(axis=1))] = 0
+    best = int(clear.argmax())
+    if clear[best] < _CLEAR:
+        return None
+    leads = float(np.median(_sampled(away, along[best]))) > _LEADING * lengths[best]
+    return _Line(first[best], last[best], leads)
+
+
+def _sampled(values: FloatImage, places: NDArray[np.float64]) -> FloatImage:
+    """Values (H, W) at places (..., 2), px; 0 beside the picture."""
+    x, y = np.asarray(np.moveaxis(places, -1, 0), np.float32)
+    return np.asarray(cv2.remap(values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT), np.float32)
+
+
+def _drawn_line(contrast: FloatImage, line: _Line) -> NDArray[np.uint8]:
+    """The pixels of a line (H, W), 0 or 1: those near it that stand out."""
+    near = np.zeros(contrast.shape, np.uint8)
+    start, end = (tuple(np.rint(place).astype(int).tolist()) for place in (line.start, line.end))
+    cv2.line(near, start, end, 1, _NEAR)
+    return np.asarray(cv2.dilate(near & _binary(contrast > _FAINT / 2), _disc(1)), np.uint8)
 
 
 def _coarse_map(face: UnmaskedFace) -> tuple[FloatImage, float]:
