@@ -26,7 +26,7 @@ from pipeline.tools.clip_provenance import append_mark, read_clip_mark, read_cli
 from pipeline.tools.clip_writer import find_ffmpeg, open_silent_clip
 from pipeline.tools.draw_clip import steady_state
 from pipeline.tools.draw_masks import MaskChoice, draw_photo
-from pipeline.tools.provenance import SOURCE_TYPE, Provenance, source_type
+from pipeline.tools.provenance import DRAWN_SOURCE_TYPE, Provenance, source_type
 
 GREY = (96, 112, 128)
 SIZE = (480, 320)
@@ -294,8 +294,8 @@ def test_the_clip_is_marked_and_check_reads_the_mark(short, here, capsys):
     run(short, "--out", "out", "--kind", "kn95")
     run("--check", "out/short.mp4")
     printed = capsys.readouterr().out
-    assert "compositeWithTrainedAlgorithmicMedia; mask on 1 face by" in printed and "drawn: kn95" in printed
-    assert source_type(read_clip_xmp(Path("out/short.mp4"))) == SOURCE_TYPE
+    assert "compositeSynthetic; mask on 1 face by" in printed and "drawn: kn95" in printed
+    assert source_type(read_clip_xmp(Path("out/short.mp4"))) == DRAWN_SOURCE_TYPE
 
 
 def test_a_clip_without_a_mark_fails_the_check(short):
