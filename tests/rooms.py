@@ -33,7 +33,6 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "evaluation_report",
             "random_streams",
             "mask_transfer",
-            "pretrained",
         ),
         ("methods",),
         ("training",),

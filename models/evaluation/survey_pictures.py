@@ -22,22 +22,24 @@ from models.evaluation.survey_faces import Dealt, Task, deal_faces
 from models.face_regions import lower_face_region
 from models.methods.method import Faces
 from models.params import Direction, EvaluateParams
+from models.registry import DRAWING
 from models.training import checkpoint
 from models.training.checkpoint_info import refuse_new_faces
 from models.training.data import evenly_spaced, to_pixels
 from pipeline.errors import FacemaskError
 from pipeline.masks.mask_set import LiftedMask
+from pipeline.masks.records import UnmaskedFace
 from pipeline.paths import Paths
 from pipeline.report.survey.deck import SurveyPicture, neutral_png
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import digest_of, replacing, sha256
 from pipeline.storage.packed_arrays import DOMAINS, PackedSet, read_set
-
-DRAWING = "drawing"
-"""The name of the method that only draws a mask, as `facemask apply` without a model."""
+from pipeline.unmasking.bare_face import bare_face
+from pipeline.unmasking.lower_face_model import WEIGHTS, packaged_model
+from pipeline.unmasking.mask_area import find_mask_area
 
 Images = NDArray[np.uint8]
-_Paint = Callable[[Faces], Tensor]  # faces -> images (B, 3, H, W) in [-1, 1]
+_Paint = Callable[[FaceSet], Images]  # test faces -> (N, H, W, 3)
 
 
 @dataclass(frozen=True)
@@ -62,20 +64,36 @@ def open_method(folder: Path) -> SurveyMethod:
         image_px=int(info.params["image_px"]),
         masks=checkpoint.load_masks(folder, info) if info.generator == "guided" else None,
         paint={
-            direction: partial(_generate, generators[f"generator_{direction}"].to(device), device)
+            direction: partial(_painted, partial(_generate, generators[f"generator_{direction}"].to(device), device))
             for direction in checkpoint.directions(info)
         },
     )
 
 
 def drawing_method() -> SurveyMethod:
-    """The method that only draws a mask."""
+    """The method that only draws masks and lower faces, as `facemask apply` without a model."""
+    modules = ("pipeline.masks.mask_set", "pipeline.unmasking.bare_face", "pipeline.unmasking.mask_area")
+    digest = digest_of(*map(closure_digest, modules), sha256(WEIGHTS))[:12]
+    return SurveyMethod(DRAWING, digest, None, [], {"mask": partial(_painted, _draw_masks), "unmask": _draw_bare})
 
-    def draw(faces: Faces) -> Tensor:
-        assert faces.drawing is not None
-        return put_on(faces.images, faces.drawing)
 
-    return SurveyMethod(DRAWING, closure_digest("pipeline.masks.mask_set")[:12], None, [], {"mask": draw})
+def _draw_masks(faces: Faces) -> Tensor:
+    assert faces.drawing is not None
+    return put_on(faces.images, faces.drawing)
+
+
+def _draw_bare(faces: FaceSet) -> Images:
+    """The test faces with a likely lower face in place of the mask."""
+    drawn = []
+    for image, index in zip(_painted(lambda batch: batch.images, faces), faces.indices, strict=True):
+        face = UnmaskedFace(image, np.asarray(faces.packed.landmarks[index]))
+        drawn.append(bare_face(face, find_mask_area(face), packaged_model()))
+    return np.stack(drawn)
+
+
+def _painted(paint: Callable[[Faces], Tensor], faces: FaceSet) -> Images:
+    """The test faces as `paint` makes them: images (B, 3, H, W) in [-1, 1] from a batch."""
+    return np.concatenate([to_pixels(paint(batch)) for batch in faces.batches()])
 
 
 def _generate(generator: torch.nn.Module, device: torch.device, faces: Faces) -> Tensor:
@@ -149,9 +167,8 @@ def _made(what: Dealt, method: SurveyMethod, faces: FaceSet) -> Images:
     """The faces as the method changes them, (N, px, px, 3)."""
     own_px = method.image_px or faces.image_px
     print(f"facemask: {method.name} makes {len(faces.indices)} pictures ({what.direction})", flush=True)
-    paint = method.paint[what.direction]
-    made = [to_pixels(paint(batch)) for batch in replace(faces, image_px=own_px, masks=method.masks).batches()]
-    return np.stack([_reduced(image, faces.image_px) for images in made for image in images])
+    made = method.paint[what.direction](replace(faces, image_px=own_px, masks=method.masks))
+    return np.stack([_reduced(image, faces.image_px) for image in made])
 
 
 def _as_they_are(faces: Faces) -> Images:

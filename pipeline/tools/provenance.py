@@ -53,9 +53,7 @@ class Provenance:
     """The content of the text chunk."""
 
     tool: str  # name and version
-    checkpoint: (
-        str  # first 12 hex digits of the sha256 of its checkpoint.json; "" where it is drawn
-    )
+    checkpoint: str  # first 12 hex digits of the sha256 of its checkpoint.json; "" where it is drawn
     painted: str  # mask or unmask; SAMPLE: a new face, of no photo
     faces: int
     side_by_side: bool

@@ -469,7 +469,7 @@ def test_options_that_clips_have_not_are_refused(short, options):
 
 def test_a_model_is_refused_for_clips(short):
     with pytest.raises(SystemExit, match=r"short\.mp4 is a clip"):
-        run("pretrained", short, "--out", "out")
+        run("promoted", short, "--out", "out")
 
 
 def test_a_stopped_command_leaves_neither_a_clip_nor_a_half_one(portraits, here):
