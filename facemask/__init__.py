@@ -91,21 +91,25 @@ def load_manifest(path: AnyPath = ".") -> "pd.DataFrame":
 
 
 def load_model(name: AnyPath | None = None) -> Model:
-    """Find a trained model: `pretrained` (the one in the box), `promoted`, a name as `v1`, or a checkpoint's folder.
+    """Find a trained model: `promoted`, a name as `v1`, or a checkpoint's folder.
 
-    `promoted` and `v1` are those of the project in the current folder. None is the promoted model, and where there is
-    none, the one in the box. Raises FacemaskError for an unknown name, and for a folder that is no checkpoint.
+    `promoted` and `v1` are those of the project in the current folder. None is the promoted model. Raises FacemaskError
+    for an unknown name, where no model is promoted, and for a folder that is no checkpoint.
     """
-    from flows.model_choice import PRETRAINED_NAME, PROMOTED, find_checkpoint
-    from models import registry
-    from models.training.checkpoint import directions, read_info
+    from flows.model_choice import find_checkpoint
+    from models.registry import PROMOTED
+    from models.training.checkpoint_info import directions, read_info
 
-    if name is None:
-        name = PRETRAINED_NAME if registry.read().promoted is None else PROMOTED
-    folder = find_checkpoint(Path(name)).resolve()
+    folder = find_checkpoint(None if name is None else Path(name)).resolve()
     info = read_info(folder)
-    image_px = int(info.params["image_px"])
-    return Model(str(name), folder, info.params["method"], image_px, directions(info), info.data_licence)
+    return Model(
+        name=PROMOTED if name is None else str(name),
+        folder=folder,
+        method=info.params["method"],
+        image_px=int(info.params["image_px"]),
+        directions=directions(info),
+        data_licence=info.data_licence,
+    )
 
 
 def apply(
@@ -129,28 +133,46 @@ def apply(
     Without `model` masks are drawn, and five arguments say which: `kind` (surgical, procedure, kn95, ffp2, cup, cloth,
     sport, gaiter; None: another for each face), `colour` ('#1f6feb' or a CSS name) or `texture` (an image's file) of
     the fabric, `like` (a photo's file: the mask that somebody wears there), and `seed` (0 or more; the same seed, the
-    same masks; None: from the photo's pixels). With `model`, as load_model returns or takes it, its generator paints;
-    `unmask` takes the promoted model by default, and else the one in the box.
+    same masks; None: from the photo's pixels). With `model`, as load_model returns or takes it, its generator paints.
+    `unmask` without `model` takes the promoted model of the project in the current folder; where there is none, or with
+    `model="drawing"`, a likely lower face is drawn in place of each mask.
 
     Raises FacemaskError for a file or an array that is no photo, for unknown or contradictory arguments, and for a
     model that cannot do it.
     """
     pixels = _pixels(image)
-    if model is None and not unmask:
+    found = model if isinstance(model, Model) else _model_or_drawing(model, unmask)
+    if found is None and not unmask:
         from pipeline.tools.draw_masks import draw_photo
 
         return draw_photo(pixels, _choice(kind, colour, texture, like, seed)).pixels
     given = {"kind": kind, "colour": colour, "texture": texture, "like": like, "seed": seed}
     if drawing := [name for name, value in given.items() if value is not None]:
-        raise FacemaskError(f"{drawing[0]} is for drawn masks, and a model paints its own: leave one of them out")
-    found = model if isinstance(model, Model) else load_model(model)
+        other = "a model paints its own" if found else "unmask takes masks off"
+        raise FacemaskError(f"{drawing[0]} is for drawn masks, and {other}: leave one of them out")
+    if found is None:
+        from pipeline.tools.draw_bare_faces import draw_bare
+
+        return draw_bare(pixels).pixels
     direction: Literal["mask", "unmask"] = "unmask" if unmask else "mask"
     if direction not in found.directions:
-        raise FacemaskError(f"model {found.name} only puts masks on: take another, such as pretrained")
+        raise FacemaskError(f"model {found.name} only puts masks on: take another, or model='drawing'")
     from models.inference.painter import paint_photo
     from pipeline.tools.draw_masks import ANY_MASK
 
     return paint_photo(pixels, found.folder, direction, ANY_MASK).pixels
+
+
+def _model_or_drawing(name: AnyPath | None, unmask: bool) -> Model | None:
+    """The model that is named, and for taking masks off without a name the promoted one; None: it is drawn."""
+    if name is None and not unmask:
+        return None
+    from flows.model_choice import is_drawing
+    from models import registry
+
+    if name is None:
+        return None if registry.read().promoted is None else load_model()
+    return None if is_drawing(Path(name)) else load_model(name)
 
 
 def _choice(

@@ -1,24 +1,21 @@
-"""Which checkpoint a command uses: a folder, a model's name, or the promoted model; and a warning about another one."""
+"""Which checkpoint a command uses: a folder, a model's name, the promoted model, or none, where it draws.
+
+A warning names the promoted model where another one is used.
+"""
 
 import sys
 from pathlib import Path
 
 from flows.promotion import bring_weights
 from models import registry
-from models.pretrained import PRETRAINED
-from models.registry import Registry
+from models.registry import DRAWING, PROMOTED, Registry
 from pipeline.errors import FacemaskError
 from pipeline.paths import CHECKPOINT_JSON
 from pipeline.storage.files import sha256
 
-PROMOTED = "promoted"
-"""The name of the promoted model, whichever it is."""
-PRETRAINED_NAME = "pretrained"
-"""The name of the model that this package carries."""
-
 
 def find_checkpoint(name: Path | None) -> Path:
-    """The folder of the checkpoint `name`: a folder, a model of the registry, `pretrained`, or `promoted`, as None.
+    """The folder of the checkpoint `name`: a folder, a model of the registry, or `promoted`, as None.
 
     The weights of a model are checked out of DVC's cache if need be. A folder is not verified. Raises FacemaskError for
     an unknown name, and where no model is promoted.
@@ -27,8 +24,8 @@ def find_checkpoint(name: Path | None) -> Path:
         return name
     known = registry.read()
     wanted = PROMOTED if name is None else str(name)
-    if wanted == PRETRAINED_NAME:
-        return PRETRAINED
+    if wanted == DRAWING:
+        raise FacemaskError(f"a model is needed here, and '{DRAWING}' stands for none: {models_text(known)}")
     if wanted == PROMOTED and known.promoted is None:
         raise FacemaskError(
             "no model is promoted in this folder: train one ('facemask run'), or name a checkpoint's folder"
@@ -43,13 +40,14 @@ def is_checkpoint(path: Path) -> bool:
     return (path / CHECKPOINT_JSON).is_file() or (not path.exists() and str(path) in _names(registry.read()))
 
 
+def is_drawing(path: Path) -> bool:
+    """Whether `path` is the name `drawing`, and no file."""
+    return str(path) == DRAWING and not path.exists()
+
+
 def models_text(known: Registry) -> str:
     """Which models can be named, for an error."""
-    return (
-        f"the models here are {', '.join(_names(known))}"
-        if known.models
-        else f"the only model here is {PRETRAINED_NAME}"
-    )
+    return f"the models here are {', '.join(_names(known))}" if known.models else "there is no model here yet"
 
 
 def unpromoted_warning(folder: Path) -> str | None:
@@ -68,13 +66,7 @@ def unpromoted_warning(folder: Path) -> str | None:
 
 
 def choose_checkpoint(name: Path | None) -> Path:
-    """find_checkpoint, with a line on stdout that names the promoted model, or warns of another one.
-
-    Without a name, and where no model is promoted, it is the model in the box.
-    """
-    if name is None and registry.read().promoted is None:
-        print(f"facemask: no model is promoted here: using the one in the box, {PRETRAINED / 'README.md'}", flush=True)
-        return PRETRAINED
+    """find_checkpoint, with a line on stdout that names the promoted model, or warns of another one."""
     folder = find_checkpoint(name)
     if name is None or str(name) == PROMOTED:
         print(f"facemask: using the promoted model, {folder.name}", flush=True)
@@ -83,5 +75,14 @@ def choose_checkpoint(name: Path | None) -> Path:
     return folder
 
 
+def checkpoint_or_drawing(name: Path | None) -> Path | None:
+    """choose_checkpoint; None, where masks and lower faces are drawn: by the name `drawing`, or without a name where no
+    model is promoted.
+    """
+    if name is None and registry.read().promoted is None:
+        return None
+    return None if name is not None and is_drawing(name) else choose_checkpoint(name)
+
+
 def _names(known: Registry) -> list[str]:
-    return [*(model.name for model in known.models), PROMOTED, PRETRAINED_NAME]
+    return [*(model.name for model in known.models), PROMOTED]

@@ -105,7 +105,7 @@ class EvaluateParams:
 class RetrainParams:
     """The block `retrain`."""
 
-    warm_start: Literal["pretrained"] | bool
+    warm_start: bool
     tolerance: Annotated[float, Field(ge=0, le=1)]
 
 

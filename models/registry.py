@@ -22,6 +22,10 @@ from pipeline.paths import CHECKPOINT_JSON, MODELS_JSON
 from pipeline.storage.files import write_json
 
 REGISTRY = Path("registry")
+PROMOTED = "promoted"
+"""The name of the promoted model, whichever it is."""
+DRAWING = "drawing"
+"""The name of what needs no model: masks and lower faces are drawn."""
 PROMOTED_EVALUATION = "promoted-evaluation.json"
 """The file in work/ with the evaluation of the promoted model on today's test faces."""
 

@@ -32,7 +32,6 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "segmenter",
             "evaluation_report",
             "random_streams",
-            "pretrained",
         ),
         ("methods",),
         ("training",),

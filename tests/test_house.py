@@ -36,11 +36,6 @@ READ_BY = {
     "pipeline/unmasking/lower_face.npz": "pipeline/unmasking/lower_face_model.py",
     "pipeline/sources/addresses.yaml": "pipeline/sources/addresses.py",
     "pipeline/sources/portraits.sha256": "pipeline/sources/addresses.py",
-    **{
-        path.relative_to(ROOT).as_posix(): "models/pretrained/__init__.py"
-        for path in (ROOT / "models/pretrained").iterdir()
-        if path.is_file() and path.suffix != ".py"
-    },
 }
 # Training runs on machines without MediaPipe: of pipeline/ it may import the readers of manifest and packed arrays,
 # what draws masks and conditioning maps, and what these need.

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ from PIL import Image
 
 import facemask
 from facemask import FacemaskError
-from models.pretrained import PRETRAINED
+from models import registry
+from models.evaluation_report import Evaluation
+from pipeline.tools.draw_bare_faces import draw_bare
 from pipeline.version import VERSION
 from tests.conftest import ROOT, inside
+from tests.models.conftest import TINY, write_checkpoint
 
 FACE, MASKED = (ROOT / f"models/inference/examples/{name}.jpg" for name in ("face", "masked"))
 
@@ -100,23 +104,57 @@ def test_a_photo_without_a_face_comes_back_as_it_is():
     assert np.array_equal(facemask.apply(empty), empty)
 
 
-def test_a_mask_is_taken_off_by_the_model_in_the_box(tmp_path):
+def pixels_of(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path, formats=("JPEG",)).convert("RGB"))
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A project whose promoted model, v1, paints blue; the current folder."""
+    write_checkpoint(tmp_path / "registry/v1", replace(TINY, method="cyclegan"))
+    model = registry.Model("v1", "2026-11-23T00:00:00Z", "c" * 64, None, 9, "d", {}, "b", Evaluation(), "the first")
+    registry.write(registry.Registry("v1", (model,)), tmp_path / "registry")
+    with inside(tmp_path):
+        yield tmp_path
+
+
+def test_a_mask_is_taken_off_without_a_model_where_none_is_promoted(tmp_path):
     with inside(tmp_path):
         bare = facemask.apply(MASKED, unmask=True)
-        same = facemask.apply(MASKED, model=facemask.load_model("pretrained"), unmask=True)
-    assert np.array_equal(bare, same)
-    assert not np.array_equal(bare, np.asarray(Image.open(MASKED, formats=("JPEG",)).convert("RGB")))
+    assert np.array_equal(bare, draw_bare(pixels_of(MASKED)).pixels)
+    assert not np.array_equal(bare, pixels_of(MASKED))
 
 
-def test_a_model_puts_a_mask_on(face):
-    assert not np.array_equal(facemask.apply(face, model="pretrained"), face)
+def test_the_promoted_model_takes_masks_off_unless_drawing_is_named(project):
+    painted, drawn = facemask.apply(MASKED, unmask=True), facemask.apply(MASKED, model="drawing", unmask=True)
+    assert np.array_equal(painted, facemask.apply(MASKED, model="v1", unmask=True))
+    assert np.array_equal(drawn, draw_bare(pixels_of(MASKED)).pixels)
+    assert not np.array_equal(painted, drawn)
 
 
-def test_the_model_without_a_name_is_the_one_in_the_box_where_none_is_promoted(tmp_path):
-    with inside(tmp_path):
-        model = facemask.load_model()
-    assert (model.name, model.folder) == ("pretrained", PRETRAINED.resolve())
+def test_drawing_by_its_name_puts_masks_on_too(project, face):
+    drawn = facemask.apply(face, model="drawing", kind="kn95", seed=1)
+    assert np.array_equal(drawn, facemask.apply(face, kind="kn95", seed=1))
+
+
+def test_a_model_puts_a_mask_on(project, face):
+    assert not np.array_equal(facemask.apply(face, model="promoted"), face)
+
+
+def test_the_model_without_a_name_is_the_promoted_one(project):
+    model = facemask.load_model()
+    assert (model.name, model.folder) == ("promoted", project / "registry/v1")
     assert model.directions == ("mask", "unmask")
+
+
+def test_without_a_promoted_model_none_is_loaded(tmp_path):
+    with inside(tmp_path), pytest.raises(FacemaskError, match="no model is promoted in this folder"):
+        facemask.load_model()
+
+
+def test_taking_masks_off_without_a_model_loads_no_torch(tmp_path):
+    code = f"import facemask, sys; facemask.apply({str(MASKED)!r}, unmask=True); print('torch' in sys.modules)"
+    assert python(tmp_path, "-c", code).splitlines()[-1] == "False"
 
 
 @pytest.mark.parametrize(
@@ -131,6 +169,7 @@ def test_the_model_without_a_name_is_the_one_in_the_box_where_none_is_promoted(t
         ({"kind": "veil"}, "no mask 'veil': kind is one of"),
         ({"colour": "red", "texture": "a.png"}, "a mask has a colour or a texture"),
         ({"kind": "kn95", "unmask": True}, "kind is for drawn masks"),
+        ({"kind": "kn95", "unmask": True, "model": "drawing"}, "kind is for drawn masks"),
         ({"model": "v7"}, "v7 is neither a folder nor a model"),
     ],
 )
@@ -141,7 +180,7 @@ def test_a_mistake_is_an_error_of_one_line(face, tmp_path, arguments, said):
 
 
 def test_a_model_that_cannot_take_masks_off_is_refused(face):
-    model = facemask.Model("v1", PRETRAINED, "simgan", 128, ("mask",), "")
+    model = facemask.Model("v1", Path("none"), "simgan", 128, ("mask",), "")
     with pytest.raises(FacemaskError, match="model v1 only puts masks on"):
         facemask.apply(face, model=model, unmask=True)
 

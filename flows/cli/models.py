@@ -34,10 +34,10 @@ def add_commands(commands: Commands) -> None:
         "Serve a page on 127.0.0.1 where people say which test faces are real and which were made, and print how often "
         "made ones are called real."
     )
-    survey = commands.add("survey", _survey, summary, "facemask survey v1 pretrained drawing")
+    survey = commands.add("survey", _survey, summary, "facemask survey v1 v2 drawing")
     methods_help = (
-        "a model, as v1 or promoted, a folder with checkpoint.json, or drawing, which only draws masks "
-        "(default: the promoted model)"
+        "a model, as v1 or promoted, a folder with checkpoint.json, or drawing, which needs no model "
+        "(default: the promoted model, else drawing)"
     )
     survey.add_argument("checkpoints", nargs="*", metavar="CHECKPOINT", help=methods_help)
     count_help = "made pictures of each, half of them with a mask, half without (default: %(default)s)"
@@ -64,12 +64,10 @@ def _survey(options: argparse.Namespace) -> None:
     if options.results:
         print_result()
         return
-    from flows.model_choice import choose_checkpoint
-    from models.evaluation.survey_pictures import DRAWING
+    from flows.model_choice import checkpoint_or_drawing
 
     named = [None if name is None else Path(name) for name in options.checkpoints or [None]]
-    folders = [None if str(name) == DRAWING else choose_checkpoint(name) for name in named]
-    survey(folders, options.count, options.seed, options.port)
+    survey([checkpoint_or_drawing(name) for name in named], options.count, options.seed, options.port)
 
 
 def _export(options: argparse.Namespace) -> None:

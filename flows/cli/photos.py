@@ -16,25 +16,27 @@ def add_commands(commands: Commands) -> None:
     """Add these commands."""
     summary = (
         "Put a mask on every face of photos, of any size and number, or take it off; all else stays the same pixels. "
-        "Without a model the masks are drawn, also on clips; with one, its generator paints."
+        "Without a model they are drawn, masks also on clips; with one, its generators paint."
     )
     example = (
         "facemask apply ~/photos --out ~/masked --kind kn95 --colour '#1f6feb'\n"
         "  facemask apply clip.mp4 --out ~/masked\n"
         "  facemask apply promoted ~/photos --out ~/masked\n"
         "  facemask apply ~/photos --out ~/bare --unmask\n"
+        "  facemask apply drawing ~/photos --out ~/bare --unmask\n"
         "  facemask apply --check ~/masked/anna.png"
     )
     apply = commands.add("apply", _apply, summary, example)
     paths_help = (
-        "photos, folders of photos, and clips; before photos, for masks of a generator, a model of the registry "
-        "(v1, promoted) or a folder with checkpoint.json"
+        "photos, folders of photos, and clips; before photos, for what a generator paints, a model of the registry "
+        "(v1, promoted) or a folder with checkpoint.json; drawing: no model, even if one is promoted"
     )
     apply.add_argument("paths", nargs="*", type=Path, metavar="[MODEL] IMAGE|FOLDER", help=paths_help)
     apply.add_argument(
         "--out", type=Path, metavar="DIR", help="where the PNG and MP4 files go; needed, except with --check"
     )
-    apply.add_argument("--unmask", action="store_true", help="take masks off instead (default: the promoted model)")
+    unmask_help = "take masks off instead: by the promoted model, and where there is none a likely lower face is drawn"
+    apply.add_argument("--unmask", action="store_true", help=unmask_help)
     apply.add_argument("--side-by-side", action="store_true", help="write each photo beside its result, in one picture")
     check_help = "only print whether these pictures and clips are marked as synthetic, and how"
     apply.add_argument("--check", nargs="+", type=Path, metavar="PICTURE", help=check_help)
@@ -69,16 +71,34 @@ def _apply(options: argparse.Namespace) -> None:
         raise FacemaskError(
             f"{clips[0]} is a clip, on which masks are only drawn: leave the model, --unmask and --side-by-side out"
         )
-    if named is None and not options.unmask:
+    if given := [name for name in _DRAWING if getattr(options, name) is not None]:
+        _refuse_mask_options(given[0], named, options.unmask)
+    checkpoint = _checkpoint(named, options.unmask)
+    if checkpoint is None:
         _draw(options, images)
         return
-    if given := [name for name in _DRAWING if getattr(options, name) is not None]:
-        model = f"{named} is a checkpoint" if named else "--unmask uses a model"
-        raise FacemaskError(f"--{given[0]} is for drawn masks, and {model}: leave one of them out")
-    from flows.model_choice import choose_checkpoint
     from models.inference.apply import apply
 
-    apply(choose_checkpoint(named), images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
+    apply(checkpoint, images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
+
+
+def _refuse_mask_options(given: str, named: Path | None, unmask: bool) -> None:
+    """Raise FacemaskError for an option of drawn masks where none are drawn."""
+    from flows.model_choice import is_drawing
+
+    if unmask:
+        raise FacemaskError(f"--{given} is for drawn masks, and --unmask takes masks off: leave one of them out")
+    if named is not None and not is_drawing(named):
+        raise FacemaskError(f"--{given} is for drawn masks, and {named} is a checkpoint: leave one of them out")
+
+
+def _checkpoint(named: Path | None, unmask: bool) -> Path | None:
+    """The folder of the checkpoint that paints; None where it is drawn: masks, unless a model is named."""
+    if named is None and not unmask:
+        return None
+    from flows.model_choice import checkpoint_or_drawing
+
+    return checkpoint_or_drawing(named)
 
 
 def _clips_of(images: list[Path]) -> list[Path]:
@@ -89,7 +109,8 @@ def _clips_of(images: list[Path]) -> list[Path]:
 
 
 def _draw(options: argparse.Namespace, images: list[Path]) -> None:
-    """Draw masks. Torch is not imported on this way: it would take seconds."""
+    """Draw masks, or lower faces in their place. Torch is not imported on this way: it would take seconds."""
+    from pipeline.tools.draw_bare_faces import bare_task
     from pipeline.tools.draw_clip import draw_clips
     from pipeline.tools.draw_masks import draw_task, make_choice
     from pipeline.tools.paint_photos import paint_photos
@@ -105,7 +126,9 @@ def _draw(options: argparse.Namespace, images: list[Path]) -> None:
     except FacemaskError as error:  # the photos are done all the same
         failed = error
     if photos := [path for path in images if path not in clips]:
-        paint_photos(photos, options.out, draw_task(choice, side_by_side=options.side_by_side))
+        beside = options.side_by_side
+        task = bare_task(side_by_side=beside) if options.unmask else draw_task(choice, side_by_side=beside)
+        paint_photos(photos, options.out, task)
     if failed:
         raise failed
 
@@ -119,18 +142,18 @@ def _split_checkpoint(paths: list[Path]) -> tuple[Path | None, list[Path]]:
         return first, paths[1:]
     if first.is_dir() or first.is_file():
         return None, paths
-    from flows.model_choice import is_checkpoint, models_text  # only here: drawing needs no registry
+    from flows.model_choice import is_checkpoint, is_drawing, models_text  # only here: drawing needs no registry
     from models import registry
     from pipeline.sources.folders import why_no_file
 
-    if is_checkpoint(first):
+    if is_checkpoint(first) or is_drawing(first):
         return first, paths[1:]
     known = models_text(registry.read())
     raise FacemaskError(f"{why_no_file(first)}, and no model: name a photo, a folder, or a model ({known})")
 
 
 def _app(options: argparse.Namespace) -> None:
-    from flows.model_choice import choose_checkpoint
+    from flows.model_choice import checkpoint_or_drawing
     from models.inference.app import app
 
-    app(choose_checkpoint(options.checkpoint), options.port)
+    app(checkpoint_or_drawing(options.checkpoint), options.port)

@@ -15,7 +15,7 @@ from pipeline.storage.files import sha256
 
 
 def survey(folders: Sequence[Path | None], count: int, seed: int, port: int) -> None:
-    """Serve a survey of the checkpoints in `folders`, None for drawn masks alone, until Ctrl-C.
+    """Serve a survey of the checkpoints in `folders`, None for drawing alone, until Ctrl-C.
 
     `count`: made pictures of each method, half of them with a mask, half without. Raises FacemaskError where there are
     no packed test faces, too few, or a checkpoint cannot be read.

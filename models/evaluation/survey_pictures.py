@@ -22,6 +22,7 @@ from models.evaluation.survey_faces import Dealt, Task, deal_faces
 from models.face_regions import lower_face_region
 from models.methods.method import Faces
 from models.params import Direction, EvaluateParams
+from models.registry import DRAWING
 from models.training import checkpoint
 from models.training.checkpoint_info import refuse_new_faces
 from models.training.data import evenly_spaced, to_pixels
@@ -32,9 +33,7 @@ from pipeline.report.survey.deck import SurveyPicture, neutral_png
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import digest_of, replacing, sha256
 from pipeline.storage.packed_arrays import DOMAINS, PackedSet, read_set
-
-DRAWING = "drawing"
-"""The name of the method that only draws a mask, as `facemask apply` without a model."""
+from pipeline.unmasking.lower_face_model import WEIGHTS
 
 Images = NDArray[np.uint8]
 _Paint = Callable[[Faces], Tensor]  # faces -> images (B, 3, H, W) in [-1, 1]
@@ -69,13 +68,20 @@ def open_method(folder: Path) -> SurveyMethod:
 
 
 def drawing_method() -> SurveyMethod:
-    """The method that only draws a mask."""
+    """The method that only draws masks and lower faces, as `facemask apply` without a model."""
+    modules = ("pipeline.masks.mask_set", "pipeline.unmasking.bare_face", "pipeline.unmasking.mask_area")
+    digest = digest_of(*map(closure_digest, modules), sha256(WEIGHTS))[:12]
+    return SurveyMethod(DRAWING, digest, None, [], {"mask": _draw_mask, "unmask": _draw_bare})
 
-    def draw(faces: Faces) -> Tensor:
-        assert faces.drawing is not None
-        return put_on(faces.images, faces.drawing)
 
-    return SurveyMethod(DRAWING, closure_digest("pipeline.masks.mask_set")[:12], None, [], {"mask": draw})
+def _draw_mask(faces: Faces) -> Tensor:
+    assert faces.drawing is not None
+    return put_on(faces.images, faces.drawing)
+
+
+def _draw_bare(faces: Faces) -> Tensor:
+    assert faces.bare is not None
+    return 2 * faces.bare[:, :3] - 1
 
 
 def _generate(generator: torch.nn.Module, device: torch.device, direction: Direction, faces: Faces) -> Tensor:

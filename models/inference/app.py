@@ -1,6 +1,6 @@
 """`facemask app`: a page on 127.0.0.1 that puts a mask on the faces of an uploaded photo, or takes masks off.
 
-The masks of the model in the box, and those that are copied from another photo, are drawn.
+Without a checkpoint both are drawn; masks that are copied from another photo are drawn in any case.
 
 The page is made with Gradio and served by pipeline/report/local_page.py, which controls access to it. It produces what
 `facemask apply` produces: a marked PNG of the photo's size. Photos and results are kept in a private folder
@@ -25,10 +25,10 @@ from models.inference.app_names import SCRIPT
 from models.inference.app_requests import restrict_requests, scratch_file
 from models.inference.scratch_folder import WRITING, scratch_folder
 from models.params import Direction
-from models.pretrained import PRETRAINED
-from models.training.checkpoint_info import CheckpointInfo, directions, read_info, refuse_new_faces
+from models.training.checkpoint_info import directions, read_info, refuse_new_faces
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
+from pipeline.tools.draw_bare_faces import bare_task
 from pipeline.tools.draw_masks import ANY_MASK, MaskChoice, draw_task, make_choice, read_reference
 from pipeline.tools.paint_photos import Task, counted, paint_file
 from pipeline.tools.photos import Photo
@@ -53,10 +53,11 @@ _File = dict[str, Any] | None  # an uploaded photo, which Gradio describes as {"
 _Files = list[dict[str, Any]] | None
 
 
-def app(folder: Path, port: int) -> None:
+def app(folder: Path | None, port: int) -> None:
     """Serve the page until Ctrl-C, SIGTERM or SIGHUP, then remove its photos.
 
-    `folder` has the checkpoint. Raises FacemaskError if there is none, Gradio is not installed, or the port is in use.
+    `folder` has the checkpoint, None: everything is drawn. Raises FacemaskError if there is no checkpoint in it, Gradio
+    is not installed, or the port is in use.
     """
     with stop_signals() as stopped, listening(port) as listener, scratch_folder() as scratch:
         page = make_page(folder, scratch)
@@ -67,15 +68,13 @@ def app(folder: Path, port: int) -> None:
         print("\nfacemask: ended", flush=True)
 
 
-def make_page(folder: Path, scratch: Path) -> "gradio.Blocks":
-    """The page, which keeps all files in `scratch`; `folder` has the checkpoint.
+def make_page(folder: Path | None, scratch: Path) -> "gradio.Blocks":
+    """The page, which keeps all files in `scratch`; `folder` has the checkpoint, None: everything is drawn.
 
     Sets GRADIO_TEMP_DIR, the only way to choose where Gradio keeps uploads and results: one page per process. Raises
     FacemaskError if there is no checkpoint in `folder`, or Gradio is not installed.
     """
-    info = read_info(folder)
-    refuse_new_faces(folder, info)
-    offered = [label for label, direction in _DIRECTIONS.items() if direction in directions(info)]
+    offer = _DRAWING if folder is None else _offer_of(folder)
     os.environ["GRADIO_TEMP_DIR"] = str(scratch)
     try:
         import gradio
@@ -85,12 +84,38 @@ def make_page(folder: Path, scratch: Path) -> "gradio.Blocks":
         ) from error
     page = gradio.Blocks(title="facemask", analytics_enabled=False, delete_cache=(_MAX_AGE_S, _MAX_AGE_S))
     with page:
-        fields, results = lay_out(offered, info.generator == "guided", _about(folder, info))
+        fields, results = lay_out(list(offer.labels), offer.chooses, f"{offer.about} Nothing leaves this machine.")
         _connect(fields, results, folder, scratch)
     return page
 
 
-def _connect(fields: Fields, results: Results, folder: Path, scratch: Path) -> None:
+@dataclass(frozen=True)
+class _Offer:
+    """What the page can do."""
+
+    labels: tuple[str, ...]  # of _DIRECTIONS
+    chooses: bool  # whether kind and colour of masks can be chosen
+    about: str
+
+
+_DRAWING = _Offer(
+    tuple(_DIRECTIONS),
+    True,
+    "Without a model: masks are drawn, and where one is taken off, a likely lower face, not the person's own.",
+)
+
+
+def _offer_of(folder: Path) -> _Offer:
+    """What the checkpoint in `folder` can do. Raises FacemaskError if there is none, or if it makes new faces."""
+    info = read_info(folder)
+    refuse_new_faces(folder, info)
+    labels = tuple(label for label, direction in _DIRECTIONS.items() if direction in directions(info))
+    model = f"{info.params['method']}, {info.params['image_px']} px, trained on {info.images_seen:,} images a domain"
+    about = f"{folder}: {model}. Licence of its data: {info.data_licence.rstrip('.')}."
+    return _Offer(labels, info.generator == "guided", about)
+
+
+def _connect(fields: Fields, results: Results, folder: Path | None, scratch: Path) -> None:
     """Say what the page does when a field changes. The order of the functions is that of app_requests.FUNCTIONS."""
     import gradio
 
@@ -153,13 +178,15 @@ class _MaskFields:
     like: _File
 
 
-def _task(folder: Path, label: str, fields: _MaskFields, scratch: Path) -> Task:
+def _task(folder: Path | None, label: str, fields: _MaskFields, scratch: Path) -> Task:
     """The task that the page's choices ask for. Raises FacemaskError for choices that the page does not offer."""
     if label not in _DIRECTIONS:
         raise FacemaskError("choose to put a mask on, or to take it off")
     direction = _DIRECTIONS[label]
-    if direction == "mask" and (folder == PRETRAINED or fields.like is not None):  # no generator copies a mask
+    if direction == "mask" and (folder is None or fields.like is not None):  # no generator copies a mask
         return draw_task(_choice(fields, scratch))
+    if folder is None:
+        return bare_task()
     from models.inference.apply import make_task  # only here: it imports torch, and drawing needs none
 
     return make_task(folder, direction, _choice(fields, scratch) if direction == "mask" else ANY_MASK)
@@ -224,9 +251,3 @@ def _paint_uploaded(photo: _File, task: Task, scratch: Path) -> tuple[str | None
             return None, None, _NOTHING_TO_DO[task.direction] if outcome.left else "No face was found in this photo."
         case _:
             raise FacemaskError(f"{source.name} cannot be read as an image: drop a JPEG, PNG or WebP")
-
-
-def _about(folder: Path, info: CheckpointInfo) -> str:
-    """The line about the checkpoint and its licence."""
-    model = f"{info.params['method']}, {info.params['image_px']} px, trained on {info.images_seen:,} images a domain"
-    return f"{folder}: {model}. Licence of its data: {info.data_licence.rstrip('.')}. Nothing leaves this machine."

@@ -144,21 +144,16 @@ def _with_interned_keys(values: Any) -> Any:
 
 
 def load_networks(folder: Path, state: TrainingState) -> None:
-    """Load only the weights of the networks into `state`, to start a new training from them.
-
-    The model in the box has no discriminators: theirs stay as they are.
-    """
+    """Load only the weights of all networks into `state`, to start a new training from them."""
     info = read_info(folder)
     for name, network in state.networks.items():
-        if name in info.weights_sha256:
-            _load_weights(folder, info, name, network)
+        _load_weights(folder, info, name, network)
 
 
 def other_networks(info: CheckpointInfo, params: TrainParams) -> str:
     """How the checkpoint's networks differ from those of `params`, for people; empty if they do not."""
     wanted = values_used(params)
-    generators_only = info.weights_sha256.keys() == set(GENERATORS)
-    keys = [key for key in ARCHITECTURE if not (generators_only and key == "discriminator_width")]
+    keys = [*ARCHITECTURE]
     if makes_faces(info):
         keys.append("image_px")  # which decides how many blocks its networks have
     differ = [key for key in keys if info.params.get(key) != wanted[key]]
@@ -202,7 +197,7 @@ def refuse_missing_direction(folder: Path, info: CheckpointInfo, direction: Dire
     if direction not in directions(info):
         raise FacemaskError(
             f"the model in {folder} (method {info.params.get('method')}) only puts masks on: "
-            "name another one to take masks off, such as pretrained"
+            "name another one to take masks off, or 'drawing'"
         )
 
 

@@ -1,4 +1,4 @@
-"""Stage `start`: the weights that training starts from: of the promoted model, of the model in the box, or none.
+"""Stage `start`: the weights that training starts from: of the promoted model, or none.
 
     data/start/start.json   {"model": NAME, "checkpoint": sha256 of its checkpoint.json}, or null for both
     data/start/...          that model's checkpoint.json and weights
@@ -10,16 +10,13 @@ weights go to the training machine together with data/train.
 
 from models import registry
 from models.params import START_NAME, RetrainParams
-from models.pretrained import PRETRAINED
 from pipeline.paths import CHECKPOINT_JSON, Paths
 from pipeline.storage.files import link_or_copy, replacing_folder, sha256, write_json
 
 
 def start(params: RetrainParams, paths: Paths) -> None:
     """Write data/start. Raises FacemaskError if the promoted model's weights are not in the workspace."""
-    if params.warm_start == "pretrained":
-        name, weights, shown = "pretrained", PRETRAINED, "the model in the box"
-    elif promoted := registry.read(paths.registry).promoted if params.warm_start else None:
+    if promoted := registry.read(paths.registry).promoted if params.warm_start else None:
         name, weights, shown = promoted, registry.weights(promoted, paths.registry), f"the promoted model, {promoted}"
     else:
         name, weights, shown = None, None, "new weights"

@@ -13,7 +13,7 @@ from typing import IO
 from uuid import UUID
 
 from pipeline.storage.files import open_regular
-from pipeline.tools.provenance import SOURCE_TYPE, Provenance, read_xmp_json, source_type, with_source_type
+from pipeline.tools.provenance import Provenance, read_xmp_json, source_type, with_source_type
 
 XMP_BOX = UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 _MAX_XMP_BYTES = 1 << 20
@@ -24,7 +24,7 @@ _LARGE_HEADER = 16  # with the size as 64 bits after the type
 
 def append_mark(clip: Path, mark: Provenance, xmp: bytes | None = None) -> None:
     """Append the mark to an MP4 file; everything else in the XMP of its source, if given, is kept."""
-    packet = with_source_type(xmp, json.dumps(asdict(mark))).encode()
+    packet = with_source_type(xmp, json.dumps(asdict(mark)), mark.source_type).encode()
     size = _HEADER + len(XMP_BOX) + len(packet)
     with clip.open("ab") as file:
         file.write(size.to_bytes(4, "big") + b"uuid" + XMP_BOX + packet)
@@ -34,10 +34,11 @@ def read_clip_mark(clip: Path) -> Provenance | None:
     """The mark of a clip; None if it has none, is not an MP4 file, or cannot be read."""
     xmp = read_clip_xmp(clip)
     text = read_xmp_json(xmp)
-    if text is None or source_type(xmp) != SOURCE_TYPE:
+    if text is None:
         return None
     try:
-        return Provenance(**json.loads(text))
+        mark = Provenance(**json.loads(text))
+        return mark if mark.fits(source_type(xmp)) else None
     except (ValueError, TypeError, RecursionError):
         return None
 

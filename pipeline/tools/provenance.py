@@ -19,10 +19,12 @@ from pipeline.storage.images import open_image
 KEY = "facemask"
 XMP_KEY = "XML:com.adobe.xmp"
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
-"""Of a photo in which something is painted or drawn."""
+"""Of a photo in which a generator has painted, or in which a lower face is drawn: its statistics are trained."""
+DRAWN_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeSynthetic"
+"""Of a photo on which masks are drawn, with nothing trained."""
 SAMPLE_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 """Of a picture that a model made from nothing."""
-SOURCE_TYPES = (SOURCE_TYPE, SAMPLE_SOURCE_TYPE)
+SOURCE_TYPES = (SOURCE_TYPE, DRAWN_SOURCE_TYPE, SAMPLE_SOURCE_TYPE)
 SAMPLE = "sample"
 _NAMES = {
     "x": "adobe:ns:meta/",
@@ -51,7 +53,7 @@ class Provenance:
     """The content of the text chunk."""
 
     tool: str  # name and version
-    checkpoint: str  # first 12 hex digits of the sha256 of its checkpoint.json; "" where the masks were drawn
+    checkpoint: str  # first 12 hex digits of the sha256 of its checkpoint.json; "" where it is drawn
     painted: str  # mask or unmask; SAMPLE: a new face, of no photo
     faces: int
     side_by_side: bool
@@ -61,7 +63,16 @@ class Provenance:
     @property
     def source_type(self) -> str:
         """The DigitalSourceType of such a picture."""
-        return SAMPLE_SOURCE_TYPE if self.painted == SAMPLE else SOURCE_TYPE
+        if self.painted == SAMPLE:
+            return SAMPLE_SOURCE_TYPE
+        return DRAWN_SOURCE_TYPE if self.painted == "mask" and self.drawing is not None else SOURCE_TYPE
+
+    def fits(self, kind: str | None) -> bool:
+        """Whether a picture with this mark may state the DigitalSourceType `kind`.
+
+        Earlier versions of this code stated SOURCE_TYPE of drawn masks too.
+        """
+        return kind == self.source_type or (kind == SOURCE_TYPE and self.painted == "mask")
 
 
 def png_info(mark: Provenance, xmp: bytes | None) -> PngInfo:
@@ -131,7 +142,7 @@ def read_provenance(path: Path) -> Provenance | None:
             text, xmp = image.info.get(KEY), image.info.get(XMP_KEY) or image.info.get("xmp")
         if isinstance(text, str):
             mark = Provenance(**json.loads(text))
-            return mark if source_type(xmp) == mark.source_type else None
+            return mark if mark.fits(source_type(xmp)) else None
     except (OSError, ValueError, TypeError, SyntaxError, RecursionError):
         pass  # not a PNG (Pillow raises SyntaxError), or another text chunk (json may raise RecursionError)
     return None

@@ -27,6 +27,7 @@ def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel
     side = max(height, width)
     replaced = cv2.dilate(np.asarray(area, np.uint8), _disc(_BEYOND * side)) > 0
     oval = polygon_mask(face.landmarks, FACE_OVAL, height, width) > 0
+    face = _without_mask(face, area, replaced)
     drawn = draw_lower_face(face, model)
     if _is_grey(face.image[~replaced]):
         drawn = np.repeat(drawn.mean(axis=2, keepdims=True), 3, axis=2)
@@ -37,6 +38,12 @@ def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel
     alpha = _blurred(replaced, _EDGE * side)
     alpha[alpha < 1 / 255] = 0
     return (alpha * replacement + (1 - alpha) * face.image).round().clip(0, 255).astype(np.uint8)
+
+
+def _without_mask(face: UnmaskedFace, area: NDArray[np.bool_], replaced: NDArray[np.bool_]) -> UnmaskedFace:
+    """The face with the colours around `replaced` continued into the area, so that none of the mask's is read."""
+    smooth = continued(face.image.astype(np.float32), np.asarray(~replaced, np.float32)).round().clip(0, 255)
+    return UnmaskedFace(np.where(area[..., None], smooth.astype(np.uint8), face.image), face.landmarks)
 
 
 def in_light_of(

@@ -120,7 +120,8 @@ def fit_model(faces: list[UnmaskedFace]) -> LowerFaceModel:
     # Components of both parts together, each weighing as much as the other.
     joint = np.hstack([of_below / np.sqrt(of_below.shape[1]), of_seen / np.sqrt(of_seen.shape[1])])
     values, vectors = np.linalg.eigh(joint @ joint.T)
-    values, vectors = values[::-1][:_MODES], vectors[:, ::-1][:, :_MODES] / np.sqrt(values[::-1][:_MODES])
+    kept = min(_MODES, len(below) - 1)  # no more vary about their mean
+    values, vectors = values[::-1][:kept], vectors[:, ::-1][:, :kept] / np.sqrt(values[::-1][:kept])
     return LowerFaceModel(
         shape,
         corner,

@@ -1,4 +1,4 @@
-"""Which checkpoint a command uses: the promoted model unless another is named, and a warning about another one."""
+"""Which checkpoint a command uses: the promoted model unless another is named, or none; a warning about another one."""
 
 import json
 import sys
@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from flows.cli import main
-from flows.model_choice import choose_checkpoint, find_checkpoint, unpromoted_warning
+from flows.model_choice import checkpoint_or_drawing, find_checkpoint, unpromoted_warning
 from models import registry
 from models.evaluation_report import Evaluation
-from models.pretrained import PRETRAINED
 from models.registry import Model, Registry
 from pipeline.errors import FacemaskError
 from pipeline.storage.files import sha256
@@ -61,7 +60,7 @@ def used(monkeypatch):
     monkeypatch.setitem(sys.modules, "models.inference.apply", Module)
     monkeypatch.setitem(sys.modules, "models.inference.app", Module)
     monkeypatch.setitem(sys.modules, "models.export.onnx_export", Module)
-    monkeypatch.setattr("flows.cli.photos._draw", lambda _, images: calls.append(("drawn", images)))
+    monkeypatch.setattr("flows.cli.photos._draw", lambda options, images: calls.append(("drawn", options, images)))
     return calls
 
 
@@ -78,15 +77,29 @@ def test_a_folder_comes_before_a_model_of_the_same_name(here):
     assert find_checkpoint(Path("v2")) == Path("v2")
 
 
-def test_the_model_in_the_box_is_used_where_none_is_promoted_or_by_its_name(here, capsys):
-    assert find_checkpoint(Path("pretrained")) == PRETRAINED
+def test_without_a_name_it_is_drawn_only_where_no_model_is_promoted(here):
+    assert checkpoint_or_drawing(None) == Path("registry/v1")
     registry.write(Registry(None, registry.read().models))
-    assert choose_checkpoint(None) == PRETRAINED
-    assert "using the one in the box" in capsys.readouterr().out
+    assert checkpoint_or_drawing(None) is None
+
+
+def test_drawing_can_be_chosen_by_its_name_where_a_model_is_promoted(here):
+    assert checkpoint_or_drawing(Path("drawing")) is None
+
+
+def test_a_folder_comes_before_the_name_drawing(here):
+    checkpoint("drawing", 3)
+    assert checkpoint_or_drawing(Path("drawing")) == Path("drawing")
+
+
+def test_where_a_model_is_needed_drawing_is_refused(here, used):
+    with pytest.raises(SystemExit, match="a model is needed here, and 'drawing' stands for none: "):
+        main(["export", "drawing", "m.onnx"])
+    assert used == []
 
 
 def test_an_unknown_name_lists_the_models(here):
-    models = "the models here are v1, v2, promoted, pretrained"
+    models = "the models here are v1, v2, promoted"
     with pytest.raises(FacemaskError, match=f"v7 is neither a folder nor a model: {models}"):
         find_checkpoint(Path("v7"))
 
@@ -126,9 +139,27 @@ def test_commands_use_the_promoted_model_unless_another_one_is_named(here, used,
     assert used[0][0] == Path(folder)
 
 
-def test_photos_without_a_model_get_drawn_masks(here, used):
-    main(["apply", "photos", "--out", "out"])
-    assert used == [("drawn", [Path("photos")])]
+@pytest.mark.parametrize(
+    ("named", "option", "promoted"),
+    [([], [], "v1"), (["drawing"], [], "v1"), (["drawing"], ["--unmask"], "v1"), ([], ["--unmask"], None)],
+)
+def test_photos_are_drawn_on_without_a_model(here, used, named, option, promoted):
+    registry.write(Registry(promoted, registry.read().models))
+    main(["apply", *named, "photos", "--out", "out", *option])
+    [(what, options, images)] = used
+    assert (what, images, options.unmask) == ("drawn", [Path("photos")], bool(option))
+
+
+def test_the_page_draws_where_no_model_is_promoted_and_by_that_name(here, used):
+    main(["app", "drawing"])
+    registry.write(Registry(None, registry.read().models))
+    main(["app"])
+    assert [folder for folder, _ in used] == [None, None]
+
+
+def test_a_drawing_that_is_named_takes_the_options_of_masks(here, used):
+    main(["apply", "drawing", "photos", "--out", "out", "--kind", "kn95"])
+    assert used[0][0] == "drawn"
 
 
 def test_apply_warns_of_a_model_that_is_not_promoted(here, used, capsys):
@@ -146,6 +177,14 @@ def test_apply_warns_of_a_model_that_is_not_promoted(here, used, capsys):
             "v9 does not exist, and no model: name a photo, a folder, or a model (the models here",
         ),
         (["apply", "photos", "--out", "out", "--unmask", "--kind", "kn95"], "--kind is for drawn masks, and --unmask"),
+        (
+            ["apply", "drawing", "photos", "--out", "out", "--unmask", "--seed", "1"],
+            "--seed is for drawn masks, and --unmask",
+        ),
+        (
+            ["apply", "v1", "photos", "--out", "out", "--kind", "kn95"],
+            "--kind is for drawn masks, and v1",
+        ),
     ],
 )
 def test_wrong_arguments_are_a_one_line_error(here, used, arguments, message):

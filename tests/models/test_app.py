@@ -21,9 +21,9 @@ from flows.cli import main
 from models.inference.app import MAX_PHOTO_BYTES, SETTINGS, _MaskFields, _paint_uploaded, _task, make_page, page_app
 from models.inference.app_batch import as_shown, paint_batch
 from models.inference.apply import make_task
-from models.pretrained import PRETRAINED
 from pipeline.errors import FacemaskError
 from pipeline.report.local_page import listening, serving
+from pipeline.tools.draw_bare_faces import bare_task
 from pipeline.tools.draw_masks import MaskChoice
 from pipeline.tools.provenance import read_provenance
 from tests.conftest import ROOT
@@ -44,8 +44,8 @@ def free_port():
 
 @contextmanager
 def serve(model, scratch):
-    """The page for a checkpoint, which is written to `model`, or for the model in the box."""
-    with served(PRETRAINED if model == PRETRAINED else write_checkpoint(model), scratch) as address:
+    """The page for a checkpoint, which is written to `model`, or without one."""
+    with served(None if model is None else write_checkpoint(model), scratch) as address:
         yield address
 
 
@@ -288,11 +288,11 @@ def test_no_file_outside_the_scratch_folder_is_painted_among_many(client, shape)
 
 def test_a_batch_refuses_a_file_outside_the_scratch_folder_and_too_many_photos(client, tmp_path, monkeypatch):
     """The first check is repeated where the photos are opened, whatever Gradio makes of a request."""
-    functions = make_page(PRETRAINED, tmp_path / "scratch").fns
+    functions = make_page(None, tmp_path / "scratch").fns
     with pytest.raises(Exception, match="drop it again"):
         functions[1].fn([as_photo(Path("secret.png").resolve())], MASK, "any", "", None)
     with pytest.raises(FacemaskError, match="51 photos are too many at once"):
-        paint_batch([Path("secret.png")] * 51, make_task(PRETRAINED, "unmask"), tmp_path)
+        paint_batch([Path("secret.png")] * 51, bare_task(), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_drawing_starts_without_torch(tmp_path):
     """Importing it takes seconds, in which the page would not be ready."""
     code = (
         "import sys; from pathlib import Path; from models.inference.app import make_page; "
-        "from models.pretrained import PRETRAINED; make_page(PRETRAINED, Path(sys.argv[1])); "
+        "make_page(None, Path(sys.argv[1])); "
         "print('torch' in sys.modules)"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
@@ -341,7 +341,7 @@ def test_copying_refuses_a_file_outside_the_scratch_folder(tmp_path):
     scratch.mkdir()
     Image.new("RGB", (64, 64)).save("secret.png")
     with pytest.raises(FacemaskError, match="drop it again"):
-        _task(PRETRAINED, MASK, _MaskFields("any", None, {"path": str(Path("secret.png").resolve())}), scratch)
+        _task(None, MASK, _MaskFields("any", None, {"path": str(Path("secret.png").resolve())}), scratch)
 
 
 # --- the page that draws ----------------------------------------------------------------------------------------------
@@ -351,7 +351,7 @@ def test_copying_refuses_a_file_outside_the_scratch_folder(tmp_path):
 def drawing_page(tmp_path_factory):
     scratch = tmp_path_factory.mktemp("drawing") / "scratch"
     scratch.mkdir()
-    with serve(PRETRAINED, scratch) as address:
+    with serve(None, scratch) as address:
         yield OpenPage(address)
 
 
@@ -361,14 +361,20 @@ def drawn(page, photo, **fields):
     photo.save(buffer, "PNG")
     status, events = paint(page, as_photo(upload(page, buffer.getvalue())[1]), **fields)
     assert status == 200, events
-    path = re.search(r'"path": ?"([^"]+-mask\.png)"', events)
+    path = re.search(r'"path": ?"([^"]+-(?:un)?mask\.png)"', events)
     assert path, events
     return Path(path[1])
 
 
-def test_with_the_model_in_the_box_the_page_draws_and_the_choices_are_recorded(drawing_page, portraits):
+def test_without_a_checkpoint_the_page_draws_and_the_choices_are_recorded(drawing_page, portraits):
     path = drawn(drawing_page, portraits[0], kind="kn95", colour="#1f6feb")
     assert read_provenance(path).drawing.startswith("kn95, colour #1f6feb, ")
+
+
+def test_without_a_checkpoint_masks_are_taken_off_by_drawing(drawing_page, portraits):
+    masked = Image.open(drawn(drawing_page, portraits[0], kind="kn95", colour="#1f6feb")).convert("RGB")
+    mark = read_provenance(drawn(drawing_page, masked, label=UNMASK))
+    assert (mark.painted, mark.checkpoint) == ("unmask", "") and mark.drawing.startswith("likely lower face")
 
 
 def test_the_page_copies_the_mask_of_another_photo(drawing_page, portraits):

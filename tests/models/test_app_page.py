@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.pretrained import PRETRAINED
 from pipeline.tools.draw_masks import MaskChoice, draw_photo
 from pipeline.tools.provenance import read_provenance
 from tests.models.conftest import TINY, write_checkpoint
@@ -172,7 +171,7 @@ def test_the_page_that_draws_offers_kind_and_colour(browser, portraits, tmp_path
     portraits[0].save("face.png")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    with serve(PRETRAINED, scratch) as address:
+    with serve(None, scratch) as address:
         for page in open_page(browser, address):
             drop(page, "face.png")
             page.get_by_text("1 face painted").wait_for()

@@ -13,16 +13,17 @@ from PIL import Image
 
 from flows.cli import main
 from models.evaluation import survey as survey_module
+from models.evaluation import survey_pictures as survey_pictures_module
 from models.evaluation.evaluate import FaceSet, translate_and_reconstruct
 from models.evaluation.survey_faces import Task, deal_faces
 from models.evaluation.survey_pictures import (
-    DRAWING,
     drawing_method,
     open_method,
     refuse_same_names,
     survey_pictures,
 )
 from models.params import EvaluateParams
+from models.registry import DRAWING
 from models.training import checkpoint
 from pipeline.errors import FacemaskError
 from pipeline.faces.conditioning import conditioning_maps
@@ -198,12 +199,24 @@ def test_an_attention_check_has_a_flat_patch_over_the_whole_lower_face(guided):
 def test_the_drawing_alone_puts_masks_on_and_changes_nothing_else(pack):
     shown = pictures_of(None)
     made = [one for one in shown if one.kind == "made"]
-    assert {(one.method, one.direction) for one in made} == {(DRAWING, "mask")}
+    assert {(one.method, one.direction) for one in made} == {(DRAWING, "mask"), (DRAWING, "unmask")}
     known = read_tests()["unmasked"].images
-    for image in map(pixels_of, made):
+    for image in (pixels_of(one) for one in made if one.direction == "mask"):
         changed = min(((image != photo).any(axis=2) for photo in known), key=np.sum)
         assert 0.05 < changed.mean() < 0.6 and image.shape[0] == LOAD_PX
         assert not changed[:8].any()
+
+
+def test_the_drawing_alone_takes_masks_off_where_they_are_and_changes_nothing_else(pack, monkeypatch):
+    area = np.zeros((LOAD_PX, LOAD_PX), bool)
+    area[22:28, 14:22] = True
+    monkeypatch.setattr(survey_pictures_module, "find_mask_area", lambda face: area)
+    made = [pixels_of(one) for one in pictures_of(None) if (one.kind, one.direction) == ("made", "unmask")]
+    known = read_tests()["masked"].images
+    assert len(made) == 3
+    for image in made:
+        changed = min(((image != photo).any(axis=2) for photo in known), key=np.sum)
+        assert changed[area].all() and not changed[:18].any() and not changed[:, :10].any()
 
 
 def test_a_model_that_only_puts_masks_on_has_no_pictures_without_masks(pack, tmp_path):
@@ -263,6 +276,7 @@ def test_the_command_compares_checkpoints_and_the_drawing(served, capsys):
         ("guided", "mask"): 3,
         ("guided", "unmask"): 3,
         (DRAWING, "mask"): 3,
+        (DRAWING, "unmask"): 3,
     }
     assert (survey.seed, port) == (4, 4999)
     assert (survey.votes, survey.result) == (Path("data/survey.jsonl"), Path("data/survey.json"))

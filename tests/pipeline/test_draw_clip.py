@@ -26,7 +26,7 @@ from pipeline.tools.clip_provenance import append_mark, read_clip_mark, read_cli
 from pipeline.tools.clip_writer import find_ffmpeg, open_silent_clip
 from pipeline.tools.draw_clip import steady_state
 from pipeline.tools.draw_masks import MaskChoice, draw_photo
-from pipeline.tools.provenance import SOURCE_TYPE, Provenance, source_type
+from pipeline.tools.provenance import DRAWN_SOURCE_TYPE, Provenance, source_type
 
 GREY = (96, 112, 128)
 SIZE = (480, 320)
@@ -294,8 +294,8 @@ def test_the_clip_is_marked_and_check_reads_the_mark(short, here, capsys):
     run(short, "--out", "out", "--kind", "kn95")
     run("--check", "out/short.mp4")
     printed = capsys.readouterr().out
-    assert "compositeWithTrainedAlgorithmicMedia; mask on 1 face by" in printed and "drawn: kn95" in printed
-    assert source_type(read_clip_xmp(Path("out/short.mp4"))) == SOURCE_TYPE
+    assert "compositeSynthetic; mask on 1 face by" in printed and "drawn: kn95" in printed
+    assert source_type(read_clip_xmp(Path("out/short.mp4"))) == DRAWN_SOURCE_TYPE
 
 
 def test_a_clip_without_a_mark_fails_the_check(short):
@@ -469,7 +469,7 @@ def test_options_that_clips_have_not_are_refused(short, options):
 
 def test_a_model_is_refused_for_clips(short):
     with pytest.raises(SystemExit, match=r"short\.mp4 is a clip"):
-        run("pretrained", short, "--out", "out")
+        run("promoted", short, "--out", "out")
 
 
 def test_a_stopped_command_leaves_neither_a_clip_nor_a_half_one(portraits, here):

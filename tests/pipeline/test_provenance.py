@@ -4,14 +4,19 @@ import json
 import os
 import struct
 import zlib
+from dataclasses import asdict, replace
 from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from pipeline.tools import provenance as marks
 from pipeline.tools.provenance import (
+    DRAWN_SOURCE_TYPE,
     KEY,
+    SAMPLE,
+    SAMPLE_SOURCE_TYPE,
     SOURCE_TYPE,
     XMP_KEY,
     Provenance,
@@ -47,6 +52,36 @@ def test_the_source_type_is_in_the_property_of_the_standard(tmp_path):
         packet = ElementTree.fromstring(image.text["XML:com.adobe.xmp"])
     (description,) = packet.iter("{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
     assert description.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType") == SOURCE_TYPE
+
+
+@pytest.mark.parametrize(
+    ("painted", "drawing", "kind"),
+    [
+        ("mask", "kn95", DRAWN_SOURCE_TYPE),
+        ("mask", None, SOURCE_TYPE),
+        ("unmask", "likely lower face", SOURCE_TYPE),  # its statistics are trained
+        ("unmask", None, SOURCE_TYPE),
+        (SAMPLE, None, SAMPLE_SOURCE_TYPE),
+    ],
+)
+def test_the_source_type_says_whether_something_trained_has_painted(tmp_path, painted, drawing, kind):
+    path = saved(tmp_path / "a.png", png_info(replace(MARK, painted=painted, drawing=drawing), None))
+    assert read_source_type(path) == kind
+
+
+def test_a_drawing_of_an_earlier_version_which_stated_another_type_is_recognised(tmp_path):
+    drawn, info = replace(MARK, drawing="kn95"), PngInfo()
+    info.add_itxt(XMP_KEY, with_source_type(None))
+    info.add_text(KEY, json.dumps(asdict(drawn)))
+    assert read_provenance(saved(tmp_path / "a.png", info)) == drawn
+
+
+@pytest.mark.parametrize("mark", [MARK, replace(MARK, painted="unmask", drawing="likely lower face")])
+def test_a_mark_beside_another_source_type_is_not_recognised(tmp_path, mark):
+    info = PngInfo()
+    info.add_itxt(XMP_KEY, with_source_type(None, kind=DRAWN_SOURCE_TYPE))
+    info.add_text(KEY, json.dumps(asdict(mark)))
+    assert read_provenance(saved(tmp_path / "a.png", info)) is None
 
 
 def test_the_photos_xmp_is_kept_except_its_source_type():

@@ -1,0 +1,219 @@
+"""Taking masks off without a network: the model of the lower face, where a mask is, and what is drawn there."""
+
+from dataclasses import fields
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.faces.regions import EYES, lower_face_mask, polygon_mask
+from pipeline.masks.compositing import compose
+from pipeline.masks.records import UnmaskedFace
+from pipeline.masks.worn import draw_worn
+from pipeline.unmasking.bare_face import bare_face, continued
+from pipeline.unmasking.lower_face_model import draw_lower_face, fit_model, packaged_model, read_model, write_model
+from pipeline.unmasking.mask_area import _loops, find_mask_area
+
+PX = 256
+FAR = 0.05  # of the side: farther from a mask than that nothing changes
+
+
+@pytest.fixture(scope="module")
+def faces(rendered_faces):
+    """Synthetic faces whose landmarks are not those of a mirror image."""
+    return [face for face in rendered_faces if face.landmarks[EYES[0][0], 0] < face.landmarks[EYES[1][0], 0]]
+
+
+@pytest.fixture(scope="module")
+def model(faces):
+    return fit_model(faces)
+
+
+def masked(face, kind="surgical"):
+    """The face with a mask, and the alpha of its cloth and of its ear loops."""
+    layers = draw_worn(face, np.random.default_rng(1), kind, (90, 120, 150))
+    return UnmaskedFace(compose(face.image, layers), face.landmarks), layers.coverage, layers.straps.alpha
+
+
+def lower_half():
+    """An area such as a mask's, without a network."""
+    area = np.zeros((PX, PX), bool)
+    area[150:215, 90:170] = True
+    return area
+
+
+def far_from(area):
+    reach = 2 * round(FAR * PX) + 1
+    return cv2.dilate(area.astype(np.uint8), np.ones((reach, reach), np.uint8)) == 0
+
+
+def test_the_model_of_a_few_faces_draws_each_of_them_better_than_the_mean(faces, model):
+    """It knows them; the mean face alone is what an estimate of no components would give."""
+    for face in faces:
+        region = lower_face_mask(face.landmarks, PX, PX) > 0
+        drawn = draw_lower_face(face, model)
+        mean = draw_lower_face(UnmaskedFace(np.full_like(face.image, 128), face.landmarks), model)
+        error, of_mean = (np.abs(image - face.image)[region].mean() for image in (drawn, mean))
+        assert error < 0.5 * of_mean
+
+
+def test_a_model_has_no_more_components_than_its_faces_allow(faces):
+    one = fit_model(faces[:1])
+    assert len(one.variances) == 1
+    assert all(np.isfinite(values).all() for values in (one.modes, one.seen_modes, one.variances))
+
+
+def test_a_written_model_is_read_as_it_was_to_its_resolution(model):
+    read = read_model(write_model(model))
+    for field in fields(model):
+        stored, loaded = np.asarray(getattr(model, field.name)), np.asarray(getattr(read, field.name))
+        step = np.abs(stored).max() / 127 if field.name == "modes" else 1e-3
+        assert stored.shape == loaded.shape and np.abs(stored - loaded).max() <= step
+
+
+def test_a_model_that_is_read_and_written_again_keeps_its_bytes(model):
+    content = write_model(model)
+    assert write_model(read_model(content)) == content
+
+
+def test_a_dark_eye_changes_the_drawn_face_little(faces):
+    """As glasses and hair do: without weights for the pixels the change is twice as large."""
+    for face in faces:
+        hidden = face.image.copy()
+        hidden[cv2.dilate(polygon_mask(face.landmarks, EYES[0], PX, PX), np.ones((7, 7), np.uint8)) > 0] = 20
+        region = lower_face_mask(face.landmarks, PX, PX) > 0
+        seen, unseen = (
+            draw_lower_face(UnmaskedFace(image, face.landmarks), packaged_model()) for image in (face.image, hidden)
+        )
+        assert np.abs(seen - unseen)[region].mean() < 10
+
+
+def test_known_values_are_not_changed_by_a_continuation():
+    rng = np.random.default_rng(0)
+    values, known = rng.uniform(0, 255, (40, 56, 3)).astype(np.float32), rng.random((40, 56)) < 0.5
+    out = continued(values, known.astype(np.float32))
+    assert np.abs(out - values)[known].max() < 1e-3
+    assert np.abs(out - values)[~known].max() > 1
+
+
+def test_a_constant_is_continued_as_itself():
+    known = np.zeros((70, 45), np.float32)
+    known[:3] = 1
+    out = continued(np.where(known[..., None] > 0, 77.0, 0.0).astype(np.float32).repeat(3, axis=2), known)
+    assert np.abs(out - 77).max() < 0.01
+
+
+def test_a_continuation_stays_between_the_known_values():
+    known = np.zeros((64, 64), np.float32)
+    known[:4], known[-4:] = 1, 1
+    values = np.zeros((64, 64, 3), np.float32)
+    values[-4:] = 100
+    column = continued(values, known)[:, 32, 0]
+    assert column.min() > -1e-3 and column.max() < 100.001
+    assert (np.diff(column) >= -1e-3).all() and 30 < column[32] < 70
+
+
+def test_no_pixel_of_the_mask_is_read(faces):
+    face, area = faces[0], lower_half()
+    other = face.image.copy()
+    other[area] = np.random.default_rng(0).integers(0, 256, (int(area.sum()), 3))
+    drawn = [bare_face(UnmaskedFace(image, face.landmarks), area, packaged_model()) for image in (face.image, other)]
+    assert np.array_equal(drawn[0][area], drawn[1][area])
+
+
+def test_pixels_far_from_the_mask_keep_their_values(faces):
+    area = lower_half()
+    drawn = bare_face(faces[0], area, packaged_model())
+    far = far_from(area)
+    assert np.array_equal(drawn[far], faces[0].image[far])
+    assert np.abs(drawn[area].astype(int) - faces[0].image[area]).mean() > 1
+
+
+def test_without_a_mask_nothing_changes(faces):
+    drawn = bare_face(faces[0], np.zeros((PX, PX), bool), packaged_model())
+    assert np.array_equal(drawn, faces[0].image)
+
+
+def test_a_black_and_white_photo_stays_one(faces):
+    grey = np.repeat(faces[0].image.mean(axis=2, keepdims=True).astype(np.uint8), 3, axis=2)
+    drawn = bare_face(UnmaskedFace(grey, faces[0].landmarks), lower_half(), packaged_model())
+    assert np.ptp(drawn.astype(int), axis=2).max() <= 1
+    assert not np.array_equal(drawn, grey)
+
+
+def test_a_face_in_other_light_is_drawn_in_that_light(faces):
+    """A photo at half the exposure gives the same face at half the exposure."""
+    area = lower_half()
+    dark = UnmaskedFace((faces[0].image * 0.5).astype(np.uint8), faces[0].landmarks)
+    bright, drawn = (bare_face(face, area, packaged_model())[area].mean() for face in (faces[0], dark))
+    assert 0.4 < drawn / bright < 0.6
+
+
+def test_the_same_face_gives_the_same_bytes(faces):
+    face, _, _ = masked(faces[0])
+    once, twice = (bare_face(face, find_mask_area(face), packaged_model()).tobytes() for _ in range(2))
+    assert once == twice
+
+
+@pytest.mark.parametrize(("kind", "least"), [("surgical", 0.95), ("kn95", 0.9), ("cloth", 0.8)])
+def test_the_area_of_a_drawn_mask_is_found(faces, kind, least):
+    for face in faces:
+        photo, cloth, _ = masked(face, kind)
+        found, truth = find_mask_area(photo), cloth > 0.5
+        assert (found & truth).sum() / (found | truth).sum() > least
+
+
+def test_the_area_is_found_in_a_picture_of_another_size(faces):
+    photo, cloth, _ = masked(faces[0])
+    large = UnmaskedFace(cv2.resize(photo.image, (3 * PX, 3 * PX)), photo.landmarks)
+    found, truth = find_mask_area(large), cv2.resize(cloth, (3 * PX, 3 * PX)) > 0.5
+    assert found.shape == truth.shape
+    assert (found & truth).sum() / (found | truth).sum() > 0.9
+
+
+# Ear loops, on a flat picture: a mask whose cloth's area is known, and lines drawn by hand.
+
+SKIN, CLOTH = (200, 160, 130), (90, 120, 150)
+
+
+@pytest.fixture
+def flat(faces):
+    """A flat picture of a masked face, its area (H, W) of 0 and 1, and the landmarks."""
+    image, landmarks = np.full((PX, PX, 3), SKIN, np.uint8), faces[0].landmarks
+    area = (lower_face_mask(landmarks, PX, PX) > 0).astype(np.uint8)
+    image[area > 0] = CLOTH
+    return image, area, landmarks
+
+
+def with_loops(image, area, colour):
+    """Lines outwards and upwards from the upper corners of the area; returns where they are."""
+    drawn = np.zeros_like(area)
+    rows, columns = np.nonzero(area)
+    for column, outwards in ((columns.min(), -1), (columns.max(), 1)):
+        row = int(rows[columns == column].min())
+        start, end = (int(column), row), (int(column) + outwards * 24, row - 8)
+        cv2.line(drawn, start, end, 1, 2)
+    drawn[area > 0] = 0
+    image[drawn > 0] = colour
+    return drawn > 0
+
+
+@pytest.mark.parametrize("colour", [(240, 240, 240), (20, 20, 22)])
+def test_ear_loops_are_found_lighter_or_darker_than_what_is_beside_them(flat, colour):
+    image, area, landmarks = flat
+    loops = with_loops(image, area, colour)
+    found = _loops(image, area, landmarks) > 0
+    assert found[loops].mean() > 0.8
+    assert not found[~cv2.dilate(loops.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)].any()
+
+
+def test_a_bright_sliver_along_the_edge_of_a_mask_is_no_loop(flat):
+    image, area, landmarks = flat
+    image[(cv2.dilate(area, np.ones((5, 5), np.uint8)) > 0) & (area == 0)] = 250
+    assert not _loops(image, area, landmarks).any()
+
+
+def test_a_line_that_does_not_touch_the_mask_is_no_loop(flat):
+    image, area, landmarks = flat
+    cv2.line(image, (4, 150), (36, 140), (250, 250, 250), 2)
+    assert not _loops(image, area, landmarks).any()
