@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.faces.regions import EYES, FACE_OVAL, polygon_mask
+from pipeline.masks.fit import SIDES
 from pipeline.masks.records import ByteImage, FloatImage, UnmaskedFace
 from pipeline.unmasking.lower_face_model import LowerFaceModel, draw_lower_face, to_colours, to_logarithms
 
@@ -14,6 +15,9 @@ _EDGE, _OUTLINE = 1 / 200, 1 / 100  # softness of the mask's edge, and of the fa
 _RING = 1 / 20  # width of the skin around the mask whose colours are continued
 _NEAR_EYES = 1 / 40  # skin as near as that to an eye does not count: lashes, shadows
 _MOST = 0.5  # by how much a logarithm is changed at most: hair and glasses are no skin
+_NOSE_TIP, _LOWER_LIP, _CHIN = 1, 17, 152  # landmarks
+_CHIN_WIDTH = 0.08  # of the face's width, to each side
+_HANGS, _STRETCH = 0.15, (1.0, 1.3)  # how far a mask ends below the chin, as a share of the chin's height; its bounds
 _GREY = 0.015  # mean chroma, 0-1, below which a photo is black and white
 
 
@@ -26,8 +30,8 @@ def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel
     height, width = area.shape
     side = max(height, width)
     replaced = cv2.dilate(np.asarray(area, np.uint8), _disc(_BEYOND * side)) > 0
+    face = _without_mask(with_chin_at_edge(face, area), area, replaced)
     oval = polygon_mask(face.landmarks, FACE_OVAL, height, width) > 0
-    face = _without_mask(face, area, replaced)
     drawn = draw_lower_face(face, model)
     if _is_grey(face.image[~replaced]):
         drawn = np.repeat(drawn.mean(axis=2, keepdims=True), 3, axis=2)
@@ -38,6 +42,28 @@ def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel
     alpha = _blurred(replaced, _EDGE * side)
     alpha[alpha < 1 / 255] = 0
     return (alpha * replacement + (1 - alpha) * face.image).round().clip(0, 255).astype(np.uint8)
+
+
+def with_chin_at_edge(face: UnmaskedFace, area: NDArray[np.bool_]) -> UnmaskedFace:
+    """The face with its landmarks below the tip of the nose stretched, so that the chin is where the mask ends.
+
+    Under a mask the landmarks show the chin too high: by 16 % of its distance from the nose (median of 24 true pairs).
+    """
+    size = np.array(area.shape[::-1], np.float64)
+    points = face.landmarks.astype(np.float64) * size - 0.5
+    across = points[SIDES[1]] - points[SIDES[0]]
+    width = max(float(np.hypot(*across)), 1e-6)
+    across, down = across / width, np.array([-across[1], across[0]]) / width
+    places = np.argwhere(area)[:, ::-1].astype(np.float64)
+    places = places[np.abs((places - points[_CHIN]) @ across) < _CHIN_WIDTH * width]
+    nose, lip, chin = (float(points[place] @ down) for place in (_NOSE_TIP, _LOWER_LIP, _CHIN))
+    if not len(places) or chin <= nose:
+        return face
+    end = float(np.percentile(places @ down, 99))
+    expected = chin + _HANGS * max(chin - lip, 0)
+    stretch = float(np.clip((end - nose) / (expected - nose), *_STRETCH))
+    points += ((stretch - 1) * np.maximum(points @ down - nose, 0))[:, None] * down
+    return UnmaskedFace(face.image, ((points + 0.5) / size).astype(np.float32))
 
 
 def _without_mask(face: UnmaskedFace, area: NDArray[np.bool_], replaced: NDArray[np.bool_]) -> UnmaskedFace:
