@@ -25,7 +25,6 @@ import yaml
 from flows.processes.dvc_runner import program_env
 from models.training.data import load_px
 from pipeline import messages
-from pipeline.messages import Message
 
 ROOT = Path(__file__).parent.parent
 IMAGE_PX = 128
@@ -37,13 +36,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "simgan": {"method": "simgan", "loss": "vanilla", "learning_rate": 3e-4},
     "cyclegan": {"method": "cyclegan", "learning_rate": 4e-4, "lambda_cycle": 10.0, "lambda_identity": 0.5},
 }
-_CALIBRATION = 96  # images, to measure the speed
+_MOST_IMAGES, _SAVED_EVERY = 1_000_000, 400  # the time ends a training
 
 
-def run(workspace: Path, *command: str) -> list[tuple[float, Message]]:
-    """Run a stage and print its lines; returns its messages with their times. Exits if the stage fails."""
+def run(workspace: Path, *command: str) -> None:
+    """Run a stage and print its lines. Exits if the stage fails."""
     env = program_env() | {"PYTHONPATH": str(ROOT), "FACEMASK_WORK": str(workspace / "work"), messages.VARIABLE: "json"}
-    found = []
     with subprocess.Popen(
         [sys.executable, "-m", *command],
         cwd=workspace,
@@ -55,12 +53,9 @@ def run(workspace: Path, *command: str) -> list[tuple[float, Message]]:
         assert process.stdout is not None
         for line in process.stdout:
             message = messages.parse(line)
-            if message:
-                found.append((time.monotonic(), message))
             print(f"  {message.text if message else line.rstrip()}", flush=True)
     if process.returncode:
         sys.exit(f"{' '.join(command)} failed")
-    return found
 
 
 def write_params(workspace: Path, changes: dict[str, dict[str, Any]]) -> None:
@@ -96,29 +91,15 @@ def prepare(workspace: Path, faces: Path) -> dict[str, dict[str, Any]]:
     return changes
 
 
-def rate(found: list[tuple[float, Message]]) -> float:
-    """Images a second in the second half of the training, when compiling is over."""
-    points = [(at, message.done) for at, message in found if message.kind == "progress"]
-    (began, first), (ended, last) = points[len(points) // 2], points[-1]
-    return (last - first) / (ended - began)
-
-
 def trained(
     workspace: Path, changes: dict[str, dict[str, Any]], values: dict[str, Any], minutes: float
 ) -> dict[str, Any]:
-    """Train for `minutes`, and evaluate; returns the evaluation's metrics."""
+    """Train for `minutes`, compiling included, and evaluate; returns the evaluation's metrics."""
     began = time.monotonic()
-    values = COMMON | values | {"compile": True}
-    length = {"images_per_domain": _CALIBRATION, "save_every_images": _CALIBRATION}
-    write_params(workspace, changes | {"train": values | length})
-    speed = rate(run(workspace, "models", "train"))
-    left = 60 * minutes - (time.monotonic() - began)
-    images = int(0.93 * left * speed) // 4 * 4  # the rest: starting, compiling from its cache, saving, sample strips
-    length = {"images_per_domain": images, "save_every_images": max(4, images // 8)}
-    write_params(workspace, changes | {"train": values | length})
+    length = {"minutes": minutes, "images_per_domain": _MOST_IMAGES, "save_every_images": _SAVED_EVERY}
+    write_params(workspace, changes | {"train": COMMON | values | length})
     run(workspace, "models", "train")
-    took = time.monotonic() - began
-    return {"minutes": round(took / 60, 1), "images": images} | evaluated(workspace)
+    return {"minutes": round((time.monotonic() - began) / 60, 1)} | evaluated(workspace)
 
 
 def drawn(workspace: Path, changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -129,10 +110,10 @@ def drawn(workspace: Path, changes: dict[str, dict[str, Any]]) -> dict[str, Any]
 
 
 def evaluated(workspace: Path) -> dict[str, Any]:
-    """Evaluate checkpoints/; returns the metrics of both directions."""
+    """Evaluate checkpoints/; returns the images seen, and the metrics of the directions that it has."""
     run(workspace, "models", "evaluate")
     found: dict[str, Any] = json.loads((workspace / "reports/evaluation.json").read_text())
-    return {direction: found[direction] for direction in ("mask", "unmask")}
+    return {key: found[key] for key in ("images_seen", "mask", "unmask") if key in found}
 
 
 def main() -> None:
