@@ -1,10 +1,10 @@
-"""The drawn masks, and two methods after the same training time, on real faces; tested on faces of other persons.
+"""What is drawn, and two methods after the same training time, on real faces; tested on faces of other persons.
 
     python -m benchmarks.faces FOLDER [--minutes 40] [--only drawing]
 
 FOLDER contains ffhq/ and maskedface/, with the layout of those data sets. The pipeline's stages curate and pack them,
 and a fifth of the persons is kept for testing. `drawing` is the guided method before it learns: the training set's
-masks as they are drawn, and none taken off. Then the methods guided and cyclegan are trained at 128 px for the same
+masks and the bare faces as they are drawn. Then the methods guided and cyclegan are trained at 128 px for the same
 time, compiling included. Stage `evaluate` evaluates each. Prints JSON last.
 """
 
@@ -120,10 +120,10 @@ def trained(
 
 
 def drawn(workspace: Path, changes: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """Evaluate the drawn masks, without training; returns the evaluation's metrics of putting masks on."""
+    """Evaluate the drawn masks and bare faces, without training; returns the evaluation's metrics."""
     write_params(workspace, changes | {"train": COMMON | DRAWING})
     run(workspace, "models", "train")
-    return {"mask": evaluated(workspace)["mask"]}
+    return evaluated(workspace)
 
 
 def evaluated(workspace: Path) -> dict[str, Any]:
