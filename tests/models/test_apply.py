@@ -90,7 +90,7 @@ def test_every_mask_is_taken_off_and_all_other_pixels_are_unchanged(masked_photo
     changed, around = (before != after).any(axis=2), np.ones(before.shape[:2], bool)
     for left, top, side in BOXES:
         assert 0.08 < changed[top : top + side, left : left + side].mean() < 0.6
-        assert not changed[top : top + round(0.3 * side)].any()
+        assert not changed[top : top + round(0.3 * side), left : left + side].any()
         around[top - 10 : top + side + 14, left - 10 : left + side + 14] = False
     assert not changed[around].any()
 
