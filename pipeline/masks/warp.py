@@ -10,7 +10,7 @@ from scipy.interpolate import RBFInterpolator
 
 from pipeline.masks.records import FloatImage, Points
 
-_Number = TypeVar("_Number", bound=np.generic)
+_Number = TypeVar("_Number", np.uint8, np.float32)
 
 Spline = Callable[[Points], Points]
 """A thin-plate spline of the plane (Bookstein 1989): points (M, 2) -> points (M, 2)."""
@@ -56,4 +56,4 @@ def resample(image: FloatImage, positions: NDArray[np.float32], border: int) -> 
 def scaled(image: NDArray[_Number], side: int) -> NDArray[_Number]:
     """(H, W[, C]) -> (side, side[, C]), of the same type: means of pixels where it shrinks, else bilinear."""
     method = cv2.INTER_AREA if side < min(image.shape[:2]) else cv2.INTER_LINEAR
-    return cv2.resize(image, (side, side), interpolation=method)
+    return np.asarray(cv2.resize(image, (side, side), interpolation=method), image.dtype)
