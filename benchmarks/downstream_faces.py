@@ -241,8 +241,8 @@ def _translated(network: nn.Module, inputs: Iterator[NDArray[np.uint8]]) -> NDAr
     """A generator's outputs, (N, SIDE, SIDE, 3)."""
     images = []
     while batch := list(islice(inputs, _BATCH)):
-        photos, maps, drawing, _ = to_faces(torch.from_numpy(np.stack(batch)))
-        fakes, _ = network(photos, maps, drawing)
+        faces = to_faces(torch.from_numpy(np.stack(batch)))
+        fakes, _ = network(faces.images, faces.conditioning, faces.drawing)
         scaled = functional.interpolate(fakes, size=(SIDE, SIDE), mode="bilinear", antialias=True)
         images.append(to_pixels(scaled))
     return np.concatenate(images)

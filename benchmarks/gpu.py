@@ -2,8 +2,8 @@
 
 Speed: variants of the step, each with its share of the card's bfloat16 peak, and where the time goes. Feeding: images/s
 of the loader, alone and with the step. Resume: is a resumed training equal to an uninterrupted one? Large: 512 px.
-Needs torch, torchvision, numpy, OpenCV, safetensors, pydantic and PyYAML; no data, no network, no DVC. --smoke runs
-everything tiny, on whatever device there is. Prints JSON last; --out also keeps it, after every part, in gpu.json.
+Needs torch, torchvision, numpy, SciPy, OpenCV, safetensors, pydantic and PyYAML; no data, no network, no DVC. --smoke
+runs everything tiny, on whatever device there is. Prints JSON last; --out also keeps it, after every part, in gpu.json.
 
 The parts that compile take two minutes each and run only where --only names them; the others take a minute together.
 """

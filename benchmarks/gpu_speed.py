@@ -50,7 +50,7 @@ class Bench:
 
 
 def random_batch(domain: str, params: TrainParams, device: torch.device) -> Batch:
-    """Random faces (batch_size, 3, H, W), with the lower half as lower-face region and as drawn masks of one colour."""
+    """Random faces (batch_size, 3, H, W), with the lower half as lower-face region, drawn masks and bare faces."""
     size, count = params.image_px, params.batch_size
     generator = torch.Generator().manual_seed(len(domain))
     conditioning, drawing = torch.zeros(count, 2, size, size), torch.zeros(count, 5, size, size)
@@ -60,7 +60,8 @@ def random_batch(domain: str, params: TrainParams, device: torch.device) -> Batc
     images = torch.rand(count, 3, size, size, generator=generator) * 2 - 1
     faces = [images, conditioning]
     if params.method == "guided":
-        faces += [drawing, put_on(images, drawing.flip(3))]
+        bare = torch.cat([torch.where(drawing[:, 3:4] > 0, 0.5, (images + 1) / 2), drawing[:, 3:4]], dim=1)
+        faces += [drawing, put_on(images, drawing.flip(3)), bare]
     return Batch(Faces(*(part.to(device) for part in faces)), range(count))
 
 

@@ -67,7 +67,10 @@ class FaceSet:
 
     def photos(self) -> FaceImages:
         """The test faces themselves, in the order of `indices`."""
-        batches = [(to_pixels(photos), _region_pixels(lower_face_region(maps))) for photos, maps, *_ in self.batches()]
+        without_drawings = replace(self, masks=None).batches()
+        batches = [
+            (to_pixels(photos), _region_pixels(lower_face_region(maps))) for photos, maps, *_ in without_drawings
+        ]
         images, regions = (np.concatenate(parts) for parts in zip(*batches, strict=True))
         return FaceImages(images, regions, self.ffhq_ids())
 

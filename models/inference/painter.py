@@ -4,9 +4,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -25,6 +23,7 @@ from pipeline.faces.face_crops import align_face, crop_frame, framed_points, pas
 from pipeline.masks.fit import face_width
 from pipeline.masks.mask_set import LiftedMask, draw_one_of
 from pipeline.masks.records import UnmaskedFace
+from pipeline.masks.warp import scaled
 from pipeline.masks.worn import draw_worn, flatten
 from pipeline.tools.draw_masks import SOFT, MaskChoice, bare_faces, content_seed, crop_box, drawable_faces, masked_faces
 from pipeline.tools.paint_photos import PaintedPhoto
@@ -142,13 +141,13 @@ def _correct_bare(painted: NDArray[np.uint8], points: NDArray[np.float32], gener
     face, side = cut_masked_face(painted, points), _hanging_px(generator.image_px)
     drawn = np.dstack([face.bare, np.where(face.area, 255, 0).astype(np.uint8)])
     maps = conditioning_maps(face.masked.landmarks, side, side)
-    image, drawing = (_to_planes(_scaled(part, side)) for part in (face.masked.image, drawn))
+    image, drawing = (_to_planes(scaled(part, side)) for part in (face.masked.image, drawn))
     with torch.inference_mode(), _autocast(generator):
         inputs = (2 * image - 1, to_conditioning(_to_planes(maps)), drawing)
         correction = generator.network.correction(*(part.to(generator.device) for part in inputs))  # type: ignore[operator]
         replaced = replaced_share(correction, torch.zeros_like(drawing).to(correction))
     changes = torch.cat([127.5 * correction, replaced], dim=1)[0].permute(1, 2, 0).float().cpu().numpy()
-    changes = _scaled(changes, len(face.area))
+    changes = scaled(changes, len(face.area))
     matte = np.maximum(changed_matte(face), changes[..., 3].clip(0, 1))
     paste_bare_face(painted, face, (face.bare + changes[..., :3]).clip(0, 255), matte)
 
@@ -156,12 +155,6 @@ def _correct_bare(painted: NDArray[np.uint8], points: NDArray[np.float32], gener
 def _hanging_px(image_px: int) -> int:
     """The side of a frame in which a mask is taken off, px of a generator's input, at the scale of training's crops."""
     return 4 * round(HANGING * load_px(image_px, 1024) / 4)
-
-
-def _scaled(image: NDArray[Any], side: int) -> NDArray[Any]:
-    """(S, S, C) -> (side, side, C), of the same type."""
-    method = cv2.INTER_AREA if side < len(image) else cv2.INTER_LINEAR
-    return cv2.resize(image, (side, side), interpolation=method)
 
 
 def _to_planes(image: NDArray[np.uint8]) -> torch.Tensor:

@@ -111,7 +111,7 @@ def to_faces(arrays: Tensor) -> Faces:
     images, conditioning = planes[:, :3].float() / 127.5 - 1, to_conditioning(planes[:, 3:5].float() / 255)
     rest = planes[:, 5:]
     drawing = pair = bare = None
-    if rest.shape[1] >= DRAWING_CHANNELS:
+    if rest.shape[1] not in (0, _RGB, BARE_CHANNELS, _RGB + BARE_CHANNELS):
         drawing, rest = rest[:, :DRAWING_CHANNELS].float() / 255, rest[:, DRAWING_CHANNELS:]
     if rest.shape[1] in (_RGB, _RGB + BARE_CHANNELS):
         pair, rest = rest[:, :_RGB].float() / 127.5 - 1, rest[:, _RGB:]

@@ -7,7 +7,6 @@ Each is a function of the image and a generator of random numbers. A drawn mask 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,14 +15,15 @@ from models.random_streams import DRAW, PAIR, stream
 from pipeline.masks import mask_set
 from pipeline.masks.compositing import compose
 from pipeline.masks.records import ByteImage, UnmaskedFace
+from pipeline.masks.warp import scaled
 from pipeline.masks.worn import DRAWING_CHANNELS, draw_like, draw_varied, flatten, mask_colour
 from pipeline.storage.packed_arrays import PackedSet, mask_area
+from pipeline.unmasking.area_errors import with_errors
 from pipeline.unmasking.bare_face import bare_face
 from pipeline.unmasking.lower_face_model import packaged_model
 
 BARE_CHANNELS = 4
 _HALF = 127  # of areas and alphas, 0-255: above it a mask is there
-_SOFTEST, _LEVELS = 0.02, (0.3, 0.7)  # of the areas to train on: blur as a share of the side, and the level of the edge
 _ALPHA = 3  # channel of a drawn mask
 _Points = NDArray[np.float32]
 
@@ -79,7 +79,7 @@ def drawn_layers(face: SizedFace, masks: DrawnMasks, seed: int, position: int) -
         if is_corrected(position) and layers[0].shape[2] == DRAWING_CHANNELS:
             photo, area = _put_on(face.image, layers[0]), layers[0][..., _ALPHA]
     if inputs.bare:
-        layers.append(draw_bare(photo, face.points, _varied(area, rng)))
+        layers.append(draw_bare(photo, face.points, with_errors(area, rng)))
     return layers
 
 
@@ -128,7 +128,7 @@ def resized(picture: ByteImage, side: int) -> ByteImage:
 def resized_area(packed: PackedSet, index: int, side: int) -> NDArray[np.uint8]:
     """Where the mask is in a masked image, (side, side) 0-255."""
     area = np.where(mask_area(packed, index), 255, 0).astype(np.uint8)
-    return np.asarray(cv2.resize(area, (side, side), interpolation=cv2.INTER_AREA), np.uint8)
+    return scaled(area, side)
 
 
 def _pair(face: SizedFace, masks: DrawnMasks, rng: np.random.Generator) -> tuple[ByteImage, NDArray[np.uint8]]:
@@ -143,13 +143,6 @@ def _pair(face: SizedFace, masks: DrawnMasks, rng: np.random.Generator) -> tuple
         return face.image, np.zeros((side, side), np.uint8)
     layers = draw_varied(UnmaskedFace(face.image, face.points), rng)
     return compose(face.image, layers), flatten(layers)[..., _ALPHA]
-
-
-def _varied(area: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """An area (H, W), 0-255, as inexact as one found in a photo: with rounded corners, too large or too small."""
-    sigma, level = rng.uniform(0, _SOFTEST) * area.shape[0], rng.uniform(*_LEVELS)
-    soft = area if sigma < 0.3 else cv2.GaussianBlur(area, (0, 0), sigma)
-    return np.asarray(soft > 255 * level)
 
 
 def _put_on(image: ByteImage, drawing: NDArray[np.uint8]) -> ByteImage:

@@ -1,6 +1,7 @@
 """Smooth warps defined by point pairs: thin-plate splines, and images resampled along them."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 from scipy.interpolate import RBFInterpolator
 
 from pipeline.masks.records import FloatImage, Points
+
+_Number = TypeVar("_Number", np.uint8, np.float32)
 
 Spline = Callable[[Points], Points]
 """A thin-plate spline of the plane (Bookstein 1989): points (M, 2) -> points (M, 2)."""
@@ -48,3 +51,9 @@ def resample(image: FloatImage, positions: NDArray[np.float32], border: int) -> 
     """Sample `image` (H, W[, C]) at positions (h, w, 2) in its px, bicubic. `border` is OpenCV's border mode."""
     across, down = np.ascontiguousarray(positions[..., 0]), np.ascontiguousarray(positions[..., 1])
     return np.asarray(cv2.remap(image, across, down, cv2.INTER_CUBIC, borderMode=border), dtype=np.float32)
+
+
+def scaled(image: NDArray[_Number], side: int) -> NDArray[_Number]:
+    """(H, W[, C]) -> (side, side[, C]), of the same type: means of pixels where it shrinks, else bilinear."""
+    method = cv2.INTER_AREA if side < min(image.shape[:2]) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (side, side), interpolation=method), image.dtype)

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from models.methods.method import METHODS, load_method
+from models.networks import FaceCorrector
 from models.params import (
     CycleganParams,
     FastganParams,
@@ -36,6 +37,7 @@ FACE = np.loadtxt(Path(__file__).with_name("landmarks.txt"), np.float32)
 LOWER_HALF = np.repeat(np.arange(LOAD_PX)[:, None] > LOAD_PX // 2, LOAD_PX, axis=1)
 """Where the masks of the packed images are."""
 BLUE = (12, 12, 243)
+GREY = (127.5, 127.5, 127.5)
 TINY = TrainParams(
     preset="none",
     method="guided",
@@ -71,12 +73,14 @@ TINY = TrainParams(
 def write_checkpoint(folder, params=TINY, colour=BLUE):
     """Write a checkpoint of generators that paint one colour, with mattes that depend on the region only.
 
-    The guided one that puts masks on cannot paint: it gives the drawn mask.
+    The guided ones cannot paint: one gives the drawn mask, the other the drawn bare face with a shift of its colours by
+    0.6 times `colour` as it is in [-1, 1]; GREY is no shift, as before training.
     """
     method = load_method(params.method)
     state = fresh_state(method.make_networks(params), params, training_device(params))
-    painters = [network for name, network in state.networks.items() if hasattr(network, "paint")]
-    for painter in painters:
+    for painter in state.networks.values():
+        if not (hasattr(painter, "paint") or isinstance(painter, FaceCorrector)):
+            continue
         last = [layer for layer in painter.modules() if isinstance(layer, torch.nn.Conv2d)][-1]
         torch.nn.init.zeros_(last.weight)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Training batches: order, crops, mirroring, resizing, drawn masks and pairs."""
+"""Training batches: order, crops, mirroring, resizing, drawn masks, pairs and bare faces."""
 
 from dataclasses import replace
 
@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from models.training import data as data_module
+from models.drawings import put_on
+from models.methods.method import DrawnInputs, is_corrected
+from models.training import drawn_inputs
 from models.training.data import (
     TrainingSet,
     evenly_spaced,
@@ -19,8 +21,8 @@ from models.training.data import (
 )
 from models.training.drawn_inputs import drawn_masks, resized
 from pipeline.faces.conditioning import conditioning_maps
-from pipeline.storage.packed_arrays import read_set
-from tests.models.conftest import BLUE, LOAD_PX, plain_mask
+from pipeline.storage.packed_arrays import packed_area, read_set
+from tests.models.conftest import BLUE, LOAD_PX, LOWER_HALF, plain_mask
 
 DOMAINS = ("unmasked", "masked")
 RED = (230, 30, 30)
@@ -46,7 +48,8 @@ def test_batches_are_a_pure_function_of_seed_and_position(pack, domain, drawings
     data = drawing_set(pack, domain, ([1, 2, 3, 4, 5], [5, 4, 3, 2, 1, None, None]))
     data = data if drawings else replace(data, masks=None)
     straight = training_batch(data, 3, range(12), 32)
-    assert straight.shape == (12, 32, 32, 5 + 5 * drawings + 3 * (drawings and domain == "unmasked"))
+    drawn = 5 + 3 * (domain == "unmasked") + 4  # a mask, a pair, a bare face
+    assert straight.shape == (12, 32, 32, 5 + drawn * drawings)
     for start in (0, 7):
         assert torch.equal(straight[start : start + 3], training_batch(data, 3, range(start, start + 3), 32))
     assert not torch.equal(straight, training_batch(data, 4, range(12), 32))
@@ -77,9 +80,15 @@ def test_the_guide_is_cropped_and_mirrored_with_its_image(pack):
 
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_the_drawing_is_cropped_and_mirrored_with_its_image(pack, domain, monkeypatch):
-    monkeypatch.setattr(data_module, "_drawing", lambda _domain, image, *_: np.dstack([image, image[..., :2]]))
+    monkeypatch.setattr(drawn_inputs, "draw_mask", lambda face, *_: np.dstack([face.image, face.image[..., :2]]))
     faces = to_faces(training_batch(drawing_set(pack, domain), 0, range(20), 32))
     assert torch.allclose(faces.drawing[:, :3], (faces.images + 1) / 2, atol=1e-6)
+
+
+def test_the_bare_face_is_cropped_and_mirrored_with_its_image(pack, monkeypatch):
+    monkeypatch.setattr(drawn_inputs, "draw_bare", lambda image, *_: np.dstack([image, image[..., 0]]))
+    faces = to_faces(training_batch(drawing_set(pack, "masked"), 0, range(20), 32))
+    assert torch.allclose(faces.bare[:, :3], (faces.images + 1) / 2, atol=1e-6)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -103,7 +112,7 @@ def test_half_of_the_pairs_of_a_face_with_a_twin_are_its_twin(pack):
     assert data.masks.twins.tolist() == [-1, -1, 1, -1, -1]
     data = replace(data, epoch=np.array([2]))
     swapped = replace(data, packed=replace(data.packed, images=data.masks.masked.images[[0, 0, 1]]))
-    pairs = training_batch(data, 0, range(60), 32)[..., 10:]
+    pairs = training_batch(data, 0, range(60), 32)[..., 10:13]
     twins = training_batch(swapped, 0, range(60), 32)[..., :3]
     same = (pairs == twins).all(dim=3).all(dim=2).all(dim=1)
     assert 20 <= same.sum() <= 40
@@ -113,12 +122,110 @@ def test_a_set_without_ffhq_ids_has_no_twins(pack):
     assert (drawing_set(pack, "unmasked").masks.twins == -1).all()
 
 
+def without_landmarks(data):
+    return replace(data, packed=replace(data.packed, landmarks=np.full_like(data.packed.landmarks, np.nan)))
+
+
 def test_a_face_without_landmarks_gets_no_mask_and_is_its_own_pair(pack):
-    data = drawing_set(pack, "unmasked")
-    data = replace(data, packed=replace(data.packed, landmarks=np.full_like(data.packed.landmarks, np.nan)))
-    faces = to_faces(training_batch(data, 0, range(5), 32))
+    faces = to_faces(training_batch(without_landmarks(drawing_set(pack, "unmasked")), 0, range(5), 32))
     assert not faces.drawing.any() and not faces.conditioning.any()
     assert torch.equal(faces.pair, faces.images)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_face_without_landmarks_is_its_own_bare_face_without_an_area(pack, domain):
+    faces = to_faces(training_batch(without_landmarks(drawing_set(pack, domain)), 0, range(5), 32))
+    assert torch.allclose(2 * faces.bare[:, :3] - 1, faces.images, atol=1e-6)
+    assert not faces.bare[:, 3].any()
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_bare_face_differs_from_its_photo_at_the_mask_only(pack, domain):
+    faces = to_faces(training_batch(drawing_set(pack, domain), 0, range(14), 32))
+    photos = faces.images if domain == "masked" else replaced_by_drawings(faces)
+    area, differs = faces.bare[:, 3] > 0, (2 * faces.bare[:, :3] - 1 - photos).abs().amax(dim=1) > 0.02
+    far = torch.nn.functional.max_pool2d(area.float()[:, None], 7, stride=1, padding=3)[:, 0] == 0
+    assert not (differs & far).any()
+    assert ((differs & area).sum(dim=(1, 2)) / area.sum(dim=(1, 2))).min() > 0.9
+
+
+def replaced_by_drawings(faces):
+    """The pairs, with the drawn mask on each fourth face, as G will correct it."""
+    drawn = put_on(faces.images, faces.drawing)
+    corrected = torch.tensor([is_corrected(position) for position in range(len(drawn))])
+    return torch.where(corrected[:, None, None, None], drawn, faces.pair)
+
+
+def test_a_masked_face_gets_a_bare_face_where_its_mask_is_packed(pack):
+    bare = to_faces(training_batch(drawing_set(pack, "masked"), 0, range(14), 32)).bare
+    assert bare[:, 3, 20:].all() and not bare[:, 3, :12].any()  # rows of LOWER_HALF in all crops
+
+
+@pytest.fixture
+def nothing_drawn(monkeypatch):
+    """Bare faces are the photos that they would be drawn in."""
+    monkeypatch.setattr(drawn_inputs, "draw_bare", lambda image, _, area: np.dstack([image, 255 * area.astype("u1")]))
+
+
+def test_every_fourth_bare_face_is_that_of_the_drawn_mask_and_the_others_are_those_of_the_pairs(pack, nothing_drawn):
+    faces = to_faces(training_batch(drawing_set(pack, "unmasked"), 0, range(20), 32))
+    photos = 2 * faces.bare[:, :3] - 1
+    of_pair, of_drawing = (
+        (photos - expected).abs().flatten(1).amax(dim=1) < 0.01
+        for expected in (faces.pair, put_on(faces.images, faces.drawing))
+    )
+    assert of_drawing.tolist() == [True, False, False, False] * 5
+    assert of_pair.tolist() == [False, True, True, True] * 5
+
+
+def test_without_drawings_for_g_the_bare_faces_are_those_of_the_pairs(pack, nothing_drawn):
+    data = drawing_set(pack, "unmasked")
+    data = replace(data, masks=replace(data.masks, inputs=DrawnInputs((), 0.5, bare=True)))
+    faces = to_faces(training_batch(data, 0, range(8), 32))
+    assert faces.drawing is None and torch.allclose(2 * faces.bare[:, :3] - 1, faces.pair, atol=1e-6)
+
+
+def overlap(one, other):
+    """The common share of two areas (B, H, W), for each face."""
+    return (one & other).sum(dim=(1, 2)) / (one | other).sum(dim=(1, 2))
+
+
+def test_the_area_of_a_corrected_bare_face_is_that_of_the_drawn_mask_but_for_errors(pack):
+    data = drawing_set(pack, "unmasked")
+    faces = to_faces(training_batch(data, 0, range(40), 32))
+    same = overlap(faces.bare[:, 3] > 0, faces.drawing[:, 3] > 0.5)[::4]
+    assert same.min() > 0.8 and (same < 1).any()
+
+
+def test_the_bare_face_of_a_pair_does_not_read_the_pairs_mask(pack):
+    """Unmasked face 2 and masked face 1 have one FFHQ id."""
+    data = drawing_set(pack, "unmasked", ([None, None, 9, None, None], [None, 9, None, None, None, None, None]))
+    data = replace(data, epoch=np.array([2]), masks=replace(data.masks, inputs=DrawnInputs(twin_share=1.0, bare=True)))
+    images = data.masks.masked.images.copy()
+    images[:, LOAD_PX // 2 + 3 :] = 255 - images[:, LOAD_PX // 2 + 3 :]  # LOWER_HALF, but for the errors of areas
+    others = replace(data, masks=replace(data.masks, masked=replace(data.masks.masked, images=images)))
+    one, other = (to_faces(training_batch(sets, 0, range(8), 32)) for sets in (data, others))
+    assert torch.equal(one.bare, other.bare)
+    assert not torch.equal(one.pair, other.pair)
+
+
+def test_the_mask_area_of_a_twin_is_that_of_the_masked_photo(pack):
+    data = drawing_set(pack, "unmasked", ([None, None, 9, None, None], [None, 9, None, None, None, None, None]))
+    areas = np.repeat(packed_area(np.zeros_like(LOWER_HALF))[None], 7, axis=0)
+    areas[1] = packed_area(~LOWER_HALF)
+    masks = replace(
+        data.masks, masked=replace(data.masks.masked, areas=areas), inputs=DrawnInputs(twin_share=1.0, bare=True)
+    )
+    faces = to_faces(training_batch(replace(data, epoch=np.array([2]), masks=masks), 0, range(4), 32))
+    assert faces.bare[:, 3, :12].all() and not faces.bare[:, 3, 20:].any()
+
+
+def test_a_test_face_gets_a_bare_face_at_its_own_mask_or_at_the_drawn_one(pack):
+    masks = [plain_mask(RED)]
+    masked = whole_batch(read_set(pack, "masked", "train"), "masked", [0, 1], LOAD_PX, masks)
+    assert torch.equal(masked.bare[:, 3] > 0, torch.from_numpy(np.stack([LOWER_HALF] * 2)))
+    unmasked = whole_batch(read_set(pack, "unmasked", "train"), "unmasked", [0, 1], LOAD_PX, masks)
+    assert torch.equal(unmasked.bare[:, 3] > 0, unmasked.drawing[:, 3] > 127 / 255)
 
 
 def drawn_share(drawing, channel):
@@ -191,7 +298,7 @@ def test_crops_move_and_about_half_are_mirrored(pack):
 def test_pixels_to_tensors_and_back_are_unchanged(pack):
     packed = read_set(pack, "masked", "test")
     faces = whole_batch(packed, "masked", [0, 1], 36, None)
-    assert faces.drawing is None and faces.pair is None
+    assert faces.drawing is None and faces.pair is None and faces.bare is None
     assert (to_pixels(faces.images) == packed.images).all()
 
 

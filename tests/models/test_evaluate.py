@@ -1,23 +1,28 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from models import registry
+from models.drawings import put_on
 from models.evaluation import evaluate as evaluate_module
-from models.evaluation.evaluate import evaluate
+from models.evaluation.evaluate import FaceSet, evaluate, translate_and_reconstruct
 from models.evaluation.evaluate_promoted import evaluate_promoted
 from models.evaluation.metrics import mean_over_mask, psnr
 from models.face_regions import dilated_region
 from models.image_grids import MAX_BYTES, image_grid, with_heads, write_png
 from models.params import EvaluateParams
 from models.registry import Registry
+from models.training import checkpoint, drawn_inputs
+from models.training.data import to_pixels
 from models.training.loop import train
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.storage import packed_arrays as packed
+from tests.models.conftest import BLUE, GREY, LOAD_PX, plain_mask, write_checkpoint
 
 PARAMS = EvaluateParams(images=10, batch_size=2, grid_faces=2)
 LIMITS, SETTINGS = object(), object()  # handed on to curation
@@ -115,6 +120,28 @@ def test_the_digest_of_the_test_set_changes_with_test_faces_only(trained, pack, 
 
 def test_evaluating_twice_gives_the_same_report(trained, pack):
     assert evaluated() == evaluated()
+
+
+@pytest.mark.parametrize(("domain", "direction"), [("unmasked", "mask"), ("masked", "unmask")])
+def test_an_untrained_guided_model_is_evaluated_as_what_is_drawn(pack, domain, direction):
+    folder = write_checkpoint(Path("untrained"), colour=GREY)
+    generators, _ = checkpoint.load_generators(folder)
+    masks = [plain_mask(BLUE)]
+    faces = FaceSet(packed.read_set(pack, domain, "test"), domain, [0, 1], 32, 2, masks)
+    found = translate_and_reconstruct(direction, generators, faces)
+    (batch,) = faces.batches()
+    mask, bare = put_on(batch.images, batch.drawing), 2 * batch.bare[:, :3] - 1
+    fakes, back = (to_pixels(images).astype(int) for images in ((mask, bare) if direction == "mask" else (bare, mask)))
+    assert np.abs(found.fakes - fakes).max() <= 1
+    if direction == "mask":  # where a mask was put on, the bare face is drawn; the other way round G draws on F(y)
+        assert np.abs(found.reconstructions - back).max() <= 1
+
+
+def test_photos_are_the_test_faces_and_nothing_is_drawn_for_them(pack, monkeypatch):
+    monkeypatch.setattr(drawn_inputs, "draw_bare", lambda *_: pytest.fail("drawn"))
+    test_set = packed.read_set(pack, "masked", "test")
+    photos = FaceSet(test_set, "masked", [1, 0], LOAD_PX, 2, [plain_mask(BLUE)]).photos()
+    assert np.array_equal(photos.images, test_set.images[[1, 0]])
 
 
 def test_psnr_has_its_golden_value_and_ignores_pixels_outside_the_mask():

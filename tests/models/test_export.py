@@ -48,7 +48,7 @@ def test_onnx_runtime_equals_pytorch_for_any_number_of_faces(trained, direction,
     for faces in (1, 5):
         inputs = {"image": torch.rand(faces, 3, 32, 32) * 2 - 1, "guide": (torch.rand(faces, 2, 32, 32) > 0.5).float()}
         if len(session.get_inputs()) == 3:
-            inputs["drawing"] = torch.rand(faces, 5, 32, 32)
+            inputs["drawing"] = torch.rand(faces, session.get_inputs()[2].shape[1], 32, 32)
         with torch.inference_mode():
             expected = generator(**inputs)
         outputs = session.run(["painted", "matte"], {name: value.numpy() for name, value in inputs.items()})
@@ -57,21 +57,44 @@ def test_onnx_runtime_equals_pytorch_for_any_number_of_faces(trained, direction,
 
 
 @pytest.mark.parametrize("tiny", ["guided"], indirect=True)
-@pytest.mark.parametrize(("options", "drawing"), [([], True), (["--unmask"], False)])
-def test_only_the_guided_generator_of_masks_takes_a_drawing_and_its_card_says_so(trained, options, drawing):
+@pytest.mark.parametrize(("options", "channels"), [([], 5), (["--unmask"], 4)])
+def test_both_guided_generators_take_their_drawing_and_the_card_says_so(trained, options, channels):
     run(trained, OUT, *options)
-    names = [entry.name for entry in open_session(OUT).get_inputs()]
-    assert names == ["image", "guide", *(["drawing"] if drawing else [])]
-    assert ("`drawing`, float32 (B, 5, 32, 32)" in OUT.with_name("README.md").read_text()) == drawing
+    assert [entry.name for entry in open_session(OUT).get_inputs()] == ["image", "guide", "drawing"]
+    card = OUT.with_name("README.md").read_text()
+    assert f"`drawing`, float32 (B, {channels}, 32, 32)" in card
+    assert f"`drawing`, float32 (B, {9 - channels}, 32, 32)" not in card
+
+
+@pytest.mark.parametrize("tiny", ["cyclegan"], indirect=True)
+@pytest.mark.parametrize("options", [[], ["--unmask"]])
+def test_the_papers_generators_take_no_drawing(trained, options):
+    run(trained, OUT, *options)
+    assert [entry.name for entry in open_session(OUT).get_inputs()] == ["image", "guide"]
+    assert "`drawing`" not in OUT.with_name("README.md").read_text()
 
 
 @pytest.mark.parametrize("side", [36, 96])
-def test_a_generator_of_any_image_size_is_exported(side, tmp_path):
-    """Its grid of 8 x 8 cells need not divide the size."""
-    generator = make_generator("guided", "mask", 8, 1).eval()
+@pytest.mark.parametrize("direction", ["mask", "unmask"])
+def test_a_generator_of_any_image_size_is_exported(side, direction, tmp_path):
+    """The grid of 8 x 8 cells of the one that puts masks on need not divide the size."""
+    generator = with_effect(make_generator("guided", direction, 8, 1)).eval()
     interface = export.interface_of(generator, side)
-    export._write(generator, interface, tmp_path / "mask.onnx")
-    assert export._difference(generator, interface, tmp_path / "mask.onnx") <= export.TOLERANCE
+    export._write(generator, interface, tmp_path / "made.onnx")
+    assert export._difference(generator, interface, tmp_path / "made.onnx") <= export.TOLERANCE
+    example = interface.example(1)
+    with torch.inference_mode():
+        untrained = make_generator("guided", direction, 8, 1)(*example)[0]
+        assert (generator(*example)[0] - untrained).abs().max() > 0.02
+
+
+def with_effect(generator):
+    """The generator with random weights in its last layers, which are 0 before training."""
+    torch.manual_seed(0)
+    last = [generator.coarse[-1], generator.fine[-1]] if hasattr(generator, "fine") else [generator.layers[-1]]
+    for head in last:
+        torch.nn.init.normal_(head.weight, 0, 0.5)
+    return generator
 
 
 def test_the_file_is_valid_and_names_its_checkpoint_and_licence(trained):

@@ -32,7 +32,7 @@ def fed(sets, images_seen=0, workers=None, rank=0, **changes):
     group = ProcessGroup(rank, 2) if rank else ProcessGroup()
     context = TrainingContext(params, load_method(params.method), training_device(params), group)
     return [
-        (positions, unmasked.positions, [*unmasked.faces, *masked.faces[:3]])
+        (positions, unmasked.positions, [part for part in (*unmasked.faces, *masked.faces) if part is not None])
         for positions, unmasked, masked in batches(sets, context, images_seen, workers)
     ]
 

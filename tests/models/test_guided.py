@@ -10,7 +10,7 @@ def heads(*yaws):
     """Packed faces with these yaws, degrees."""
     pixels, landmarks = np.zeros((len(yaws), 1, 1, 3), np.uint8), np.zeros((len(yaws), 478, 2), np.float32)
     image_ids = [str(yaw) for yaw in yaws]
-    return PackedSet(pixels, landmarks, image_ids, [None] * len(yaws), np.array(yaws, np.float32))
+    return PackedSet(pixels, landmarks, image_ids, [None] * len(yaws), np.array(yaws, np.float32), None)
 
 
 def test_turned_heads_are_repeated_until_their_share_is_that_of_the_other_domain():

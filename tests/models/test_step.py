@@ -16,7 +16,15 @@ NOT_CORRECTED = torch.zeros(2, 1, 1, 1)
 
 
 def faces(images, pair=None):
-    return Faces(images, REGION, DRAWING, pair)
+    """Faces with a drawn mask, and with a grey face drawn where it is."""
+    bare = torch.cat([torch.where(REGION[:, :1] > 0, 0.5, (images + 1) / 2), REGION[:, :1]], dim=1)
+    return Faces(images, REGION, DRAWING, pair, bare)
+
+
+def batch_of(one, times):
+    """A batch with these faces, `times` times."""
+    parts = (None if part is None else torch.cat([part] * times) for part in one)
+    return Batch(Faces(*parts), range(times * len(one.images)))
 
 
 def objective_inputs(method, unmasked, masked, corrected=NOT_CORRECTED):
@@ -36,12 +44,13 @@ def gradients(loss, network):
 
 
 G_LEARNS_FROM = {"adversarial", "drawing", "light"}
-F_LEARNS_FROM = {"cycle", "texture", "features", "preservation", "matte"}
+F_LEARNS_FROM = {"cycle", "texture", "features", "preservation"}
 
 
 def trained_a_little(networks):
-    """The guided networks with random weights in G's last layers: at zero weights the rest of G has no gradient."""
-    for head in (networks["generator_mask"].coarse[-1], networks["generator_mask"].fine[-1]):
+    """The guided networks with random weights in the last layers: at zero weights the others have no gradient."""
+    of_mask, of_unmask = networks["generator_mask"], networks["generator_unmask"]
+    for head in (of_mask.coarse[-1], of_mask.fine[-1], of_unmask.layers[-1]):
         torch.nn.init.normal_(head.weight, 0, 0.1)
     return networks
 
@@ -77,30 +86,44 @@ def test_the_true_and_the_painted_face_stand_beside_the_same_input_for_the_discr
     assert fake[:, 6:].flip(0)[changed].all() and not fake[:, 6:, :12].any()
 
 
-def test_half_of_the_pairs_are_relit_both_images_alike():
-    same = Batch(Faces(*(torch.cat([part] * 8) for part in faces(IMAGE, IMAGE))), range(16))
-    masked = Batch(Faces(*(torch.cat([part] * 8) for part in faces(IMAGE.flip(0))[:3])), range(16))
-    unmasked, _, pairs, _ = guided.generator_inputs(same, masked, TINY)
-    drawn = [place for place in range(16) if place % 4 != 3]  # the others have transferred masks
-    assert torch.equal(unmasked.images[drawn], pairs[drawn])
+def test_half_of_the_pairs_are_relit_and_both_images_and_the_bare_face_alike():
+    same = faces(IMAGE, IMAGE)
+    same = same._replace(bare=torch.cat([(IMAGE + 1) / 2, same.bare[:, 3:]], dim=1))
+    unmasked, _, pairs, _ = guided.generator_inputs(batch_of(same, 8), batch_of(faces(IMAGE.flip(0)), 8), TINY)
+    assert torch.equal(unmasked.images, pairs)
+    assert torch.allclose(2 * unmasked.bare[:, :3] - 1, pairs, atol=1e-6)
+    assert torch.equal(unmasked.bare[:, 3:], torch.cat([same.bare[:, 3:]] * 8))
     changed = [not torch.allclose(found, IMAGE[place % 2], atol=1e-5) for place, found in enumerate(unmasked.images)]
     assert 3 < sum(changed) < 13
 
 
-def test_every_fourth_pair_is_corrected_and_every_fourth_has_a_transferred_mask(monkeypatch):
-    monkeypatch.setattr(guided, "relit", lambda images, _: images)
-    pair = torch.full_like(IMAGE, 0.25)
-    unmasked = Batch(Faces(*(torch.cat([part] * 4) for part in faces(IMAGE, pair))), range(8))
-    masked = Batch(Faces(*(torch.cat([part] * 4) for part in faces(IMAGE.flip(0))[:3])), range(8))
-    _, _, pairs, corrected = guided.generator_inputs(unmasked, masked, TINY)
-    assert corrected.flatten().tolist() == [0, 1, 0, 0, 0, 1, 0, 0]
-    of_the_batch = [torch.equal(found, pair[0]) for found in pairs]
-    assert of_the_batch == [True, True, True, False] * 2
+def test_every_fourth_pair_is_corrected():
+    batches = batch_of(faces(IMAGE, IMAGE), 4), batch_of(faces(IMAGE.flip(0)), 4)
+    *_, corrected = guided.generator_inputs(*batches, TINY)
+    assert corrected.flatten().tolist() == [1, 0, 0, 0] * 2
+    assert corrected.shape == (8, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("direction", "expected"), [("mask", DRAWING), ("unmask", faces(IMAGE).bare)])
+def test_what_a_generator_corrects_is_the_drawn_mask_or_the_drawn_bare_face(direction, expected):
+    assert torch.equal(faces(IMAGE).drawing_for(direction), expected)
+
+
+def test_faces_without_a_bare_face_give_nothing_to_correct_in_its_direction():
+    assert faces(IMAGE)._replace(bare=None).drawing_for("unmask") is None
+
+
+def test_an_untrained_guided_unmask_gives_the_bare_face_of_the_pair_as_its_answer():
+    inputs = objective_inputs(guided, IMAGE, IMAGE.flip(0))
+    fakes = guided.GeneratorObjective(guided.make_networks(TINY), TINY)(*inputs).fakes
+    assert torch.equal(fakes["unmasked"][:, :3], 2 * inputs[0].bare[:, :3] - 1)
 
 
 def gradient(method, network, masked, term):
     """The gradient of one loss for one generator's first weights, with these masked faces and fixed unmasked ones."""
     networks = method.make_networks(TINY)
+    if method is guided:
+        trained_a_little(networks)
     unmasked = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     result = result_of(method, networks, unmasked, masked)
     return torch.autograd.grad(result.terms[term], next(networks[network].parameters()))[0]

@@ -12,6 +12,7 @@ from pipeline.errors import FacemaskError
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.faces.landmarks import decode_landmarks, encode_landmarks
 from pipeline.faces.training_crop import MeasuredFace, training_crop
+from pipeline.stages import pack as pack_module
 from pipeline.stages.pack import _create_set
 from pipeline.storage import packed_arrays as packed
 from pipeline.storage.packed_arrays import read_info, read_set
@@ -79,6 +80,36 @@ def test_the_sketch_has_lips_within_the_region(sample_workspace):
         assert (maps[..., 0][lips] == 255).mean() > 0.95
 
 
+@pytest.mark.parametrize("split", packed.SPLITS)
+def test_areas_are_packed_of_masked_faces_only(sample_workspace, split):
+    folder = sample_workspace / "data/train"
+    assert packed.areas_path(folder, packed.set_name("masked", split)).exists()
+    assert not packed.areas_path(folder, packed.set_name("unmasked", split)).exists()
+    assert read_set(folder, "masked", split).areas is not None
+    assert read_set(folder, "unmasked", split).areas is None
+
+
+def test_the_packed_area_is_mostly_the_lower_face_and_leaves_the_upper_half_free(sample_workspace):
+    faces = read_set(sample_workspace / "data/train", "masked", "train")
+    px = faces.images.shape[1]
+    areas = np.stack([packed.mask_area(faces, index) for index in range(len(faces))])
+    assert areas.shape == (len(faces), px, px)
+    regions = np.stack([conditioning_maps(points, px, px)[..., 0] > 0 for points in faces.landmarks])
+    assert np.median((areas & regions).sum(axis=(1, 2)) / regions.sum(axis=(1, 2))) > 0.6
+    assert areas[:, : px // 4].mean() < 0.01
+
+
+@pytest.mark.parametrize("width", [8, 36, 61])
+def test_an_area_of_any_width_survives_packing(tmp_path, width):
+    areas = np.random.default_rng(0).random((2, width, width)) > 0.5
+    rows = pd.DataFrame({"image_id": ["a", "b"], "ffhq_id": [None, None], "yaw": [0.0, 0.0]})
+    arrays = _create_set(tmp_path, "masked_test", rows, width)
+    for place, area in enumerate(areas):
+        arrays.areas[place] = packed.packed_area(area)
+    found = read_set(tmp_path, "masked", "test")
+    assert all(np.array_equal(packed.mask_area(found, place), areas[place]) for place in (0, 1))
+
+
 def test_packing_again_gives_the_same_bytes(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace, tmp_path / "w")
     before = {path.name: path.read_bytes() for path in (tmp_path / "w/data/train").iterdir()}
@@ -94,6 +125,24 @@ def test_the_content_digest_depends_on_the_landmarks(sample_workspace, tmp_path)
     with inside(tmp_path / "w"):
         pack_here()
     assert read_info(tmp_path / "w/data/train").content != before
+
+
+def test_the_content_digest_depends_on_the_areas(sample_workspace, tmp_path, monkeypatch):
+    shutil.copytree(sample_workspace, tmp_path / "w")
+    monkeypatch.setattr(pack_module, "find_mask_area", lambda face: np.ones(face.image.shape[:2], np.bool_))
+    with inside(tmp_path / "w"):
+        pack_here()
+    before, after = (folder / "data/train" for folder in (sample_workspace, tmp_path / "w"))
+    assert read_info(after).content != read_info(before).content
+    assert packed.mask_area(read_set(after, "masked", "train"), 0).all()
+
+
+def test_a_masked_face_without_landmarks_has_an_empty_area(sample_workspace, monkeypatch):
+    px = 32
+    without = np.zeros((px, px, 3), np.uint8), np.full((478, 2), np.nan, np.float32)
+    monkeypatch.setattr(pack_module, "training_crop", lambda *_: without)
+    parts, _ = pack_module._packed_face(b"", None, px, True)
+    assert parts.areas.shape == (px, px // 8) and not parts.areas.any()
 
 
 def test_the_content_digest_depends_on_nothing_else_in_the_manifest(sample_workspace, tmp_path):
@@ -145,7 +194,7 @@ def test_a_pack_of_another_schema_is_refused(sample_workspace, tmp_path):
     shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
     info = json.loads((tmp_path / "train/pack.json").read_text())
     (tmp_path / "train/pack.json").write_text(json.dumps(info | {"schema": 0}))
-    with pytest.raises(FacemaskError, match="schema 0, not 5"):
+    with pytest.raises(FacemaskError, match="schema 0, not 6"):
         read_info(tmp_path / "train")
 
 
@@ -154,6 +203,25 @@ def test_missing_arrays_name_the_command_that_makes_them(tmp_path):
         read_set(tmp_path, "masked", "train")
     with pytest.raises(FacemaskError, match="dvc repro pack"):
         read_info(tmp_path)
+
+
+def test_a_pack_without_areas_is_refused_in_one_line(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
+    packed.areas_path(tmp_path / "train", "masked_train").unlink()
+    with pytest.raises(FacemaskError, match="dvc repro pack") as caught:
+        read_set(tmp_path / "train", "masked", "train")
+    assert "\n" not in str(caught.value)
+    assert len(read_set(tmp_path / "train", "unmasked", "train"))
+
+
+def test_fewer_areas_than_masked_faces_are_refused(sample_workspace, tmp_path):
+    shutil.copytree(sample_workspace / "data/train", tmp_path / "train")
+    path = packed.areas_path(tmp_path / "train", "masked_train")
+    areas = np.load(path)
+    path.unlink()
+    np.save(path, areas[1:])
+    with pytest.raises(FacemaskError, match="differ in length"):
+        read_set(tmp_path / "train", "masked", "train")
 
 
 def test_pack_json_has_the_licence_of_the_data(sample_workspace):
