@@ -467,9 +467,16 @@ def test_options_that_clips_have_not_are_refused(short, options):
         run(short, "--out", "out", *options)
 
 
-def test_a_model_is_refused_for_clips(short):
+def test_a_clip_is_drawn_on_where_drawing_is_named(short, here):
+    run("drawing", short, "--out", "out", "--kind", "kn95")
+    assert read_clip_mark(Path("out/short.mp4")).drawing.startswith("kn95")
+
+
+def test_a_model_is_refused_for_clips(short, here):
+    Path("model").mkdir()
+    Path("model/checkpoint.json").write_text("{}")
     with pytest.raises(SystemExit, match=r"short\.mp4 is a clip"):
-        run("promoted", short, "--out", "out")
+        run("model", short, "--out", "out")
 
 
 def test_a_stopped_command_leaves_neither_a_clip_nor_a_half_one(portraits, here):
