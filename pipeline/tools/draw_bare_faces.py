@@ -11,19 +11,21 @@ from PIL import Image
 
 from pipeline.faces.alignment import face_frame, frame_corners, frame_side, hanging_frame
 from pipeline.faces.face_crops import crop_frame, framed_points, paste_back
+from pipeline.masks.fit import SIDES
 from pipeline.masks.photo_texture import add_grain, photo_texture
 from pipeline.masks.records import ByteImage, UnmaskedFace
 from pipeline.masks.worn import use_one_thread
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import sha256
 from pipeline.tools.draw_masks import drawable_faces, masked_faces
-from pipeline.tools.paint_photos import PaintedPhoto, Task
+from pipeline.tools.paint_photos import PaintedPhoto, Task, counted
 from pipeline.unmasking.bare_face import bare_face
 from pipeline.unmasking.lower_face_model import SIDE, WEIGHTS, packaged_model
 from pipeline.unmasking.mask_area import find_mask_area
 
 _LEAST_PX, _MOST_PX = 64, 2 * SIDE  # side of the frame in which a face is drawn: the model has no finer detail
 _FADE = 1 / 64  # width of the faded edge, as a share of the frame's side
+_NOSE, _MOST_TURNED = 1, 0.02  # its tip; by how much of the face's width it may be beyond the face's side
 _GRAIN_EDGE = 1.0  # px: softness of the edge of what gets grain
 
 
@@ -40,13 +42,28 @@ def bare_task(*, side_by_side: bool = False) -> Task:
 
 
 def draw_bare(pixels: NDArray[np.uint8]) -> PaintedPhoto:
-    """Draw a likely lower face on every masked face of a photo (H, W, 3) RGB. The same photo gives the same picture."""
+    """Draw a likely lower face on every masked face of a photo (H, W, 3) RGB, but not in profile.
+
+    The same photo gives the same picture.
+    """
     faces = drawable_faces(pixels)
     masked = masked_faces(pixels, faces)
+    towards = [points for points in masked if not is_in_profile(points)]
     drawn = pixels.copy()
-    for points in reversed(masked):  # the largest face last: it is nearest to the camera
+    for points in reversed(towards):  # the largest face last: it is nearest to the camera
         draw_bare_face(drawn, points)
-    return PaintedPhoto(drawn, len(masked), len(faces) - len(masked), _soft_note(masked))
+    note = "; ".join(filter(None, (_profile_note(len(masked) - len(towards)), _soft_note(towards))))
+    return PaintedPhoto(drawn, len(towards), len(faces) - len(masked), note)
+
+
+def is_in_profile(points: NDArray[np.float32]) -> bool:
+    """Whether a face, landmarks (478, 2) in px, is turned so far that its nose is beyond its side.
+
+    The model has seen no such faces. Of 291 masked faces of other photos 9 are: what was drawn on 7 of them was no face.
+    """
+    left, right, nose = framed_points(points, face_frame(points))[[*SIDES, _NOSE], 0]
+    share = float((nose - left) / (right - left))
+    return min(share, 1 - share) < -_MOST_TURNED
 
 
 def draw_bare_face(drawn: ByteImage, points: NDArray[np.float32]) -> None:
@@ -78,6 +95,10 @@ def _add_grain(part: ByteImage, before: ByteImage, noise: float) -> None:
 def describe_drawing() -> str:
     """What a mark says of such a drawing: everything on which its pixels depend beside the photo."""
     return f"likely lower face, model {sha256(WEIGHTS)[:12]}, renderer {closure_digest(__name__)[:12]}"
+
+
+def _profile_note(count: int) -> str:
+    return f"{counted(count, 'masked face')} in profile left unchanged" if count else ""
 
 
 def _soft_note(faces: list[NDArray[np.float32]]) -> str:
