@@ -66,13 +66,15 @@ def _apply(options: argparse.Namespace) -> None:
         raise FacemaskError(f"name the photos: {_USAGE}")
     if options.out is None:
         raise FacemaskError(f"--out is missing: name the folder where the PNG files go, as in {_USAGE}")
-    clips = _clips_of(images)
-    if clips and (named or options.unmask or options.side_by_side):
+    clips, draws = _clips_of(images), _is_none(named)
+    if clips and (not draws or options.unmask or options.side_by_side):
         raise FacemaskError(
             f"{clips[0]} is a clip, on which masks are only drawn: leave the model, --unmask and --side-by-side out"
         )
-    if given := [name for name in _DRAWING if getattr(options, name) is not None]:
-        _refuse_mask_options(given[0], named, options.unmask)
+    given = next((name for name in _DRAWING if getattr(options, name) is not None), None)
+    if given and (options.unmask or not draws):
+        other = "--unmask takes masks off" if options.unmask else f"{named} is a checkpoint"
+        raise FacemaskError(f"--{given} is for drawn masks, and {other}: leave one of them out")
     checkpoint = _checkpoint(named, options.unmask)
     if checkpoint is None:
         _draw(options, images)
@@ -82,14 +84,13 @@ def _apply(options: argparse.Namespace) -> None:
     apply(checkpoint, images, options.out, unmask=options.unmask, side_by_side=options.side_by_side)
 
 
-def _refuse_mask_options(given: str, named: Path | None, unmask: bool) -> None:
-    """Raise FacemaskError for an option of drawn masks where none are drawn."""
+def _is_none(named: Path | None) -> bool:
+    """Whether no model is named, or `drawing`, the name for none."""
+    if named is None:
+        return True
     from flows.model_choice import is_drawing
 
-    if unmask:
-        raise FacemaskError(f"--{given} is for drawn masks, and --unmask takes masks off: leave one of them out")
-    if named is not None and not is_drawing(named):
-        raise FacemaskError(f"--{given} is for drawn masks, and {named} is a checkpoint: leave one of them out")
+    return is_drawing(named)
 
 
 def _checkpoint(named: Path | None, unmask: bool) -> Path | None:

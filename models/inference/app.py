@@ -242,12 +242,13 @@ def _paint_uploaded(photo: _File, task: Task, scratch: Path) -> tuple[str | None
     source = _uploaded_file(photo, scratch)
     out = Path(tempfile.mkdtemp(dir=scratch))
     outcome = paint_file(Photo(source, out / f"{source.stem}-{task.direction}.png", out / source.name), task)
+    note = f" {outcome.note[0].upper()}{outcome.note[1:]}." if outcome.note else ""
     match outcome.state:
         case "painted":
-            note = f" {outcome.note[0].upper()}{outcome.note[1:]}." if outcome.note else ""
             summary = f"{counted(outcome.faces, 'face')} painted.{note} The picture is marked as synthetic."
             return str(as_shown(source, out)), str(outcome.photo.painted), summary
         case "copied":
-            return None, None, _NOTHING_TO_DO[task.direction] if outcome.left else "No face was found in this photo."
+            why = _NOTHING_TO_DO[task.direction] if outcome.left else "No face was found in this photo."
+            return None, None, note.strip() or why
         case _:
             raise FacemaskError(f"{source.name} cannot be read as an image: drop a JPEG, PNG or WebP")

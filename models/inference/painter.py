@@ -25,9 +25,10 @@ from pipeline.masks.mask_set import LiftedMask, draw_one_of
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.warp import scaled
 from pipeline.masks.worn import draw_worn, flatten
+from pipeline.tools.draw_bare_faces import profile_note
 from pipeline.tools.draw_masks import SOFT, MaskChoice, bare_faces, content_seed, crop_box, drawable_faces, masked_faces
 from pipeline.tools.paint_photos import PaintedPhoto
-from pipeline.unmasking.photo_faces import changed_matte, cut_masked_face, paste_bare_face
+from pipeline.unmasking.photo_faces import changed_matte, cut_masked_face, is_in_profile, paste_bare_face
 
 _BATCH = 16  # faces in one pass of the generator: bounds the memory
 _FADE: dict[GeneratorKind, float] = {"resnet": 1 / 16, "guided": 1 / 64, "painter": 1 / 64}
@@ -55,23 +56,24 @@ def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction, c
     `choice` says which masks a guided checkpoint puts on. Pixels outside the mattes keep their values.
     """
     faces = drawable_faces(pixels)
-    wanted = (bare_faces if direction == "mask" else masked_faces)(pixels, faces)
+    found = (bare_faces if direction == "mask" else masked_faces)(pixels, faces)
     generator, painted = _generator(folder, direction), pixels.copy()
+    corrects_bare = isinstance(generator.network, FaceCorrector)
+    wanted = [points for points in found if not (corrects_bare and is_in_profile(points))]
     # The largest face last: it is nearest to the camera.
     if isinstance(generator.network, DrawingCorrector):
         seed = content_seed(pixels) if choice.seed is None else choice.seed
         for number in reversed(range(len(wanted))):
             _draw_corrected(painted, wanted[number], generator, choice, (seed, number))
-    elif isinstance(generator.network, FaceCorrector):
+    elif corrects_bare:
         for points in reversed(wanted):
             _correct_bare(painted, points, generator)
     else:
-        wanted = wanted[::-1]
         for start in range(0, len(wanted), _BATCH):
-            _paint(pixels, painted, wanted[start : start + _BATCH], generator)
+            _paint(pixels, painted, wanted[::-1][start : start + _BATCH], generator)
     soft = _soft_note if isinstance(generator.network, DrawingCorrector) else _coarse_note
-    note = soft(wanted, generator, choice)
-    return PaintedPhoto(painted, len(wanted), len(faces) - len(wanted), note)
+    notes = profile_note(len(found) - len(wanted)), soft(wanted, generator, choice)
+    return PaintedPhoto(painted, len(wanted), len(faces) - len(found), "; ".join(filter(None, notes)))
 
 
 def _coarse_note(faces: list[NDArray[np.float32]], generator: _Generator, _: MaskChoice) -> str:

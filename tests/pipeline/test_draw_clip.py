@@ -26,7 +26,7 @@ from pipeline.tools.clip_provenance import append_mark, read_clip_mark, read_cli
 from pipeline.tools.clip_writer import find_ffmpeg, open_silent_clip
 from pipeline.tools.draw_clip import steady_state
 from pipeline.tools.draw_masks import MaskChoice, draw_photo
-from pipeline.tools.provenance import DRAWN_SOURCE_TYPE, Provenance, source_type
+from pipeline.tools.provenance import DRAWN_SOURCE_TYPE, SOURCE_TYPE, Provenance, source_type
 
 GREY = (96, 112, 128)
 SIZE = (480, 320)
@@ -311,6 +311,16 @@ def test_a_mark_is_read_as_it_was_written_and_the_clip_still_plays(short, tmp_pa
     assert len(frames_of(clip)) == 8
 
 
+def test_a_mark_of_an_earlier_version_which_stated_another_source_type_is_read(short, tmp_path, monkeypatch):
+    clip = tmp_path / "a.mp4"
+    clip.write_bytes(short.read_bytes())
+    with monkeypatch.context() as earlier:
+        earlier.setattr(Provenance, "source_type", SOURCE_TYPE)
+        append_mark(clip, MARK)
+    assert source_type(read_clip_xmp(clip)) == SOURCE_TYPE
+    assert read_clip_mark(clip) == MARK
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -467,9 +477,16 @@ def test_options_that_clips_have_not_are_refused(short, options):
         run(short, "--out", "out", *options)
 
 
-def test_a_model_is_refused_for_clips(short):
+def test_a_clip_is_drawn_on_where_drawing_is_named(short, here):
+    run("drawing", short, "--out", "out", "--kind", "kn95")
+    assert read_clip_mark(Path("out/short.mp4")).drawing.startswith("kn95")
+
+
+def test_a_model_is_refused_for_clips(short, here):
+    Path("model").mkdir()
+    Path("model/checkpoint.json").write_text("{}")
     with pytest.raises(SystemExit, match=r"short\.mp4 is a clip"):
-        run("promoted", short, "--out", "out")
+        run("model", short, "--out", "out")
 
 
 def test_a_stopped_command_leaves_neither_a_clip_nor_a_half_one(portraits, here):
