@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.faces.regions import EYES, lower_face_mask, polygon_mask
 from pipeline.masks.compositing import compose
+from pipeline.masks.fit import SIDES
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.worn import draw_worn
 from pipeline.unmasking.bare_face import bare_face, continued
@@ -158,16 +159,21 @@ def test_the_same_face_gives_the_same_bytes(faces):
 @pytest.mark.parametrize(("kind", "least"), [("surgical", 0.95), ("kn95", 0.9), ("cloth", 0.8)])
 def test_the_area_of_a_drawn_mask_is_found(faces, kind, least):
     for face in faces:
-        photo, cloth, _ = masked(face, kind)
-        found, truth = find_mask_area(photo), cloth > 0.5
+        photo, cloth, straps = masked(face, kind)
+        beside_straps = cv2.dilate(straps, np.ones((7, 7), np.uint8)) == 0
+        found, truth = find_mask_area(photo) & beside_straps, (cloth > 0.5) & beside_straps
         assert (found & truth).sum() / (found | truth).sum() > least
 
 
 def test_the_area_is_found_in_a_picture_of_another_size(faces):
-    photo, cloth, _ = masked(faces[0])
+    photo, cloth, straps = masked(faces[0])
     large = UnmaskedFace(cv2.resize(photo.image, (3 * PX, 3 * PX)), photo.landmarks)
-    found, truth = find_mask_area(large), cv2.resize(cloth, (3 * PX, 3 * PX)) > 0.5
-    assert found.shape == truth.shape
+    cloth, beside_straps = (
+        cv2.resize(part, (3 * PX, 3 * PX)) for part in (cloth, 1 - cv2.dilate(straps, np.ones((7, 7), np.uint8)))
+    )
+    found = find_mask_area(large)
+    assert found.shape == cloth.shape
+    found, truth = found & (beside_straps > 0.9), (cloth > 0.5) & (beside_straps > 0.9)
     assert (found & truth).sum() / (found | truth).sum() > 0.9
 
 
@@ -185,13 +191,15 @@ def flat(faces):
     return image, area, landmarks
 
 
-def with_loops(image, area, colour):
-    """Lines outwards and upwards from the upper corners of the area; returns where they are."""
+def with_loops(image, area, landmarks, colour):
+    """Lines from the upper corners of the area to behind the ears; returns where they are."""
     drawn = np.zeros_like(area)
     rows, columns = np.nonzero(area)
-    for column, outwards in ((columns.min(), -1), (columns.max(), 1)):
-        row = int(rows[columns == column].min())
-        start, end = (int(column), row), (int(column) + outwards * 24, row - 8)
+    ears = landmarks[list(SIDES)] * PX
+    reach = 0.05 * (ears[1, 0] - ears[0, 0])
+    for column, outwards, ear in ((columns.min(), -1, ears[0]), (columns.max(), 1, ears[1])):
+        start = int(column), int(rows[columns == column].min())
+        end = round(float(ear[0] + outwards * reach)), round(float(ear[1] - 1.4 * reach))
         cv2.line(drawn, start, end, 1, 2)
     drawn[area > 0] = 0
     image[drawn > 0] = colour
@@ -201,7 +209,7 @@ def with_loops(image, area, colour):
 @pytest.mark.parametrize("colour", [(240, 240, 240), (20, 20, 22)])
 def test_ear_loops_are_found_lighter_or_darker_than_what_is_beside_them(flat, colour):
     image, area, landmarks = flat
-    loops = with_loops(image, area, colour)
+    loops = with_loops(image, area, landmarks, colour)
     found = _loops(image, area, landmarks) > 0
     assert found[loops].mean() > 0.8
     assert not found[~cv2.dilate(loops.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)].any()
