@@ -33,7 +33,7 @@ def feeding(bench: Bench) -> dict[str, object]:
     """Images/s of one domain, while both are read, for both methods: the loader alone, the step alone, and together.
 
     One process makes batches with training_batch; the loader has the worker processes of models.training.feeding. The
-    guided method's loader also draws masks, where the faces have landmarks: those of --pack do.
+    guided method's loader also draws masks and bare faces, where the faces have landmarks: those of --pack do.
     """
     guided = guided_params(bench.params)
     ours = OurStep(bench.params, bench.eager)

@@ -15,15 +15,16 @@ from flows.cli import main
 from models.drawings import put_on
 from models.inference import painter
 from models.inference.painter import paint_photo
-from models.networks import make_generator
-from models.training.data import to_pixels
+from models.networks import FaceCorrector, initialised, make_generator
+from models.training.data import to_faces, to_pixels
+from pipeline.faces.conditioning import conditioning_maps
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.worn import draw_worn, flatten
 from pipeline.storage import worker_pool as workers
 from pipeline.tools import paint_photos as module
 from pipeline.tools.draw_masks import MaskChoice, draw_photo, drawable_faces, masked_faces
 from pipeline.tools.provenance import read_provenance
-from pipeline.unmasking.photo_faces import changed_matte, cut_masked_face, paste_bare_face
+from pipeline.unmasking.photo_faces import CutFace, changed_matte, cut_masked_face, paste_bare_face
 from tests.models.conftest import FACE, GREY, TINY, plain_mask, with_masks, write_checkpoint
 from tests.pipeline.strangers import EPS
 
@@ -105,6 +106,40 @@ def test_the_correction_is_added_to_the_drawn_bare_face(masked_photo):
         assert 0.05 < lower.mean() < 0.6
         assert -75 < np.median(red[lower]) < -40 and -75 < np.median(green[lower]) < -40
         assert 40 < np.median(blue[lower]) < 75
+
+
+def test_what_is_corrected_beside_the_drawn_bare_face_replaces_the_photo_too(masked_photo):
+    photo, drawn = pixels(masked_photo), drawn_bare(masked_photo)
+    run("model", masked_photo, "--out", "out", "--unmask")
+    beside, changed = (drawn == photo).all(axis=2), np.abs(pixels("out/masked.png") - photo).max(axis=2) > 40
+    assert (beside & changed).sum() > 0.05 * changed.sum() > 0
+
+
+def test_a_masked_face_of_the_models_size_is_corrected_as_the_generator_sees_it(photos, monkeypatch):
+    """Neither the face nor the correction is scaled: what is pasted is the generator's output."""
+    torch.manual_seed(0)
+    generator = initialised(FaceCorrector(4, 1)).eval()
+    torch.nn.init.normal_(generator.layers[-1].weight, 0.0, 1.0)
+    side = painter._hanging_px(64)
+    rng = np.random.default_rng(0)
+    photo, bare = (rng.integers(0, 256, (side, side, 3), np.uint8) for _ in range(2))
+    area = np.repeat(np.arange(side)[:, None] > side // 2, side, axis=1)
+    bare[~area] = photo[~area]
+    face = CutFace(FACE, np.zeros((2, 3)), UnmaskedFace(photo, FACE), area, bare)
+    pasted = []
+    monkeypatch.setattr(painter, "cut_masked_face", lambda *_: face)
+    monkeypatch.setattr(painter, "paste_bare_face", lambda *arguments: pasted.append(arguments))
+    monkeypatch.setattr(painter, "has_bf16_units", lambda _: False)
+    painter._correct_bare(photo, FACE, painter._Generator(generator, 64, 0.0, torch.device("cpu"), []))
+    layers = [photo, conditioning_maps(FACE, side, side), np.dstack([bare, np.where(area, 255, 0).astype(np.uint8)])]
+    faces = to_faces(torch.from_numpy(np.dstack(layers))[None])
+    with torch.inference_mode():
+        expected, share = generator(faces.images, faces.conditioning, faces.bare)
+    ((_, _, colours, matte),) = pasted
+    assert np.abs(colours - to_pixels(expected)[0]).max() <= 1
+    assert np.abs(colours - bare).max() > 30
+    beside = ~changed_matte(face).astype(bool)
+    assert np.allclose(matte[beside], share[0, 0].numpy()[beside], atol=1e-5) and matte[area].min() == 1
 
 
 def test_an_untrained_guided_generator_draws_the_bare_face_of_the_drawing_alone(masked_photo):

@@ -48,9 +48,11 @@ F_LEARNS_FROM = {"cycle", "texture", "features", "preservation"}
 
 
 def trained_a_little(networks):
-    """The guided networks with random weights in the last layers: at zero weights the others have no gradient."""
-    of_mask, of_unmask = networks["generator_mask"], networks["generator_unmask"]
-    for head in (of_mask.coarse[-1], of_mask.fine[-1], of_unmask.layers[-1]):
+    """Generators that correct, with random weights in the last layers: at zero weights the others have no gradient."""
+    heads = [networks["generator_mask"].coarse[-1], networks["generator_mask"].fine[-1]]
+    if "generator_unmask" in networks:
+        heads.append(networks["generator_unmask"].layers[-1])
+    for head in heads:
         torch.nn.init.normal_(head.weight, 0, 0.1)
     return networks
 
