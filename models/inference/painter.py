@@ -25,7 +25,7 @@ from pipeline.masks.mask_set import LiftedMask, draw_one_of
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.warp import scaled
 from pipeline.masks.worn import draw_worn, flatten
-from pipeline.tools.draw_bare_faces import profile_note
+from pipeline.tools.draw_bare_faces import profile_note, soft_note
 from pipeline.tools.draw_masks import SOFT, MaskChoice, bare_faces, content_seed, crop_box, drawable_faces, masked_faces
 from pipeline.tools.paint_photos import PaintedPhoto
 from pipeline.unmasking.photo_faces import changed_matte, cut_masked_face, is_in_profile, paste_bare_face
@@ -71,19 +71,23 @@ def paint_photo(pixels: NDArray[np.uint8], folder: Path, direction: Direction, c
     else:
         for start in range(0, len(wanted), _BATCH):
             _paint(pixels, painted, wanted[::-1][start : start + _BATCH], generator)
-    soft = _soft_note if isinstance(generator.network, DrawingCorrector) else _coarse_note
-    notes = profile_note(len(found) - len(wanted)), soft(wanted, generator, choice)
+    if corrects_bare:
+        notes = [profile_note(len(found) - len(wanted)), soft_note(wanted)]
+    elif isinstance(generator.network, DrawingCorrector):
+        notes = [_soft_masks_note(wanted, generator, choice)]
+    else:
+        notes = [_coarse_note(wanted, generator)]
     return PaintedPhoto(painted, len(wanted), len(faces) - len(found), "; ".join(filter(None, notes)))
 
 
-def _coarse_note(faces: list[NDArray[np.float32]], generator: _Generator, _: MaskChoice) -> str:
+def _coarse_note(faces: list[NDArray[np.float32]], generator: _Generator) -> str:
     """A note where the largest face, landmarks (478, 2) in px, is far larger than the model's images; mostly none."""
     side = max((round(frame_side(face_frame(points))) for points in faces), default=0)
     soft = side > 2 * generator.image_px
     return f"the model's images have {generator.image_px} px, this face {side}: it is painted soft" if soft else ""
 
 
-def _soft_note(faces: list[NDArray[np.float32]], generator: _Generator, choice: MaskChoice) -> str:
+def _soft_masks_note(faces: list[NDArray[np.float32]], generator: _Generator, choice: MaskChoice) -> str:
     """A note where the widest face, landmarks (478, 2) in px, is far wider than the model's masks; mostly none."""
     if not _draws_own(generator, choice):
         return ""

@@ -40,7 +40,7 @@ def draw_bare(pixels: NDArray[np.uint8]) -> PaintedPhoto:
     drawn = pixels.copy()
     for points in reversed(towards):  # the largest face last: it is nearest to the camera
         draw_bare_face(drawn, points)
-    note = "; ".join(filter(None, (profile_note(len(masked) - len(towards)), _soft_note(towards))))
+    note = "; ".join(filter(None, (profile_note(len(masked) - len(towards)), soft_note(towards))))
     return PaintedPhoto(drawn, len(towards), len(faces) - len(masked), note)
 
 
@@ -60,7 +60,7 @@ def profile_note(count: int) -> str:
     return f"{counted(count, 'masked face')} in profile left unchanged" if count else ""
 
 
-def _soft_note(faces: list[NDArray[np.float32]]) -> str:
+def soft_note(faces: list[NDArray[np.float32]]) -> str:
     """A note where the largest face, landmarks (478, 2) in px, is far larger than the model's pictures; mostly none."""
     side = max((round(frame_side(face_frame(points))) for points in faces), default=0)
     return f"the model's faces have {SIDE} px, this one {side}: it is drawn soft" if side > 2 * SIDE else ""
