@@ -167,7 +167,8 @@ def test_faces_that_need_no_change_are_named_and_left(masked_photo, capsys, opti
 
 
 def test_a_face_far_larger_than_the_models_images_is_said_to_become_soft(masked_photo, capsys):
-    run("model", masked_photo, "--out", "out", "--unmask")
+    write_checkpoint(Path("painter"), replace(TINY, method="pix2pix"))
+    run("painter", masked_photo, "--out", "out", "--unmask")
     assert re.search(r"the model's images have 32 px, this face \d{2,}: it is painted soft", capsys.readouterr().out)
 
 
