@@ -153,9 +153,8 @@ def load_networks(folder: Path, state: TrainingState) -> None:
 def other_networks(info: CheckpointInfo, params: TrainParams) -> str:
     """How the checkpoint's networks differ from those of `params`, for people; empty if they do not."""
     wanted = values_used(params)
-    keys = [*ARCHITECTURE]
-    if makes_faces(info):
-        keys.append("image_px")  # which decides how many blocks its networks have
+    # Of networks that make new faces, image_px decides how many blocks they have.
+    keys = (*ARCHITECTURE, "image_px") if makes_faces(info) else ARCHITECTURE
     differ = [key for key in keys if info.params.get(key) != wanted[key]]
     return ", ".join(f"{key} {info.params.get(key)} instead of {wanted[key]}" for key in differ)
 
