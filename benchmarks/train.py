@@ -55,7 +55,7 @@ def paper_params(
         batch_size=batch, width=64, blocks=9 if image_px >= 256 else 6, discriminator_width=64,
         learning_rate=2e-4, schedule="linear",
         lambda_cycle=10, lambda_identity=0.5, pool_size=50, save_every_images=1_000_000, seed=1,
-        precision=precision, compile=compiled,
+        precision=precision, compile=compiled, deterministic=False,
         guided=GuidedParams(lambda_drawing=0), cyclegan=CycleganParams(),
         simgan=SimganParams(lambda_drawing=1, refiner_images=0, discriminator_images=0),
         pix2pix=Pix2pixParams(pairs="both", lambda_l1=100, lambda_matte=0),

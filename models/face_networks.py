@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.parametrizations import spectral_norm
 
+from models.deterministic import AdaptiveAveragePool
 from models.networks import blend, initialised
 
 LATENT = 256  # numbers of a latent vector, the paper's
@@ -61,7 +62,7 @@ class _Excitation(nn.Sequential):
 
     def __init__(self, channels: int, out_channels: int) -> None:
         super().__init__(
-            nn.AdaptiveAvgPool2d(4),
+            AdaptiveAveragePool(4),
             nn.Conv2d(channels, out_channels, 4),
             nn.SiLU(),
             nn.Conv2d(out_channels, out_channels, 1),
@@ -139,7 +140,7 @@ class _Decoder(nn.Sequential):
     """A small decoder: a feature map of 8 px -> RGB of `side` px in [-1, 1] (section 3.2)."""
 
     def __init__(self, channels: int, width: int, side: int) -> None:
-        layers: list[nn.Module] = [nn.AdaptiveAvgPool2d(8)]
+        layers: list[nn.Module] = [AdaptiveAveragePool(8)]
         for _ in range((side // 8).bit_length() - 1):
             layers.append(_Upsampled(channels, width, 1))
             channels = width

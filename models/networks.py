@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from models.deterministic import AdaptiveAveragePool, ReflectConv2d, upsampled
 from models.drawings import COARSE_BOUNDS, FINE_BOUNDS, GRID, changed_share, put_on, put_on_corrected
 from models.face_regions import dilated_region, lower_face_region, matte_prior
 from models.params import Direction, GeneratorKind
@@ -35,10 +36,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, padding_mode="reflect"),
+            ReflectConv2d(channels, channels, 3, padding=dilation, dilation=dilation),
             nn.InstanceNorm2d(channels),
             nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, padding=1, padding_mode="reflect"),
+            ReflectConv2d(channels, channels, 3, padding=1),
             nn.InstanceNorm2d(channels),
         )
 
@@ -55,7 +56,7 @@ def _normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
 def _encoder(in_channels: int, width: int, blocks: int, dilations: tuple[int, ...] = (1,)) -> list[nn.Module]:
     """c7s1-64, d128, d256, R256 x blocks (for width 64): (B, in, H, W) -> (B, 4 width, H/4, W/4)."""
     return [
-        *_normed(nn.Conv2d(in_channels, width, 7, padding=3, padding_mode="reflect"), width),
+        *_normed(ReflectConv2d(in_channels, width, 7, padding=3), width),
         *_normed(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), 2 * width),
         *_normed(nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1), 4 * width),
         *(ResidualBlock(4 * width, dilations[block % len(dilations)]) for block in range(blocks)),
@@ -71,7 +72,7 @@ class ResnetGenerator(nn.Module):
             *_encoder(3, width, blocks),
             *_normed(_fractional(4 * width, 2 * width), 2 * width),
             *_normed(_fractional(2 * width, width), width),
-            nn.Conv2d(width, 3, 7, padding=3, padding_mode="reflect"),
+            ReflectConv2d(width, 3, 7, padding=3),
             nn.Tanh(),
         )
 
@@ -92,10 +93,10 @@ def _painting_layers(in_channels: int, width: int, blocks: int, out_channels: in
     return nn.Sequential(
         *_encoder(in_channels, width, blocks, dilations=_DILATIONS),
         UpsampleBy2(),
-        *_normed(nn.Conv2d(4 * width, 2 * width, 3, padding=1, padding_mode="reflect"), 2 * width),
+        *_normed(ReflectConv2d(4 * width, 2 * width, 3, padding=1), 2 * width),
         UpsampleBy2(),
-        *_normed(nn.Conv2d(2 * width, width, 3, padding=1, padding_mode="reflect"), width),
-        nn.Conv2d(width, out_channels, 7, padding=3, padding_mode="reflect"),
+        *_normed(ReflectConv2d(2 * width, width, 3, padding=1), width),
+        ReflectConv2d(width, out_channels, 7, padding=3),
     )
 
 
@@ -133,7 +134,7 @@ class DrawingCorrector(nn.Module):
         )
         self.middle = nn.Sequential(*(_PlainBlock(4 * width) for _ in range(blocks)))
         self.coarse = nn.Sequential(
-            nn.AdaptiveAvgPool2d(GRID),
+            AdaptiveAveragePool(GRID),
             nn.Conv2d(4 * width, 4 * width, 3, padding=1),
             nn.LeakyReLU(0.2),
             nn.Conv2d(4 * width, len(COARSE_BOUNDS), 1),
@@ -155,7 +156,7 @@ class DrawingCorrector(nn.Module):
         for layer in self.down:
             features = layer(features)
         features = self.middle(features)
-        coarse = nn.functional.interpolate(self.coarse(features).float(), image.shape[2:], mode="bilinear")
+        coarse = upsampled(self.coarse(features).float(), (image.shape[2], image.shape[3]))
         bounds = torch.tensor(COARSE_BOUNDS + FINE_BOUNDS, device=image.device)[:, None, None]
         return torch.tanh(torch.cat([coarse, self.fine(features).float()], dim=1)) * bounds
 

@@ -85,6 +85,7 @@ class TrainParams:
     seed: Annotated[int, Field(ge=0)]
     precision: Literal["auto", "float32", "bfloat16"]
     compile: Literal["auto"] | bool
+    deterministic: bool
     guided: GuidedParams
     cyclegan: CycleganParams
     simgan: SimganParams

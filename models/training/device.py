@@ -4,7 +4,8 @@ import os
 import resource
 import shutil
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -51,6 +52,25 @@ def training_device(params: TrainParams) -> TrainingDevice:
     bf16, why_format = _number_format(params, gpu)
     compiles, why_compile = _compiling(params, gpu)
     return TrainingDevice(device, bf16, compiles, f"{name}, {why_format}, {why_compile}")
+
+
+@contextmanager
+def deterministic_algorithms(wanted: bool) -> Iterator[None]:
+    """Within it torch computes with deterministic algorithms only, if `wanted`; other operations raise RuntimeError.
+
+    To be entered before the first CUDA operation: cuBLAS reads its variable once. models.deterministic has forms of the
+    operations of our networks that lack one.
+    """
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # 8 buffers of 4 MiB: fixed, hence deterministic
+        torch.backends.cudnn.benchmark = False  # which picks kernels by their time
+        torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 def has_bf16_units(gpu: bool) -> bool:

@@ -18,7 +18,7 @@ from models.params import START_NAME, TrainParams, values_used
 from models.training import checkpoint
 from models.training.checkpoint import CheckpointInfo, StartingModel, TrainingState
 from models.training.data import TrainingSet
-from models.training.device import training_device
+from models.training.device import deterministic_algorithms, training_device
 from models.training.distributed import ProcessGroup, process_group
 from models.training.drawn_inputs import drawn_masks
 from models.training.feeding import batches
@@ -80,7 +80,12 @@ def train(params: TrainParams, paths: Paths) -> None:
     inputs = _read_inputs(params, paths)
     work = paths.work("train", inputs.digest())
     code = digest_of(closure_digest("models.training.loop"), closure_digest(f"models.methods.{params.method}"))
-    with process_group() as group, _lock(work, group), stop_requested() as stop:
+    with (
+        deterministic_algorithms(params.deterministic),
+        process_group() as group,
+        _lock(work, group),
+        stop_requested() as stop,
+    ):
         group.check_divisible(params.images_per_domain, params.batch_size)
         if group.is_main:
             remove_finished(work, code)
@@ -97,6 +102,11 @@ def train(params: TrainParams, paths: Paths) -> None:
             if state.images_seen == 0:
                 write_row(work / "strips", state, paths.pack, context)
 
+        if context.device.compile:
+            _print(
+                "compiling the step: one to three minutes before the first line of progress, seconds the next time",
+                group,
+            )
         _train_to_end(_Run(inputs, context, state, objectives, curves, paths.pack, work), stop)
 
         curves.close()

@@ -42,11 +42,17 @@ def open_curves(live_folder: Path, board_folder: Path, history: list[Row], image
     return Curves(_open_live(live_folder, history), _open_board(board_folder, images_seen))
 
 
-def _open_live(folder: Path, history: list[Row]) -> "Live":
-    """Restart DVCLive: so after a kill the curves are those of the checkpoint, without missing or repeated points."""
-    # Imported here: the step alone runs on machines that have neither.
-    from dvc.scm import SCMError
-    from dvclive.live import Live
+def _open_live(folder: Path, history: list[Row]) -> "Live | None":
+    """Restart DVCLive: so after a kill the curves are those of the checkpoint, without missing or repeated points.
+
+    None where it is not installed: a bare GPU machine can train without DVC, and the curves stay in the checkpoint.
+    """
+    try:
+        from dvc.scm import SCMError
+        from dvclive.live import Live
+    except ImportError:
+        print("DVCLive is not installed: the curves are only in the checkpoint's history.json", flush=True)
+        return None
 
     try:
         live = Live(dir=str(folder), report=None, save_dvc_exp=False, dvcyaml=None)

@@ -58,6 +58,7 @@ TINY = TrainParams(
     seed=5,
     precision="auto",
     compile=False,
+    deterministic=False,
     guided=GuidedParams(lambda_drawing=5.0),
     cyclegan=CycleganParams(),
     simgan=SimganParams(lambda_drawing=0.1, refiner_images=2, discriminator_images=2),
