@@ -10,7 +10,6 @@ It translates no photo: its checkpoint has no generator_mask and no generator_un
 differentiable augmentation (Zhao et al. 2020, arXiv 2006.10738). The loss is the hinge loss, whatever train.loss says.
 """
 
-import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from models.losses import hinge_adversarial_loss, hinge_discriminator_loss
 from models.methods.method import Batch, GeneratorResult, Method
 from models.params import TrainParams
 from models.random_streams import AUGMENT_DISCRIMINATOR, AUGMENT_GENERATOR, LATENTS, QUARTER, stream
+from models.weight_average import move_average, new_average
 from pipeline.errors import FacemaskError
 from pipeline.storage.packed_arrays import DOMAINS, PackedSet
 
@@ -43,7 +43,7 @@ def make_networks(params: TrainParams) -> dict[str, nn.Module]:
     generator = FaceGenerator(params.width, side)
     return {
         "generator_faces": generator,
-        "average_faces": copy.deepcopy(generator).requires_grad_(False),
+        "average_faces": new_average(generator),
         "discriminator_faces": FaceDiscriminator(params.discriminator_width, side),
     }
 
@@ -128,18 +128,9 @@ def discriminator_inputs(
 
 
 def after_step(networks: dict[str, nn.Module], params: TrainParams, images_seen: int) -> None:
-    """Move the average towards the generator: half of what it is made of is from the last `average_images` images.
-
-    The statistics of batch norm are averages already, and are copied.
-    """
+    """Move the average towards the generator: half of what it is made of is from the last `average_images` images."""
     half_life = min(params.fastgan.average_images, _RAMP * images_seen)
-    share = 1 - 0.5 ** (params.batch_size / max(half_life, 1e-8))
-    average, generator = networks["average_faces"], networks["generator_faces"]
-    with torch.no_grad():
-        for mean, weight in zip(average.parameters(), generator.parameters(), strict=True):
-            mean.lerp_(weight, share)
-        for copied, statistic in zip(average.buffers(), generator.buffers(), strict=True):
-            copied.copy_(statistic)
+    move_average(networks["average_faces"], networks["generator_faces"], params.batch_size, half_life)
 
 
 def _classes(each: int, device: torch.device) -> Tensor:

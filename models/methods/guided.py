@@ -233,4 +233,5 @@ METHOD = Method(
     discriminator_objective=DiscriminatorObjective,
     discriminator_inputs=discriminator_inputs,
     drawn_inputs=lambda params: ALL_DRAWN,
+    averaged_share=0.2,
 )

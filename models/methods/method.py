@@ -126,6 +126,10 @@ class Method:
     after_step: Callable[[dict[str, nn.Module], TrainParams, int], None] = lambda networks, params, images_seen: None
     """(networks, params, images seen with the step) -> None: changes networks that no optimiser changes."""
 
+    averaged_share: float = 0.0
+    """Above 0: a checkpoint's generators are averages of their weights, half of which are from this last share of the
+    images seen, or from the last 10,000. 0: they are the last weights. Of fastgan, an average is among the networks."""
+
     plateau_term: str = "cycle"
     """The term that the schedule `plateau` monitors."""
 

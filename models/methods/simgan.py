@@ -124,4 +124,5 @@ METHOD = Method(
     drawn_inputs=lambda params: DrawnInputs(drawings=("unmasked",)),
     trained_halves=trained_halves,
     plateau_term="drawing",
+    averaged_share=0.2,
 )

@@ -5,7 +5,8 @@ discriminator_masked.safetensors, discriminator_unmasked.safetensors    weights,
                                                                         if the method only puts masks on
 generator_faces.safetensors, average_faces.safetensors,
 discriminator_faces.safetensors                                         instead of these, if it makes new faces
-state.pt           optimisers, plateaus and image pools; loaded with weights_only=True
+state.pt           optimisers, plateaus, image pools, and the last weights where the files above hold averages of them;
+                   loaded with weights_only=True
 history.json       every point of the training curves
 checkpoint.json    a readable description, written last; its licence is that of the data
 masks.npy          the masks that the training drew (pipeline/masks/mask_set.py), where its method draws masks; in a
@@ -17,7 +18,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,12 @@ class TrainingState:
     losses: Row  # running means
     history: list[Row]  # every point of the training curves
     seconds: float = 0.0  # of training, in all runs
+    averages: dict[str, nn.Module] = field(default_factory=dict)
+    """Generators with the average of their weights, where the method averages them: those that a checkpoint is for."""
+
+    def results(self) -> dict[str, nn.Module]:
+        """The networks of the checkpoint: averages in place of the networks that they are averages of."""
+        return self.networks | self.averages
 
 
 Describe = Callable[[dict[str, str]], CheckpointInfo]
@@ -77,8 +84,9 @@ def save(folder: Path, state: TrainingState, describe: Describe) -> None:
     beside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
-    digests = {name: _save_weights(beside / weights_name(name), network) for name, network in state.networks.items()}
+    digests = {name: _save_weights(beside / weights_name(name), network) for name, network in state.results().items()}
     rest = {
+        "trained": {name: state.networks[name].state_dict() for name in state.averages},
         # As text: a pickle also records which strings are the same object, and a resumed run has other objects.
         "plateaus": {name: json.dumps(plateau.state_dict()) for name, plateau in state.plateaus.items()},
         "optimisers": {name: optimiser.state_dict() for name, optimiser in state.optimisers.items()},
@@ -115,10 +123,12 @@ def load(folder: Path, state: TrainingState, params: TrainParams, pack_sha256: s
     info = read_info(folder)
     refuse_other_networks(folder, info, params)
     refuse_other_pack(folder, info, pack_sha256)
-    for name, network in state.networks.items():
+    for name, network in state.results().items():
         _load_weights(folder, info, name, network)
     device = next(next(iter(state.networks.values())).parameters()).device
     rest = torch.load(folder / STATE_NAME, map_location=device, weights_only=True)
+    for name in state.averages:
+        state.networks[name].load_state_dict(rest["trained"][name])
     for name, optimiser in state.optimisers.items():
         optimiser.load_state_dict(_with_interned_keys(rest["optimisers"][name]))
     for name, plateau in state.plateaus.items():
@@ -144,10 +154,11 @@ def _with_interned_keys(values: Any) -> Any:
 
 
 def load_networks(folder: Path, state: TrainingState) -> None:
-    """Load only the weights of all networks into `state`, to start a new training from them."""
+    """Load only the weights of all networks into `state`, averages too, to start a new training from them."""
     info = read_info(folder)
-    for name, network in state.networks.items():
-        _load_weights(folder, info, name, network)
+    for networks in (state.networks, state.averages):
+        for name, network in networks.items():
+            _load_weights(folder, info, name, network)
 
 
 def other_networks(info: CheckpointInfo, params: TrainParams) -> str:

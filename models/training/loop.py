@@ -29,6 +29,7 @@ from models.training.sample_strip import compose_strip, write_row
 from models.training.step import Objectives, TrainingContext, make_objectives, train_step
 from models.training.tracking import Curves, Row, open_curves
 from models.training.work_folder import latest_state, mark_finished, publish, remove_finished, save_latest
+from models.weight_average import MAX_HALF_LIFE, move_average, new_average
 from pipeline import messages
 from pipeline.errors import FacemaskError
 from pipeline.masks import mask_set
@@ -136,6 +137,7 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
             optimiser.step()
         state.images_seen = positions.stop
         run.context.method.after_step(state.networks, params, state.images_seen)
+        _move_averages(state, len(positions), run.context)
         state.seconds = seconds_before + group.agreed(time.monotonic() - started)
         state.losses = _running_means(state.losses, losses)
         if _passes(before, state.images_seen, epoch):
@@ -164,6 +166,13 @@ def _train_to_end(run: _Run, stop: Callable[[], bool]) -> None:
             sys.exit(STOPPED)
         if done == 1:
             break
+
+
+def _move_averages(state: TrainingState, images: int, context: TrainingContext) -> None:
+    """Move the averages after a step of `images` images of each domain."""
+    half_life = min(MAX_HALF_LIFE, context.method.averaged_share * state.images_seen)
+    for name, average in state.averages.items():
+        move_average(average, state.networks[name], images, half_life)
 
 
 def _read_inputs(params: TrainParams, paths: Paths) -> _Inputs:
@@ -218,6 +227,10 @@ def _starting_model(start: Path, params: TrainParams) -> StartingModel | None:
 def _first_state(inputs: _Inputs, context: TrainingContext, work: Path, start: Path) -> TrainingState:
     """The state to begin with: the latest one in `work`, else new, with the weights in `start` if there are any."""
     state = fresh_state(context.method.make_networks(context.params), context.params, context.device)
+    if context.method.averaged_share:
+        state.averages = {
+            name: new_average(state.networks[name]) for name in checkpoint.GENERATORS if name in state.networks
+        }
     if latest := latest_state(work):
         checkpoint.load(latest, state, context.params, inputs.pack_sha256)
         _print(f"resuming at {state.images_seen} images", context.group)

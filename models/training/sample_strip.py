@@ -47,6 +47,7 @@ def _translated(state: TrainingState, pack: Path, context: TrainingContext) -> l
     for domain, direction, name in zip(DOMAINS, directions, GENERATORS, strict=True):
         if name not in state.networks:
             continue
+        generator = state.results()[name]
         packed = _sample_set(pack, domain)
         chosen = evenly_spaced(len(packed), _FACES)
         faces = whole_batch(packed, domain, chosen, context.params.image_px, masks)
@@ -54,7 +55,7 @@ def _translated(state: TrainingState, pack: Path, context: TrainingContext) -> l
         if state.images_seen:
             faces = faces.on(context.device.device)
             with torch.inference_mode(), context.device.autocast():
-                images, _ = state.networks[name](faces.images, faces.conditioning, faces.drawing_for(direction))
+                images, _ = generator(faces.images, faces.conditioning, faces.drawing_for(direction))
         row += list(to_pixels(images))
     return row
 
