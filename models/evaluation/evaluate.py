@@ -16,12 +16,11 @@ from torch import nn
 
 from models import evaluation_report
 from models.evaluation.face_images import FaceImages, digest_of_faces
-from models.evaluation.fid import INCEPTION, STUDY_FID, fidelity
+from models.evaluation.fid import INCEPTION, STUDY_FID
 from models.evaluation.identity import identity_distances
-from models.evaluation.kid import kid
 from models.evaluation.metrics import mean_over_mask, psnr
 from models.evaluation.new_faces import evaluate_new_faces
-from models.evaluation.realism import with_realism, with_truth
+from models.evaluation.realism import rounded, with_fidelity, with_realism, with_truth
 from models.evaluation.true_faces import twin_places
 from models.evaluation_report import DIRECTIONS, DirectionMetrics, Evaluation
 from models.face_regions import dilated_region, eroded_region, lower_face_region
@@ -133,14 +132,14 @@ def evaluate_checkpoint(
     mask = with_realism(
         _metrics("mask", masking, masked_faces.images), replace(bare_faces, images=masking.fakes), masked_faces
     )
-    mask = replace(mask, accepted=_rounded(acceptance_rate(masking.fakes, limits, settings)))
+    mask = replace(mask, accepted=rounded(acceptance_rate(masking.fakes, limits, settings)))
     unmask = DirectionMetrics()
     if unmasking:
         fake_bare = replace(masked_faces, images=unmasking.fakes)
         unmask = with_realism(_metrics("unmask", unmasking, bare_faces.images), fake_bare, bare_faces)
         if places:
             unmask = with_truth(unmask, fake_bare.at(places), masked_faces.at(places), truths.photos())
-        unmask = replace(unmask, still_masked=_rounded(acceptance_rate(unmasking.fakes, limits, settings)))
+        unmask = replace(unmask, still_masked=rounded(acceptance_rate(unmasking.fakes, limits, settings)))
     evaluation = Evaluation(
         checkpoint=sha256(folder / checkpoint.JSON_NAME)[:12],
         images_seen=info.images_seen,
@@ -227,34 +226,21 @@ def _metrics(direction: Direction, result: DirectionResult, reals: Images) -> Di
     """All metrics of one direction but the acceptance rate, to four digits."""
     metrics = DirectionMetrics(
         images=len(result.fakes),
-        psnr_outside_db=_rounded(median(result.psnr_outside)),
-        psnr_cycle_db=_rounded(median(result.psnr_cycle)) if result.psnr_cycle else None,
-        matte_inside=_rounded(mean(result.matte_inside)),
-        matte_outside=_rounded(mean(result.matte_outside)),
-        kid=_rounded(kid(result.fakes, reals)),
+        psnr_outside_db=rounded(median(result.psnr_outside)),
+        psnr_cycle_db=rounded(median(result.psnr_cycle)) if result.psnr_cycle else None,
+        matte_inside=rounded(mean(result.matte_inside)),
+        matte_outside=rounded(mean(result.matte_outside)),
         identity_distance=_median_distance(result.photos, result.fakes),
         identity_distance_back=_median_distance(result.photos, result.reconstructions),
     )
-    if (found := fidelity(result.fakes, reals)) is None:
-        return metrics
-    return replace(
-        metrics,
-        fid=_rounded(found.fid),
-        precision=_rounded(found.precision),
-        recall=_rounded(found.recall),
-        fid_features=found.features,
-        # Comparable only where the features are the study's.
-        fid_of_the_study=STUDY_FID[direction] if found.features == INCEPTION else None,
-    )
+    metrics = with_fidelity(metrics, result.fakes, reals)
+    # Comparable only where the features are the study's.
+    return replace(metrics, fid_of_the_study=STUDY_FID[direction]) if metrics.fid_features == INCEPTION else metrics
 
 
 def _median_distance(photos: Images, others: Images | None) -> float | None:
     distances = None if others is None else identity_distances(photos, others)
-    return None if distances is None else _rounded(median(distances))
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 4)
+    return None if distances is None else rounded(median(distances))
 
 
 def _sample_grid(results: list[DirectionResult], rows: int) -> Images:

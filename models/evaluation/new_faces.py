@@ -8,8 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.evaluation.face_images import digest_of_faces
-from models.evaluation.fid import fidelity
-from models.evaluation.kid import kid
+from models.evaluation.realism import rounded, with_fidelity
 from models.evaluation_report import DirectionMetrics, Evaluation
 from models.params import EvaluateParams
 from models.training.checkpoint import JSON_NAME, load_face_generator
@@ -24,7 +23,6 @@ from pipeline.storage.files import sha256
 from pipeline.storage.packed_arrays import DOMAINS, PackedSet, read_set
 
 SEED = 0  # of the faces that are evaluated: those of `facemask sample --seed 0`
-_DIGITS = 4
 _IN_ROW = 4  # faces
 
 Images = NDArray[np.uint8]
@@ -48,15 +46,15 @@ def evaluate_new_faces(
     for images, (packed, indices) in zip(made, tests, strict=True):
         landmarks = face_landmarks(images, settings)
         copies = find_copies(images, landmarks, known, limits.dedup)
-        metrics = _with_fidelity(
-            DirectionMetrics(images=len(images), copies=_rounded(copies.mean())),
+        metrics = with_fidelity(
+            DirectionMetrics(images=len(images), copies=rounded(copies.mean())),
             images,
             centre_crops(packed, indices, info.params["image_px"]),
         )
         faces = sum(points is not None for points in landmarks)
-        found.append(replace(metrics, face_found=_rounded(faces / len(images))))
+        found.append(replace(metrics, face_found=rounded(faces / len(images))))
     unmasked, masked = found
-    masked = replace(masked, accepted=_rounded(acceptance_rate(made[1], limits, settings)))
+    masked = replace(masked, accepted=rounded(acceptance_rate(made[1], limits, settings)))
     evaluation = Evaluation(
         checkpoint=sha256(folder / JSON_NAME)[:12],
         images_seen=info.images_seen,
@@ -75,21 +73,3 @@ def _test_faces(pack: Path, domain: str, wanted: int) -> tuple[PackedSet, list[i
     if len(packed) == 0:
         raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
     return packed, evenly_spaced(len(packed), wanted)
-
-
-def _with_fidelity(metrics: DirectionMetrics, fakes: Images, reals: Images) -> DirectionMetrics:
-    """Add KID, FID, precision and recall, where they can be measured."""
-    metrics = replace(metrics, kid=_rounded(kid(fakes, reals)))
-    if (found := fidelity(fakes, reals)) is None:
-        return metrics
-    return replace(
-        metrics,
-        fid=_rounded(found.fid),
-        precision=_rounded(found.precision),
-        recall=_rounded(found.recall),
-        fid_features=found.features,
-    )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), _DIGITS)

@@ -9,6 +9,7 @@ import torch
 from models import registry
 from models.drawings import put_on
 from models.evaluation import evaluate as evaluate_module
+from models.evaluation import realism
 from models.evaluation.evaluate import FaceSet, evaluate, translate_and_reconstruct
 from models.evaluation.evaluate_promoted import evaluate_promoted
 from models.evaluation.metrics import mean_over_mask, psnr
@@ -202,7 +203,7 @@ def test_fakes_are_compared_with_real_faces_of_the_other_domain(pack, trained, m
         compared.append(reals)
         return 0.25
 
-    monkeypatch.setattr(evaluate_module, "kid", kid)
+    monkeypatch.setattr(realism, "kid", kid)
     report = evaluated()
     assert (report["mask"]["kid"], report["unmask"]["kid"]) == (0.25, 0.25)
     for domain, reals in zip(("masked", "unmasked"), compared, strict=True):
@@ -210,7 +211,7 @@ def test_fakes_are_compared_with_real_faces_of_the_other_domain(pack, trained, m
 
 
 def test_without_the_extra_evaluation_there_is_no_kid(pack, trained, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate_module, "kid", lambda _fakes, _reals: None)
+    monkeypatch.setattr(realism, "kid", lambda _fakes, _reals: None)
     assert "kid" not in evaluated()["mask"]
     assert "no KID" in capsys.readouterr().out
 
