@@ -29,11 +29,11 @@ from models.methods.method import Faces
 from models.params import Direction, EvaluateParams
 from models.training import checkpoint
 from models.training.data import evenly_spaced, to_pixels, whole_batch
+from models.training.drawn_inputs import WholeDrawings
 from pipeline.curation.acceptance import acceptance_rate
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.rules import CurateParams
 from pipeline.errors import FacemaskError
-from pipeline.masks.mask_set import LiftedMask
 from pipeline.paths import Paths
 from pipeline.storage.files import replacing_folder, sha256
 from pipeline.storage.packed_arrays import PackedSet, read_set
@@ -52,13 +52,13 @@ class FaceSet:
     indices: list[int]  # evenly spaced over `packed`
     image_px: int  # the size that the generators take
     batch_size: int
-    masks: list[LiftedMask] | None  # that the checkpoint draws; None: its generators take no drawings
+    drawn: WholeDrawings | None  # for the checkpoint's generators; None: they take no drawings
 
     def batches(self) -> Iterator[Faces]:
-        """Faces with drawn masks, in the order of `indices`."""
+        """Faces with what is drawn on them, in the order of `indices`."""
         for start in range(0, len(self.indices), self.batch_size):
             indices = self.indices[start : start + self.batch_size]
-            yield whole_batch(self.packed, self.domain, indices, self.image_px, self.masks)
+            yield whole_batch(self.packed, self.domain, indices, self.image_px, self.drawn)
 
     def ffhq_ids(self) -> list[int | None]:
         """The ids of the faces, in the order of `indices`."""
@@ -66,7 +66,7 @@ class FaceSet:
 
     def photos(self) -> FaceImages:
         """The test faces themselves, in the order of `indices`."""
-        without_drawings = replace(self, masks=None).batches()
+        without_drawings = replace(self, drawn=None).batches()
         batches = [
             (to_pixels(photos), _region_pixels(lower_face_region(maps))) for photos, maps, *_ in without_drawings
         ]
@@ -119,9 +119,11 @@ def evaluate_checkpoint(
     generators, info = checkpoint.load_generators(folder)
     for generator in generators.values():
         generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    masks = checkpoint.load_masks(folder, info) if info.generator == "guided" else None
+    drawn = None
+    if info.generator == "guided":
+        drawn = WholeDrawings(checkpoint.load_masks(folder, info), checkpoint.directions(info))
     px = int(info.params["image_px"])
-    unmasked, masked = (_face_set(pack, domain, params, px, masks) for domain in ("unmasked", "masked"))
+    unmasked, masked = (_face_set(pack, domain, params, px, drawn) for domain in ("unmasked", "masked"))
     print(f"evaluating {folder} on up to {params.images} test faces a domain", flush=True)
     masking = translate_and_reconstruct("mask", generators, unmasked)
     unmasking = translate_and_reconstruct("unmask", generators, masked) if "generator_unmask" in generators else None
@@ -165,13 +167,11 @@ def _print_metrics(evaluation: Evaluation) -> None:
             print(f"{direction}: not measured, the model has no such generator", flush=True)
 
 
-def _face_set(
-    pack: Path, domain: str, params: EvaluateParams, image_px: int, masks: list[LiftedMask] | None
-) -> FaceSet:
+def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int, drawn: WholeDrawings | None) -> FaceSet:
     packed = read_set(pack, domain, SPLIT)
     if len(packed) == 0:
         raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
-    return FaceSet(packed, domain, evenly_spaced(len(packed), params.images), image_px, params.batch_size, masks)
+    return FaceSet(packed, domain, evenly_spaced(len(packed), params.images), image_px, params.batch_size, drawn)
 
 
 def _true_faces(masked: FaceSet, unmasked: FaceSet) -> tuple[list[int], FaceSet]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.methods.method import ALL_DRAWN, DrawnInputs, is_corrected, twin_indices
+from models.params import Direction
 from models.random_streams import DRAW, PAIR, stream
 from pipeline.masks import mask_set
 from pipeline.masks.compositing import compose
@@ -43,6 +44,14 @@ def drawn_masks(
 ) -> DrawnMasks:
     """The masks to draw, and the pairs of faces with and without a mask."""
     return DrawnMasks(lifted, masked, twin_indices(unmasked, masked), inputs)
+
+
+@dataclass(frozen=True)
+class WholeDrawings:
+    """What is drawn on whole images, for evaluation."""
+
+    masks: Sequence[mask_set.LiftedMask]  # of which one is drawn
+    directions: Sequence[Direction] = ("mask", "unmask")  # of the generators that get it
 
 
 @dataclass(frozen=True)
@@ -83,14 +92,17 @@ def drawn_layers(face: SizedFace, masks: DrawnMasks, seed: int, position: int) -
     return layers
 
 
-def whole_layers(
-    face: SizedFace, masks: Sequence[mask_set.LiftedMask], rng: np.random.Generator
-) -> list[NDArray[np.uint8]]:
-    """A mask drawn on a test face, (H, W, 5); and a bare face in place of its own mask or the drawn one, (H, W, 4)."""
-    drawing = draw_mask(face, rng, masks)
-    masked = face.domain == "masked"
-    area = resized_area(face.packed, face.index, face.image.shape[0]) if masked else drawing[..., _ALPHA]
-    return [drawing, draw_bare(face.image, face.points, area > _HALF)]
+def whole_layers(face: SizedFace, drawn: WholeDrawings, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+    """Of a test face, what the directions take: a mask drawn on it, (H, W, 5); and a bare face in place of its own mask
+    or the drawn one, (H, W, 4).
+    """
+    masked, layers = face.domain == "masked", []
+    if "mask" in drawn.directions or not masked:
+        layers.append(draw_mask(face, rng, drawn.masks))
+    if "unmask" in drawn.directions:
+        area = resized_area(face.packed, face.index, face.image.shape[0]) if masked else layers[0][..., _ALPHA]
+        layers.append(draw_bare(face.image, face.points, area > _HALF))
+    return layers if "mask" in drawn.directions else layers[-1:]
 
 
 def draw_mask(face: SizedFace, rng: np.random.Generator, masks: Sequence[mask_set.LiftedMask]) -> NDArray[np.uint8]:

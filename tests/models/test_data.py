@@ -19,7 +19,7 @@ from models.training.data import (
     training_batch,
     whole_batch,
 )
-from models.training.drawn_inputs import drawn_masks, resized
+from models.training.drawn_inputs import WholeDrawings, drawn_masks, resized
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.storage.packed_arrays import packed_area, read_set
 from tests.models.conftest import BLUE, LOAD_PX, LOWER_HALF, plain_mask
@@ -221,11 +221,22 @@ def test_the_mask_area_of_a_twin_is_that_of_the_masked_photo(pack):
 
 
 def test_a_test_face_gets_a_bare_face_at_its_own_mask_or_at_the_drawn_one(pack):
-    masks = [plain_mask(RED)]
-    masked = whole_batch(read_set(pack, "masked", "train"), "masked", [0, 1], LOAD_PX, masks)
+    drawn = WholeDrawings([plain_mask(RED)])
+    masked = whole_batch(read_set(pack, "masked", "train"), "masked", [0, 1], LOAD_PX, drawn)
     assert torch.equal(masked.bare[:, 3] > 0, torch.from_numpy(np.stack([LOWER_HALF] * 2)))
-    unmasked = whole_batch(read_set(pack, "unmasked", "train"), "unmasked", [0, 1], LOAD_PX, masks)
+    unmasked = whole_batch(read_set(pack, "unmasked", "train"), "unmasked", [0, 1], LOAD_PX, drawn)
     assert torch.equal(unmasked.bare[:, 3] > 0, unmasked.drawing[:, 3] > 127 / 255)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_test_face_comes_with_what_its_directions_take_and_looks_the_same_with_fewer(pack, domain):
+    packed, masks = read_set(pack, domain, "train"), [plain_mask(RED), plain_mask(BLUE)]
+    both, mask, unmask = (
+        whole_batch(packed, domain, [0, 1], LOAD_PX, WholeDrawings(masks, directions))
+        for directions in (("mask", "unmask"), ("mask",), ("unmask",))
+    )
+    assert mask.bare is None and torch.equal(mask.drawing, both.drawing)
+    assert unmask.drawing is None and torch.equal(unmask.bare, both.bare)
 
 
 def drawn_share(drawing, channel):
@@ -256,15 +267,16 @@ def test_without_masks_of_the_training_set_any_kind_is_drawn(pack):
 
 def test_the_mask_of_a_test_face_depends_on_its_id_and_the_masks_only(pack):
     packed, masks = read_set(pack, "unmasked", "train"), [plain_mask((90, 120, 150)), plain_mask((20, 20, 20))]
-    together = whole_batch(packed, "unmasked", [0, 1, 2], 32, masks).drawing
-    assert torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, masks).drawing)
+    drawn, reverse = WholeDrawings(masks), WholeDrawings(masks[::-1])
+    together = whole_batch(packed, "unmasked", [0, 1, 2], 32, drawn).drawing
+    assert torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, drawn).drawing)
     renamed = replace(packed, image_ids=["other", *packed.image_ids[1:]])
-    assert torch.equal(together[2:], whole_batch(renamed, "unmasked", [2], 32, masks).drawing)
+    assert torch.equal(together[2:], whole_batch(renamed, "unmasked", [2], 32, drawn).drawing)
     others = [replace(packed, image_ids=[f"other {number}"] * 5) for number in range(8)]
     assert any(
-        not torch.equal(together[2:], whole_batch(other, "unmasked", [2], 32, masks).drawing) for other in others
+        not torch.equal(together[2:], whole_batch(other, "unmasked", [2], 32, drawn).drawing) for other in others
     )
-    assert not torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, masks[::-1]).drawing)
+    assert not torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, reverse).drawing)
 
 
 @pytest.mark.parametrize("channels", [2, 3])

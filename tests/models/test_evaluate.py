@@ -19,6 +19,7 @@ from models.params import EvaluateParams
 from models.registry import Registry
 from models.training import checkpoint, drawn_inputs
 from models.training.data import to_pixels
+from models.training.drawn_inputs import WholeDrawings
 from models.training.loop import train
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
@@ -127,8 +128,8 @@ def test_evaluating_twice_gives_the_same_report(trained, pack):
 def test_an_untrained_guided_model_is_evaluated_as_what_is_drawn(pack, domain, direction):
     folder = write_checkpoint(Path("untrained"), colour=GREY)
     generators, _ = checkpoint.load_generators(folder)
-    masks = [plain_mask(BLUE)]
-    faces = FaceSet(packed.read_set(pack, domain, "test"), domain, [0, 1], 32, 2, masks)
+    drawn = WholeDrawings([plain_mask(BLUE)])
+    faces = FaceSet(packed.read_set(pack, domain, "test"), domain, [0, 1], 32, 2, drawn)
     found = translate_and_reconstruct(direction, generators, faces)
     (batch,) = faces.batches()
     mask, bare = put_on(batch.images, batch.drawing), 2 * batch.bare[:, :3] - 1
@@ -141,7 +142,7 @@ def test_an_untrained_guided_model_is_evaluated_as_what_is_drawn(pack, domain, d
 def test_photos_are_the_test_faces_and_nothing_is_drawn_for_them(pack, monkeypatch):
     monkeypatch.setattr(drawn_inputs, "draw_bare", lambda *_: pytest.fail("drawn"))
     test_set = packed.read_set(pack, "masked", "test")
-    photos = FaceSet(test_set, "masked", [1, 0], LOAD_PX, 2, [plain_mask(BLUE)]).photos()
+    photos = FaceSet(test_set, "masked", [1, 0], LOAD_PX, 2, WholeDrawings([plain_mask(BLUE)])).photos()
     assert np.array_equal(photos.images, test_set.images[[1, 0]])
 
 
