@@ -73,8 +73,8 @@ def drawn_layers(face: SizedFace, masks: DrawnMasks, seed: int, position: int) -
     """What a training image at a position comes with, (H, W, C) each: of a mask, a pair and a bare face those that the
     method takes.
 
-    The bare face is that of the masked photo, or of the pair; where G's output will take the pair's place, that of the
-    drawn mask, which G corrects.
+    The bare face is that of the masked photo, or of the pair. Where G's output will take the pair's place, the pair is
+    the photo with the drawn mask, which G corrects.
     """
     layers, inputs = [], masks.inputs
     if face.domain in inputs.drawings:
@@ -83,10 +83,11 @@ def drawn_layers(face: SizedFace, masks: DrawnMasks, seed: int, position: int) -
     if face.domain == "masked":
         photo, area = face.image, resized_area(face.packed, face.index, face.image.shape[0])
     elif inputs.twin_share is not None:
-        photo, area = _pair(face, masks, rng)
-        layers.append(photo)
-        if is_corrected(position) and layers[0].shape[2] == DRAWING_CHANNELS:
+        if layers and is_corrected(position):  # another drawn mask would be replaced unseen
             photo, area = _put_on(face.image, layers[0]), layers[0][..., _ALPHA]
+        else:
+            photo, area = _pair(face, masks, rng)
+        layers.append(photo)
     if inputs.bare:
         layers.append(draw_bare(photo, face.points, with_errors(area, rng)))
     return layers

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from models.drawings import put_on
-from models.methods.method import DrawnInputs, is_corrected
+from models.methods.method import DrawnInputs
 from models.training import drawn_inputs
 from models.training.data import (
     TrainingSet,
@@ -142,18 +142,11 @@ def test_a_face_without_landmarks_is_its_own_bare_face_without_an_area(pack, dom
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_a_bare_face_differs_from_its_photo_at_the_mask_only(pack, domain):
     faces = to_faces(training_batch(drawing_set(pack, domain), 0, range(14), 32))
-    photos = faces.images if domain == "masked" else replaced_by_drawings(faces)
+    photos = faces.images if domain == "masked" else faces.pair
     area, differs = faces.bare[:, 3] > 0, (2 * faces.bare[:, :3] - 1 - photos).abs().amax(dim=1) > 0.02
     far = torch.nn.functional.max_pool2d(area.float()[:, None], 7, stride=1, padding=3)[:, 0] == 0
     assert not (differs & far).any()
     assert ((differs & area).sum(dim=(1, 2)) / area.sum(dim=(1, 2))).min() > 0.9
-
-
-def replaced_by_drawings(faces):
-    """The pairs, with the drawn mask on each fourth face, as G will correct it."""
-    drawn = put_on(faces.images, faces.drawing)
-    corrected = torch.tensor([is_corrected(position) for position in range(len(drawn))])
-    return torch.where(corrected[:, None, None, None], drawn, faces.pair)
 
 
 def test_a_masked_face_gets_a_bare_face_where_its_mask_is_packed(pack):
@@ -167,15 +160,21 @@ def nothing_drawn(monkeypatch):
     monkeypatch.setattr(drawn_inputs, "draw_bare", lambda image, _, area: np.dstack([image, 255 * area.astype("u1")]))
 
 
-def test_every_fourth_bare_face_is_that_of_the_drawn_mask_and_the_others_are_those_of_the_pairs(pack, nothing_drawn):
+def test_bare_faces_are_those_of_the_pairs_and_every_fourth_pair_has_the_drawn_mask_for_g(pack, nothing_drawn):
     faces = to_faces(training_batch(drawing_set(pack, "unmasked"), 0, range(20), 32))
-    photos = 2 * faces.bare[:, :3] - 1
-    of_pair, of_drawing = (
-        (photos - expected).abs().flatten(1).amax(dim=1) < 0.01
-        for expected in (faces.pair, put_on(faces.images, faces.drawing))
+    drawn = put_on(faces.images, faces.drawing)
+    in_bare, with_drawing = (
+        (faces.pair - photos).abs().flatten(1).amax(dim=1) < 0.01 for photos in (2 * faces.bare[:, :3] - 1, drawn)
     )
-    assert of_drawing.tolist() == [True, False, False, False] * 5
-    assert of_pair.tolist() == [False, True, True, True] * 5
+    assert in_bare.all()
+    assert with_drawing.tolist() == [True, False, False, False] * 5
+
+
+def test_no_second_mask_is_drawn_where_gs_output_takes_the_pairs_place(pack, monkeypatch):
+    drawn, draw = [], drawn_inputs.draw_varied
+    monkeypatch.setattr(drawn_inputs, "draw_varied", lambda *given: drawn.append(given) or draw(*given))
+    training_batch(drawing_set(pack, "unmasked"), 0, range(20), 32)
+    assert len(drawn) == 15
 
 
 def test_without_drawings_for_g_the_bare_faces_are_those_of_the_pairs(pack, nothing_drawn):
