@@ -1,4 +1,4 @@
-"""Metrics of fakes beside real faces, as rows of the evaluation's record."""
+"""The metrics of a direction that see what an eye sees, as rows of the evaluation's record."""
 
 from dataclasses import replace
 from statistics import median
