@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 from pipeline.faces.regions import EYES, FACE_OVAL, polygon_mask
 from pipeline.masks.fit import SIDES
 from pipeline.masks.records import ByteImage, FloatImage, UnmaskedFace
-from pipeline.unmasking.discs import disc
 from pipeline.unmasking.lower_face_model import LowerFaceModel, draw_lower_face, to_colours, to_logarithms
 
 # Lengths are shares of the picture's side, which is FFHQ's frame.
@@ -30,7 +29,7 @@ def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel
     """
     height, width = area.shape
     side = max(height, width)
-    replaced = cv2.dilate(np.asarray(area, np.uint8), disc(round(_BEYOND * side))) > 0
+    replaced = cv2.dilate(np.asarray(area, np.uint8), _disc(_BEYOND * side)) > 0
     face = _without_mask(with_chin_at_edge(face, area), area, replaced)
     oval = polygon_mask(face.landmarks, FACE_OVAL, height, width) > 0
     drawn = draw_lower_face(face, model)
@@ -83,9 +82,9 @@ def in_light_of(
     """
     height, width = replaced.shape
     side = max(height, width)
-    ring = oval & ~replaced & (cv2.dilate(np.asarray(replaced, np.uint8), disc(round(_RING * side))) > 0)
+    ring = oval & ~replaced & (cv2.dilate(np.asarray(replaced, np.uint8), _disc(_RING * side)) > 0)
     for eye in EYES:
-        ring &= cv2.dilate(polygon_mask(face.landmarks, eye, height, width), disc(round(_NEAR_EYES * side))) == 0
+        ring &= cv2.dilate(polygon_mask(face.landmarks, eye, height, width), _disc(_NEAR_EYES * side)) == 0
     if not ring.any():
         return drawn
     logarithms = to_logarithms(drawn)
@@ -124,3 +123,8 @@ def _is_grey(pixels: ByteImage) -> bool:
 def _blurred(area: NDArray[np.bool_], sigma: float) -> FloatImage:
     """An area (H, W) as weights (H, W, 1), 0-1, with a soft edge."""
     return np.asarray(cv2.GaussianBlur(np.asarray(area, np.float32), (0, 0), max(0.5, sigma)), np.float32)[..., None]
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    side = 2 * max(1, round(radius)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

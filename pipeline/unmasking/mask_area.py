@@ -15,7 +15,6 @@ from pipeline.faces.regions import EYES, polygon_mask
 from pipeline.masks.fit import SIDES
 from pipeline.masks.records import ByteImage, FloatImage, Points, UnmaskedFace
 from pipeline.masks.warp import resample
-from pipeline.unmasking.discs import disc
 
 _SURE, _LIKELY, _UNLIKELY = 0.7, 0.5, 0.3  # of the coarse map
 _INWARDS, _OUTWARDS, _SMOOTH = 0.6, 1.2, 0.3  # px of the coarse map: of what is sure, of what may be, of the result
@@ -52,8 +51,8 @@ def _refined(face: UnmaskedFace) -> NDArray[np.uint8]:
     height, width = face.image.shape[:2]
     coarse, unit = _coarse_map(face)
     labels = np.where(coarse > _LIKELY, _MAYBE_FOREGROUND, _MAYBE_BACKGROUND).astype(np.uint8)
-    labels[cv2.erode(_binary(coarse > _SURE), disc(int(_INWARDS * unit))) > 0] = _FOREGROUND
-    labels[cv2.dilate(_binary(coarse > _UNLIKELY), disc(int(_OUTWARDS * unit))) == 0] = _BACKGROUND
+    labels[cv2.erode(_binary(coarse > _SURE), _disc(_INWARDS * unit)) > 0] = _FOREGROUND
+    labels[cv2.dilate(_binary(coarse > _UNLIKELY), _disc(_OUTWARDS * unit)) == 0] = _BACKGROUND
     for eye in EYES:
         labels[polygon_mask(face.landmarks, eye, height, width) > 0] = _BACKGROUND
     area = _binary(coarse > _LIKELY)
@@ -63,7 +62,7 @@ def _refined(face: UnmaskedFace) -> NDArray[np.uint8]:
         cv2.grabCut(image, labels, (0, 0, 1, 1), *models, _ROUNDS, cv2.GC_INIT_WITH_MASK)
         # What the network is sure of stays: skin-coloured cloth may be taken for skin by its colour.
         area = _binary((labels == _FOREGROUND) | (labels == _MAYBE_FOREGROUND) | (coarse > _SURE))
-    kernel = disc(int(_SMOOTH * unit))
+    kernel = _disc(_SMOOTH * unit)
     smooth = cv2.morphologyEx(cv2.morphologyEx(area, cv2.MORPH_CLOSE, kernel), cv2.MORPH_OPEN, kernel)
     return _without_holes(_largest(np.asarray(smooth, np.uint8)))
 
@@ -88,9 +87,9 @@ def _loops(image: ByteImage, area: NDArray[np.uint8], landmarks: NDArray[np.floa
     unit = max(float(np.hypot(*across)), 1.0)
     down = np.array([-across[1], across[0]]) / unit
     away = np.asarray(cv2.distanceTransform(1 - area, cv2.DIST_L2, 3), np.float32)
-    found, wider = np.zeros_like(area), disc(int(_LOOP * unit))
+    found = np.zeros_like(area)
     for kind in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
-        contrast = np.asarray(cv2.morphologyEx(image, kind, wider).max(axis=2) * (area == 0), np.float32)
+        contrast = np.asarray(cv2.morphologyEx(image, kind, _disc(_LOOP * unit)).max(axis=2) * (area == 0), np.float32)
         lines = []
         for ear, outwards in zip(ears, (-across / unit, across / unit), strict=True):
             starts = _side_edge(area, outwards, down)
@@ -127,7 +126,7 @@ def _best_line(contrast: FloatImage, away: FloatImage, starts: Points, ends: Poi
     shares = np.linspace(0.08, 1, _SAMPLES)[None, :, None]
     along = first[:, None] + shares * (last - first)[:, None]
     aside = np.stack([-(last - first)[:, 1], (last - first)[:, 0]], axis=1)[:, None] / lengths[:, None, None]
-    wide = np.asarray(cv2.dilate(contrast, disc(1)), np.float32)  # loops are not wholly straight
+    wide = np.asarray(cv2.dilate(contrast, _disc(1)), np.float32)  # loops are not wholly straight
     on = _sampled(wide, along)
     beside = np.maximum(*(_sampled(contrast, along + step * aside).mean(axis=1) for step in (-_BESIDE, _BESIDE)))
     clear = on.mean(axis=1) - beside
@@ -150,7 +149,7 @@ def _drawn_line(contrast: FloatImage, line: _Line) -> NDArray[np.uint8]:
     near = np.zeros(contrast.shape, np.uint8)
     start, end = (tuple(np.rint(place).astype(int).tolist()) for place in (line.start, line.end))
     cv2.line(near, start, end, 1, _NEAR)
-    return np.asarray(cv2.dilate(near & _binary(contrast > _FAINT / 2), disc(1)), np.uint8)
+    return np.asarray(cv2.dilate(near & _binary(contrast > _FAINT / 2), _disc(1)), np.uint8)
 
 
 def _coarse_map(face: UnmaskedFace) -> tuple[FloatImage, float]:
@@ -177,6 +176,11 @@ def _without_holes(area: NDArray[np.uint8]) -> NDArray[np.uint8]:
     outside = np.pad(area, 1)
     cv2.floodFill(outside, None, (0, 0), 2)
     return _binary(outside[1:-1, 1:-1] != 2)
+
+
+def _disc(radius: float) -> NDArray[np.uint8]:
+    side = 2 * max(1, int(radius)) + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)
 
 
 def _binary(where: NDArray[np.bool_]) -> NDArray[np.uint8]:
