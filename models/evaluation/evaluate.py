@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import evaluation_report
-from models.evaluation.face_images import FaceImages, digest_of_faces
+from models.evaluation.face_images import FaceImages, digest_of_faces, evaluated_faces
 from models.evaluation.fid import INCEPTION, STUDY_FID
 from models.evaluation.identity import identity_distances
 from models.evaluation.metrics import mean_over_mask, psnr
@@ -33,12 +33,10 @@ from models.training.drawn_inputs import WholeDrawings
 from pipeline.curation.acceptance import acceptance_rate
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.rules import CurateParams
-from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
 from pipeline.storage.files import replacing_folder, sha256
-from pipeline.storage.packed_arrays import PackedSet, read_set
+from pipeline.storage.packed_arrays import PackedSet
 
-SPLIT = "test"
 _GRID_HEADS = (("photo", "mask on", "and off again"), ("masked photo", "mask off", "and on again"))
 Images = NDArray[np.uint8]
 
@@ -168,10 +166,8 @@ def _print_metrics(evaluation: Evaluation) -> None:
 
 
 def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int, drawn: WholeDrawings | None) -> FaceSet:
-    packed = read_set(pack, domain, SPLIT)
-    if len(packed) == 0:
-        raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
-    return FaceSet(packed, domain, evenly_spaced(len(packed), params.images), image_px, params.batch_size, drawn)
+    packed, indices = evaluated_faces(pack, domain, params.images)
+    return FaceSet(packed, domain, indices, image_px, params.batch_size, drawn)
 
 
 def _true_faces(masked: FaceSet, unmasked: FaceSet) -> tuple[list[int], FaceSet]:

@@ -9,7 +9,7 @@ import torch
 from models import registry
 from models.drawings import put_on
 from models.evaluation import evaluate as evaluate_module
-from models.evaluation import realism
+from models.evaluation import face_images, realism
 from models.evaluation.evaluate import FaceSet, evaluate, translate_and_reconstruct
 from models.evaluation.evaluate_promoted import evaluate_promoted
 from models.evaluation.metrics import mean_over_mask, psnr
@@ -69,7 +69,7 @@ def test_evaluation_opens_test_images_only(trained, pack, monkeypatch):
         opened.append(packed.set_name(domain, split))
         return packed.read_set(folder, domain, split)
 
-    monkeypatch.setattr(evaluate_module, "read_set", read_set)
+    monkeypatch.setattr(face_images, "read_set", read_set)
     for name in ("unmasked_train", "masked_train", "unmasked_val", "masked_val"):
         for path in packed.array_paths(pack, name):
             path.unlink()
