@@ -4,16 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from benchmarks.downstream_faces import CORRECT
+from models.evaluation.logistic_regression import Floats, class_shares, fit_logistic_regression
 
 STRENGTHS = (0.001, 0.01, 0.1, 1.0)
 """Weights of the penalty among which cross-validation chooses."""
 _FOLDS = 3
 
-Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 
 
@@ -74,24 +72,9 @@ def fit(examples: Examples, strengths: tuple[float, ...]) -> list[Classifier]:
     inputs = values @ to_weights
     found = []
     for strength in strengths:
-        at = _minimum(inputs, examples.correct, strength)
+        at = fit_logistic_regression(inputs, examples.correct, strength)
         found.append(Classifier(centre, spread, to_weights @ at[:-1], float(at[-1])))
     return found
-
-
-def _minimum(values: Floats, correct: Flags, strength: float) -> Floats:
-    """The coefficients and the bias of the least penalised loss, for values (N, d): (d + 1,)."""
-    signs, shares = np.where(correct, 1.0, -1.0), _class_shares(correct)
-
-    def loss_and_gradient(at: Floats) -> tuple[float, Floats]:
-        weights, bias = at[:-1], at[-1]
-        margins = signs * (values @ weights + bias)
-        slopes = -shares * signs * expit(-margins)
-        loss = float(shares @ np.logaddexp(0, -margins) + strength / 2 * weights @ weights)
-        return loss, np.append(values.T @ slopes + strength * weights, slopes.sum())
-
-    start = np.zeros(values.shape[1] + 1)
-    return np.asarray(minimize(loss_and_gradient, start, jac=True, method="L-BFGS-B").x, np.float64)
 
 
 def train(real: Examples, added: Examples | None, seed: int) -> Classifier:
@@ -120,9 +103,4 @@ def _folds(persons: NDArray[np.int64], seed: int) -> list[NDArray[np.int64]]:
 def _loss(classifier: Classifier, examples: Examples) -> float:
     signs = np.where(examples.correct, 1.0, -1.0)
     losses = np.logaddexp(0, -signs * classifier.scores(examples.features))
-    return float(_class_shares(examples.correct) @ losses)
-
-
-def _class_shares(correct: Flags) -> Floats:
-    """Weights (N,) that give both classes one half."""
-    return np.asarray(np.where(correct, 0.5 / max(1, correct.sum()), 0.5 / max(1, (~correct).sum())))
+    return float(class_shares(examples.correct) @ losses)

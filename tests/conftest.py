@@ -25,6 +25,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 FACES = 24
+GROUP_BOXES = ((60, 200, 256), (620, 60, 180))
+"""Left, top and side of the faces of `group_photo`, px."""
 
 
 @contextmanager
@@ -166,6 +168,15 @@ def portraits() -> list[Image.Image]:
     files = sample_files("unmasked", SampleParams(faces=20, image_px=256, seed=3))
     plain = [file for file in files if file.kind == "unmasked" and not file.copy_of]
     return [Image.open(io.BytesIO(file.content)).convert("RGB") for file in plain[:6]]
+
+
+@pytest.fixture(scope="session")
+def group_photo(portraits: list[Image.Image]) -> Image.Image:
+    """A photo with two plain faces, RGB, 900 x 600 px."""
+    photo = Image.new("RGB", (900, 600), (96, 112, 128))
+    for portrait, (left, top, side) in zip(portraits[1:3], GROUP_BOXES, strict=True):
+        photo.paste(portrait.resize((side, side)), (left, top))
+    return photo
 
 
 @pytest.fixture

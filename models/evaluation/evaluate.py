@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models import evaluation_report
-from models.evaluation.face_images import FaceImages, digest_of_faces
-from models.evaluation.fid import INCEPTION, STUDY_FID, fidelity
+from models.evaluation.face_images import FaceImages, digest_of_faces, evaluated_faces
+from models.evaluation.fid import INCEPTION, STUDY_FID
 from models.evaluation.identity import identity_distances
-from models.evaluation.kid import kid
 from models.evaluation.metrics import mean_over_mask, psnr
 from models.evaluation.new_faces import evaluate_new_faces
-from models.evaluation.realism import with_realism, with_truth
+from models.evaluation.realism import rounded, with_fidelity, with_realism, with_truth
 from models.evaluation.true_faces import twin_places
 from models.evaluation_report import DIRECTIONS, DirectionMetrics, Evaluation
 from models.face_regions import dilated_region, eroded_region, lower_face_region
@@ -30,16 +29,14 @@ from models.methods.method import Faces
 from models.params import Direction, EvaluateParams
 from models.training import checkpoint
 from models.training.data import evenly_spaced, to_pixels, whole_batch
+from models.training.drawn_inputs import WholeDrawings
 from pipeline.curation.acceptance import acceptance_rate
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.rules import CurateParams
-from pipeline.errors import FacemaskError
-from pipeline.masks.mask_set import LiftedMask
 from pipeline.paths import Paths
 from pipeline.storage.files import replacing_folder, sha256
-from pipeline.storage.packed_arrays import PackedSet, read_set
+from pipeline.storage.packed_arrays import PackedSet
 
-SPLIT = "test"
 _GRID_HEADS = (("photo", "mask on", "and off again"), ("masked photo", "mask off", "and on again"))
 Images = NDArray[np.uint8]
 
@@ -53,13 +50,13 @@ class FaceSet:
     indices: list[int]  # evenly spaced over `packed`
     image_px: int  # the size that the generators take
     batch_size: int
-    masks: list[LiftedMask] | None  # that the checkpoint draws; None: its generators take no drawings
+    drawn: WholeDrawings | None  # for the checkpoint's generators; None: they take no drawings
 
     def batches(self) -> Iterator[Faces]:
-        """Faces with drawn masks, in the order of `indices`."""
+        """Faces with what is drawn on them, in the order of `indices`."""
         for start in range(0, len(self.indices), self.batch_size):
             indices = self.indices[start : start + self.batch_size]
-            yield whole_batch(self.packed, self.domain, indices, self.image_px, self.masks)
+            yield whole_batch(self.packed, self.domain, indices, self.image_px, self.drawn)
 
     def ffhq_ids(self) -> list[int | None]:
         """The ids of the faces, in the order of `indices`."""
@@ -67,7 +64,7 @@ class FaceSet:
 
     def photos(self) -> FaceImages:
         """The test faces themselves, in the order of `indices`."""
-        without_drawings = replace(self, masks=None).batches()
+        without_drawings = replace(self, drawn=None).batches()
         batches = [
             (to_pixels(photos), _region_pixels(lower_face_region(maps))) for photos, maps, *_ in without_drawings
         ]
@@ -120,9 +117,11 @@ def evaluate_checkpoint(
     generators, info = checkpoint.load_generators(folder)
     for generator in generators.values():
         generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    masks = checkpoint.load_masks(folder, info) if info.generator == "guided" else None
+    drawn = None
+    if info.generator == "guided":
+        drawn = WholeDrawings(checkpoint.load_masks(folder, info), checkpoint.directions(info))
     px = int(info.params["image_px"])
-    unmasked, masked = (_face_set(pack, domain, params, px, masks) for domain in ("unmasked", "masked"))
+    unmasked, masked = (_face_set(pack, domain, params, px, drawn) for domain in ("unmasked", "masked"))
     print(f"evaluating {folder} on up to {params.images} test faces a domain", flush=True)
     masking = translate_and_reconstruct("mask", generators, unmasked)
     unmasking = translate_and_reconstruct("unmask", generators, masked) if "generator_unmask" in generators else None
@@ -133,14 +132,14 @@ def evaluate_checkpoint(
     mask = with_realism(
         _metrics("mask", masking, masked_faces.images), replace(bare_faces, images=masking.fakes), masked_faces
     )
-    mask = replace(mask, accepted=_rounded(acceptance_rate(masking.fakes, limits, settings)))
+    mask = replace(mask, accepted=rounded(acceptance_rate(masking.fakes, limits, settings)))
     unmask = DirectionMetrics()
     if unmasking:
         fake_bare = replace(masked_faces, images=unmasking.fakes)
         unmask = with_realism(_metrics("unmask", unmasking, bare_faces.images), fake_bare, bare_faces)
         if places:
             unmask = with_truth(unmask, fake_bare.at(places), masked_faces.at(places), truths.photos())
-        unmask = replace(unmask, still_masked=_rounded(acceptance_rate(unmasking.fakes, limits, settings)))
+        unmask = replace(unmask, still_masked=rounded(acceptance_rate(unmasking.fakes, limits, settings)))
     evaluation = Evaluation(
         checkpoint=sha256(folder / checkpoint.JSON_NAME)[:12],
         images_seen=info.images_seen,
@@ -166,13 +165,9 @@ def _print_metrics(evaluation: Evaluation) -> None:
             print(f"{direction}: not measured, the model has no such generator", flush=True)
 
 
-def _face_set(
-    pack: Path, domain: str, params: EvaluateParams, image_px: int, masks: list[LiftedMask] | None
-) -> FaceSet:
-    packed = read_set(pack, domain, SPLIT)
-    if len(packed) == 0:
-        raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
-    return FaceSet(packed, domain, evenly_spaced(len(packed), params.images), image_px, params.batch_size, masks)
+def _face_set(pack: Path, domain: str, params: EvaluateParams, image_px: int, drawn: WholeDrawings | None) -> FaceSet:
+    packed, indices = evaluated_faces(pack, domain, params.images)
+    return FaceSet(packed, domain, indices, image_px, params.batch_size, drawn)
 
 
 def _true_faces(masked: FaceSet, unmasked: FaceSet) -> tuple[list[int], FaceSet]:
@@ -227,34 +222,21 @@ def _metrics(direction: Direction, result: DirectionResult, reals: Images) -> Di
     """All metrics of one direction but the acceptance rate, to four digits."""
     metrics = DirectionMetrics(
         images=len(result.fakes),
-        psnr_outside_db=_rounded(median(result.psnr_outside)),
-        psnr_cycle_db=_rounded(median(result.psnr_cycle)) if result.psnr_cycle else None,
-        matte_inside=_rounded(mean(result.matte_inside)),
-        matte_outside=_rounded(mean(result.matte_outside)),
-        kid=_rounded(kid(result.fakes, reals)),
+        psnr_outside_db=rounded(median(result.psnr_outside)),
+        psnr_cycle_db=rounded(median(result.psnr_cycle)) if result.psnr_cycle else None,
+        matte_inside=rounded(mean(result.matte_inside)),
+        matte_outside=rounded(mean(result.matte_outside)),
         identity_distance=_median_distance(result.photos, result.fakes),
         identity_distance_back=_median_distance(result.photos, result.reconstructions),
     )
-    if (found := fidelity(result.fakes, reals)) is None:
-        return metrics
-    return replace(
-        metrics,
-        fid=_rounded(found.fid),
-        precision=_rounded(found.precision),
-        recall=_rounded(found.recall),
-        fid_features=found.features,
-        # Comparable only where the features are the study's.
-        fid_of_the_study=STUDY_FID[direction] if found.features == INCEPTION else None,
-    )
+    metrics = with_fidelity(metrics, result.fakes, reals)
+    # Comparable only where the features are the study's.
+    return replace(metrics, fid_of_the_study=STUDY_FID[direction]) if metrics.fid_features == INCEPTION else metrics
 
 
 def _median_distance(photos: Images, others: Images | None) -> float | None:
     distances = None if others is None else identity_distances(photos, others)
-    return None if distances is None else _rounded(median(distances))
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), 4)
+    return None if distances is None else rounded(median(distances))
 
 
 def _sample_grid(results: list[DirectionResult], rows: int) -> Images:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,8 +12,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.face_regions import dilated_region
-from pipeline.storage.packed_arrays import PackedSet
+from models.training.data import evenly_spaced
+from pipeline.errors import FacemaskError
+from pipeline.storage.packed_arrays import PackedSet, read_set
 
+SPLIT = "test"
 _BATCH = 32
 
 
@@ -59,6 +63,17 @@ def lower_face_crops(faces: FaceImages, side: int) -> NDArray[np.uint8]:
         scaled = functional.interpolate(image, size=(side, side), mode="bilinear", antialias=True)[0]
         crops[place] = ((scaled + 1) * 127.5).round().clamp(0, 255).permute(1, 2, 0).numpy()
     return crops
+
+
+def evaluated_faces(pack: Path, domain: str, wanted: int) -> tuple[PackedSet, list[int]]:
+    """The test faces of a domain, and the indices of those that are evaluated: at most `wanted`, evenly spaced.
+
+    Raises FacemaskError if there are none.
+    """
+    packed = read_set(pack, domain, SPLIT)
+    if len(packed) == 0:
+        raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
+    return packed, evenly_spaced(len(packed), wanted)
 
 
 def digest_of_faces(*sets: tuple[PackedSet, list[int]]) -> str:

@@ -7,24 +7,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.evaluation.face_images import digest_of_faces
-from models.evaluation.fid import fidelity
-from models.evaluation.kid import kid
+from models.evaluation.face_images import digest_of_faces, evaluated_faces
+from models.evaluation.realism import rounded, with_fidelity
 from models.evaluation_report import DirectionMetrics, Evaluation
 from models.params import EvaluateParams
 from models.training.checkpoint import JSON_NAME, load_face_generator
-from models.training.data import centre_crops, evenly_spaced
+from models.training.data import centre_crops
 from models.training.new_faces import face_sheet, make_faces
 from pipeline.curation.acceptance import acceptance_rate
 from pipeline.curation.copies import face_landmarks, find_copies
 from pipeline.curation.measure_params import MeasureParams
 from pipeline.curation.rules import CurateParams
-from pipeline.errors import FacemaskError
 from pipeline.storage.files import sha256
-from pipeline.storage.packed_arrays import DOMAINS, PackedSet, read_set
+from pipeline.storage.packed_arrays import DOMAINS, read_set
 
 SEED = 0  # of the faces that are evaluated: those of `facemask sample --seed 0`
-_DIGITS = 4
 _IN_ROW = 4  # faces
 
 Images = NDArray[np.uint8]
@@ -40,7 +37,7 @@ def evaluate_new_faces(
     """
     generator, info = load_face_generator(folder)
     generator.to("cuda" if torch.cuda.is_available() else "cpu")
-    tests = [_test_faces(pack, domain, params.images) for domain in DOMAINS]
+    tests = [evaluated_faces(pack, domain, params.images) for domain in DOMAINS]
     print(f"evaluating {folder}, new faces against up to {params.images} test faces a domain", flush=True)
     made = make_faces(generator, SEED, range(max(len(indices) for _, indices in tests)))
     known = [read_set(pack, domain, "train") for domain in DOMAINS]
@@ -48,15 +45,15 @@ def evaluate_new_faces(
     for images, (packed, indices) in zip(made, tests, strict=True):
         landmarks = face_landmarks(images, settings)
         copies = find_copies(images, landmarks, known, limits.dedup)
-        metrics = _with_fidelity(
-            DirectionMetrics(images=len(images), copies=_rounded(copies.mean())),
+        metrics = with_fidelity(
+            DirectionMetrics(images=len(images), copies=rounded(copies.mean())),
             images,
             centre_crops(packed, indices, info.params["image_px"]),
         )
         faces = sum(points is not None for points in landmarks)
-        found.append(replace(metrics, face_found=_rounded(faces / len(images))))
+        found.append(replace(metrics, face_found=rounded(faces / len(images))))
     unmasked, masked = found
-    masked = replace(masked, accepted=_rounded(acceptance_rate(made[1], limits, settings)))
+    masked = replace(masked, accepted=rounded(acceptance_rate(made[1], limits, settings)))
     evaluation = Evaluation(
         checkpoint=sha256(folder / JSON_NAME)[:12],
         images_seen=info.images_seen,
@@ -68,28 +65,3 @@ def evaluate_new_faces(
         print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in metrics.measured().items()), flush=True)
     shown = slice(None, _IN_ROW * params.grid_faces)
     return evaluation, face_sheet(made[0][shown], made[1][shown])
-
-
-def _test_faces(pack: Path, domain: str, wanted: int) -> tuple[PackedSet, list[int]]:
-    packed = read_set(pack, domain, "test")
-    if len(packed) == 0:
-        raise FacemaskError(f"{pack} has no {domain} test faces, which evaluation needs: see reports/curation.json")
-    return packed, evenly_spaced(len(packed), wanted)
-
-
-def _with_fidelity(metrics: DirectionMetrics, fakes: Images, reals: Images) -> DirectionMetrics:
-    """Add KID, FID, precision and recall, where they can be measured."""
-    metrics = replace(metrics, kid=_rounded(kid(fakes, reals)))
-    if (found := fidelity(fakes, reals)) is None:
-        return metrics
-    return replace(
-        metrics,
-        fid=_rounded(found.fid),
-        precision=_rounded(found.precision),
-        recall=_rounded(found.recall),
-        fid_features=found.features,
-    )
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), _DIGITS)

@@ -3,7 +3,12 @@
 from dataclasses import replace
 from statistics import median
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.evaluation.face_images import FaceImages, tensor_batches
+from models.evaluation.fid import fidelity
+from models.evaluation.kid import kid
 from models.evaluation.metrics import sharpness
 from models.evaluation.true_faces import true_face_metrics
 from models.evaluation.two_sample import compare_faces
@@ -11,6 +16,20 @@ from models.evaluation_report import DirectionMetrics
 from models.face_regions import eroded_region
 
 _DIGITS = 4
+
+
+def with_fidelity(metrics: DirectionMetrics, fakes: NDArray[np.uint8], reals: NDArray[np.uint8]) -> DirectionMetrics:
+    """Add KID, FID, precision and recall of fakes (N, H, W, 3) to reals (M, H, W, 3), where they can be measured."""
+    metrics = replace(metrics, kid=rounded(kid(fakes, reals)))
+    if (found := fidelity(fakes, reals)) is None:
+        return metrics
+    return replace(
+        metrics,
+        fid=rounded(found.fid),
+        precision=rounded(found.precision),
+        recall=rounded(found.recall),
+        fid_features=found.features,
+    )
 
 
 def with_realism(metrics: DirectionMetrics, fakes: FaceImages, reals: FaceImages) -> DirectionMetrics:
@@ -44,6 +63,11 @@ def with_truth(
         true_identity_distance=None if identity is None else round(identity.mean, _DIGITS),
         true_identity_distance_interval=None if identity is None else _rounded(identity.interval),
     )
+
+
+def rounded(value: float | None) -> float | None:
+    """A figure to the four digits of the record."""
+    return None if value is None else round(float(value), _DIGITS)
 
 
 def sharpness_ratio(fakes: FaceImages, reals: FaceImages) -> float | None:

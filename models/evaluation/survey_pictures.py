@@ -17,7 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from models.drawings import put_on
-from models.evaluation.evaluate import SPLIT, FaceSet
+from models.evaluation.evaluate import FaceSet
+from models.evaluation.face_images import SPLIT
 from models.evaluation.survey_faces import Dealt, Task, deal_faces
 from models.face_regions import lower_face_region
 from models.methods.method import Faces
@@ -26,6 +27,7 @@ from models.registry import DRAWING
 from models.training import checkpoint
 from models.training.checkpoint_info import refuse_new_faces
 from models.training.data import evenly_spaced, to_pixels
+from models.training.drawn_inputs import WholeDrawings
 from pipeline.errors import FacemaskError
 from pipeline.masks.mask_set import LiftedMask
 from pipeline.paths import Paths
@@ -156,7 +158,8 @@ def _made(what: Dealt, method: SurveyMethod, faces: FaceSet) -> Images:
     own_px = method.image_px or faces.image_px
     print(f"facemask: {method.name} makes {len(faces.indices)} pictures ({what.direction})", flush=True)
     paint = method.paint[what.direction]
-    made = [to_pixels(paint(batch)) for batch in replace(faces, image_px=own_px, masks=method.masks).batches()]
+    drawn = None if method.masks is None else WholeDrawings(method.masks, (what.direction,))
+    made = [to_pixels(paint(batch)) for batch in replace(faces, image_px=own_px, drawn=drawn).batches()]
     return np.stack([_reduced(image, faces.image_px) for images in made for image in images])
 
 

@@ -10,20 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from models.evaluation.bootstrap import percentile_interval, persons_of, resamples
 from models.evaluation.face_images import FaceImages, lower_face_crops
 from models.evaluation.features import SIDES, NetworkName, feature_network, features
+from models.evaluation.logistic_regression import Floats, fit_logistic_regression
 
 FEATURES: NetworkName = "efficientnet-lite1"
 FOLDS, REPEATS = 5, 4  # of the cross-validation; repeated with other folds, since few faces depend on them
 MIN_PERSONS = 20  # in each set: every fold needs two real and two fake ones at least
 
-_L2 = 0.01  # weight of half the squared length of the coefficients, beside the mean loss
-
-Floats = NDArray[np.float64]
+_PENALTY = 0.01  # of the classifier
 
 
 @dataclass(frozen=True)
@@ -109,27 +106,7 @@ def _scored_folds(values: Floats, is_real: NDArray[np.bool_], fold_of: NDArray[n
     for fold in range(FOLDS):
         here = fold_of == fold
         centre, spread = values[~here].mean(axis=0), values[~here].std(axis=0) + 1e-6
-        weights = fit_logistic_regression((values[~here] - centre) / spread, is_real[~here])
+        weights = fit_logistic_regression((values[~here] - centre) / spread, is_real[~here], _PENALTY)[:-1]
         scores = ((values - centre) / spread) @ weights
         reals, fakes = np.nonzero(here & is_real)[0], np.nonzero(here & ~is_real)[0]
         yield _Fold(reals, fakes, scores)
-
-
-def fit_logistic_regression(values: Floats, is_real: NDArray[np.bool_]) -> Floats:
-    """The coefficients (d,) of a logistic regression with L2 penalty, for features (N, d).
-
-    Both classes weigh the same, however many pictures they have. The loss is strictly convex: the result does not
-    depend on a start.
-    """
-    signs = np.where(is_real, 1.0, -1.0)
-    shares = np.where(is_real, 0.5 / is_real.sum(), 0.5 / (~is_real).sum())
-
-    def loss_and_gradient(at: Floats) -> tuple[float, Floats]:
-        weights, bias = at[:-1], at[-1]
-        margins = signs * (values @ weights + bias)
-        slopes = -shares * signs * expit(-margins)
-        loss = float(shares @ np.logaddexp(0, -margins) + _L2 / 2 * weights @ weights)
-        return loss, np.append(values.T @ slopes + _L2 * weights, slopes.sum())
-
-    found = minimize(loss_and_gradient, np.zeros(values.shape[1] + 1), jac=True, method="L-BFGS-B")
-    return np.asarray(found.x[:-1], np.float64)

@@ -27,7 +27,7 @@ from models.inference.scratch_folder import WRITING, scratch_folder
 from models.params import Direction
 from models.training.checkpoint_info import directions, read_info, refuse_new_faces
 from pipeline.errors import FacemaskError
-from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
+from pipeline.report.local_page import PageSettings, listening, print_at_end, serving, stop_signals
 from pipeline.tools.draw_bare_faces import bare_task
 from pipeline.tools.draw_masks import ANY_MASK, MaskChoice, draw_task, make_choice, read_reference
 from pipeline.tools.paint_photos import Task, counted, paint_file
@@ -64,8 +64,7 @@ def app(folder: Path | None, port: int) -> None:
         with serving(page_app(page, scratch), listener, SETTINGS) as address:
             print(f"facemask: open {address} ; Ctrl-C ends it, and removes the photos", flush=True)
             stopped.wait()
-    with contextlib.suppress(OSError):  # SIGHUP: the terminal is gone
-        print("\nfacemask: ended", flush=True)
+    print_at_end("facemask: ended")
 
 
 def make_page(folder: Path | None, scratch: Path) -> "gradio.Blocks":

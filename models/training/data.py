@@ -5,7 +5,6 @@ image, and no data state has to be saved.
 """
 
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,12 +19,12 @@ from models.training.drawn_inputs import (
     BARE_CHANNELS,
     DrawnMasks,
     SizedFace,
+    WholeDrawings,
     drawn_layers,
     resized,
     whole_layers,
 )
 from pipeline.faces.conditioning import conditioning_maps
-from pipeline.masks import mask_set
 from pipeline.masks.worn import DRAWING_CHANNELS
 from pipeline.storage.packed_arrays import PackedSet
 
@@ -77,9 +76,9 @@ def training_batch(data: TrainingSet, seed: int, positions: range, image_px: int
 
 
 def whole_batch(
-    packed: PackedSet, domain: str, indices: list[int], image_px: int, masks: Sequence[mask_set.LiftedMask] | None
+    packed: PackedSet, domain: str, indices: list[int], image_px: int, drawn: WholeDrawings | None
 ) -> Faces:
-    """Whole images, resized to image_px, with one of those masks and a bare face drawn on each; None: with neither.
+    """Whole images, resized to image_px, with what is to be drawn on each; None: with nothing.
 
     The mask that is drawn on an image depends on its id and the masks only.
     """
@@ -87,8 +86,8 @@ def whole_batch(
     for index in indices:
         face = SizedFace(packed, index, domain, resized(packed.images[index], image_px))
         layers = [face.image, _maps(face.points, image_px)]
-        if masks is not None:
-            layers += whole_layers(face, masks, np.random.default_rng(zlib.crc32(packed.image_ids[index].encode())))
+        if drawn is not None:
+            layers += whole_layers(face, drawn, np.random.default_rng(zlib.crc32(packed.image_ids[index].encode())))
         rows.append(np.dstack(layers))
     return to_faces(torch.from_numpy(np.stack(rows)))
 

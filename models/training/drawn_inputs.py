@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.methods.method import ALL_DRAWN, DrawnInputs, is_corrected, twin_indices
+from models.params import Direction
 from models.random_streams import DRAW, PAIR, stream
 from pipeline.masks import mask_set
 from pipeline.masks.compositing import compose
@@ -46,6 +47,14 @@ def drawn_masks(
 
 
 @dataclass(frozen=True)
+class WholeDrawings:
+    """What is drawn on whole images, for evaluation."""
+
+    masks: Sequence[mask_set.LiftedMask]  # of which one is drawn
+    directions: Sequence[Direction] = ("mask", "unmask")  # of the generators that get it
+
+
+@dataclass(frozen=True)
 class SizedFace:
     """An image of a set, at the size at which is drawn."""
 
@@ -64,8 +73,8 @@ def drawn_layers(face: SizedFace, masks: DrawnMasks, seed: int, position: int) -
     """What a training image at a position comes with, (H, W, C) each: of a mask, a pair and a bare face those that the
     method takes.
 
-    The bare face is that of the masked photo, or of the pair; where G's output will take the pair's place, that of the
-    drawn mask, which G corrects.
+    The bare face is that of the masked photo, or of the pair. Where G's output will take the pair's place, the pair is
+    the photo with the drawn mask, which G corrects.
     """
     layers, inputs = [], masks.inputs
     if face.domain in inputs.drawings:
@@ -74,23 +83,27 @@ def drawn_layers(face: SizedFace, masks: DrawnMasks, seed: int, position: int) -
     if face.domain == "masked":
         photo, area = face.image, resized_area(face.packed, face.index, face.image.shape[0])
     elif inputs.twin_share is not None:
-        photo, area = _pair(face, masks, rng)
-        layers.append(photo)
-        if is_corrected(position) and layers[0].shape[2] == DRAWING_CHANNELS:
+        if layers and is_corrected(position):  # another drawn mask would be replaced unseen
             photo, area = _put_on(face.image, layers[0]), layers[0][..., _ALPHA]
+        else:
+            photo, area = _pair(face, masks, rng)
+        layers.append(photo)
     if inputs.bare:
         layers.append(draw_bare(photo, face.points, with_errors(area, rng)))
     return layers
 
 
-def whole_layers(
-    face: SizedFace, masks: Sequence[mask_set.LiftedMask], rng: np.random.Generator
-) -> list[NDArray[np.uint8]]:
-    """A mask drawn on a test face, (H, W, 5); and a bare face in place of its own mask or the drawn one, (H, W, 4)."""
-    drawing = draw_mask(face, rng, masks)
-    masked = face.domain == "masked"
-    area = resized_area(face.packed, face.index, face.image.shape[0]) if masked else drawing[..., _ALPHA]
-    return [drawing, draw_bare(face.image, face.points, area > _HALF)]
+def whole_layers(face: SizedFace, drawn: WholeDrawings, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
+    """Of a test face, what the directions take: a mask drawn on it, (H, W, 5); and a bare face in place of its own mask
+    or the drawn one, (H, W, 4).
+    """
+    masked, layers = face.domain == "masked", []
+    if "mask" in drawn.directions or not masked:
+        layers.append(draw_mask(face, rng, drawn.masks))
+    if "unmask" in drawn.directions:
+        area = resized_area(face.packed, face.index, face.image.shape[0]) if masked else layers[0][..., _ALPHA]
+        layers.append(draw_bare(face.image, face.points, area > _HALF))
+    return layers if "mask" in drawn.directions else layers[-1:]
 
 
 def draw_mask(face: SizedFace, rng: np.random.Generator, masks: Sequence[mask_set.LiftedMask]) -> NDArray[np.uint8]:

@@ -12,6 +12,7 @@ from models.image_grids import image_grid, write_png
 from models.params import Direction
 from models.training.checkpoint import TrainingState
 from models.training.data import evenly_spaced, to_pixels, whole_batch
+from models.training.drawn_inputs import WholeDrawings
 from models.training.state_files import AVERAGE_FACES, GENERATORS
 from models.training.step import TrainingContext
 from pipeline.masks.mask_set import NAME as MASKS
@@ -50,7 +51,8 @@ def _translated(state: TrainingState, pack: Path, context: TrainingContext) -> l
         generator = state.results()[name]
         packed = _sample_set(pack, domain)
         chosen = evenly_spaced(len(packed), _FACES)
-        faces = whole_batch(packed, domain, chosen, context.params.image_px, masks)
+        drawn = None if masks is None else WholeDrawings(masks, (direction,))
+        faces = whole_batch(packed, domain, chosen, context.params.image_px, drawn)
         images = faces.images
         if state.images_seen:
             faces = faces.on(context.device.device)

@@ -98,6 +98,19 @@ def stop_signals() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def serve_until_stopped(app: ASGIApp, port: int, settings: PageSettings, saved: str) -> None:
+    """Serve `app` until Ctrl-C, SIGTERM or SIGHUP. Prints its address, and `saved`, which says where input goes."""
+    with stop_signals() as stopped, listening(port) as listener, serving(app, listener, settings) as address:
+        print(f"facemask: open {address} ; {saved}; Ctrl-C ends it", flush=True)
+        stopped.wait()
+
+
+def print_at_end(text: str) -> None:
+    """Print `text` below what the terminal shows; it may be closed, which is one of the ways to end."""
+    with contextlib.suppress(OSError):
+        print(f"\n{text}", flush=True)
+
+
 @contextlib.contextmanager
 def listening(port: int) -> Iterator[socket.socket]:
     """Yield a socket that listens on `port` of 127.0.0.1, 0 for a free one. Raises FacemaskError for a port in use."""

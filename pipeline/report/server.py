@@ -13,7 +13,6 @@ manifest name the files to show. So the server serves nothing that the page's ma
 Images of this project's own sources come from the archives in data/raw, under the same conditions.
 """
 
-import contextlib
 import hashlib
 import json
 import os
@@ -36,7 +35,7 @@ from pipeline.paths import Paths
 from pipeline.report.columns import IDS_NAME
 from pipeline.report.cover_map import cover_map
 from pipeline.report.error_responses import add_error_handlers
-from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
+from pipeline.report.local_page import PageSettings, print_at_end, serve_until_stopped
 from pipeline.report.page import data_folder
 from pipeline.report.run_data import RUN_NAME
 from pipeline.storage.images import open_for_pixels
@@ -95,15 +94,8 @@ def review(folder: Path | None, port: int, against: Path | None = None) -> None:
     `against`: the folder of another run's page, which the page compares with.
     """
     session = replace(open_review(folder), against=_other_run(against))
-    with (
-        stop_signals() as stopped,
-        listening(port) as listener,
-        serving(review_app(session), listener, SETTINGS) as address,
-    ):
-        print(f"facemask: open {address} ; reviews are saved in {session.review}; Ctrl-C ends it", flush=True)
-        stopped.wait()
-    with contextlib.suppress(OSError):  # the terminal may be closed, which is one of the ways to end
-        print("\nfacemask: ended; reviews take effect when curate runs again", flush=True)
+    serve_until_stopped(review_app(session), port, SETTINGS, f"reviews are saved in {session.review}")
+    print_at_end("facemask: ended; reviews take effect when curate runs again")
 
 
 def open_review(folder: Path | None) -> ReviewSession:

@@ -25,22 +25,20 @@ from pipeline.tools import paint_photos as module
 from pipeline.tools.draw_masks import MaskChoice, draw_photo, drawable_faces, masked_faces
 from pipeline.tools.provenance import read_provenance
 from pipeline.unmasking.photo_faces import CutFace, changed_matte, cut_masked_face, paste_bare_face
+from tests.conftest import GROUP_BOXES
 from tests.models.conftest import FACE, GREY, TINY, plain_mask, with_masks, write_checkpoint
 from tests.pipeline.strangers import EPS
 
 
 @pytest.fixture
-def photos(portraits):
+def photos(portraits, group_photo):
     """photos/one.jpg with EXIF and a colour profile, photos/two/group.png with two faces, photos/none.png with none."""
     Path("photos/two").mkdir(parents=True)
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "a camera"  # to be rotated by a quarter turn
     turned = portraits[0].transpose(Image.Transpose.ROTATE_90)
     turned.save("photos/one.jpg", quality=95, exif=exif, icc_profile=b"a profile")
-    group = Image.new("RGB", (900, 600), (96, 112, 128))
-    group.paste(portraits[1], (60, 200))
-    group.paste(portraits[2].resize((180, 180)), (620, 60))
-    group.save("photos/two/group.png")
+    group_photo.save("photos/two/group.png")
     Image.new("RGB", (300, 200), (96, 112, 128)).save("photos/none.png")
     write_checkpoint(Path("model"))
     return Path("photos")
@@ -72,14 +70,11 @@ def drawn_bare(path):
     return painted.astype(int)
 
 
-BOXES = ((60, 200, 256), (620, 60, 180))  # left, top and side of the faces of group.png
-
-
 def test_every_bare_face_gets_a_mask_and_all_other_pixels_are_unchanged(photos):
     run("model", photos / "two/group.png", "--out", "out")
     changed = (pixels(photos / "two/group.png") != pixels("out/group.png")).any(axis=2)
     away = np.ones_like(changed)
-    for left, top, side in BOXES:
+    for left, top, side in GROUP_BOXES:
         assert 0.08 < changed[top : top + side, left : left + side].mean() < 0.5
         away[top + round(0.35 * side) : top + side + 20, left - 10 : left + side + 10] = False
     assert not changed[away].any()
@@ -89,7 +84,7 @@ def test_every_mask_is_taken_off_and_all_other_pixels_are_unchanged(masked_photo
     run("model", masked_photo, "--out", "out", "--unmask")
     before, after = pixels(masked_photo), pixels("out/masked.png")
     changed, around = (before != after).any(axis=2), np.ones(before.shape[:2], bool)
-    for left, top, side in BOXES:
+    for left, top, side in GROUP_BOXES:
         assert 0.08 < changed[top : top + side, left : left + side].mean() < 0.6
         assert not changed[top : top + round(0.3 * side), left : left + side].any()
         around[top - 10 : top + side + 14, left - 10 : left + side + 14] = False
@@ -100,7 +95,7 @@ def test_the_correction_is_added_to_the_drawn_bare_face(masked_photo):
     """The checkpoint takes 69 levels from red and green, and adds as many to blue."""
     run("model", masked_photo, "--out", "out", "--unmask")
     added = pixels("out/masked.png") - drawn_bare(masked_photo)
-    for left, top, side in BOXES:
+    for left, top, side in GROUP_BOXES:
         red, green, blue = added[top : top + side, left : left + side].reshape(-1, 3).T
         lower = np.abs(red) + np.abs(blue) > 0
         assert 0.05 < lower.mean() < 0.6

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from models.drawings import put_on
-from models.methods.method import DrawnInputs, is_corrected
+from models.methods.method import DrawnInputs
 from models.training import drawn_inputs
 from models.training.data import (
     TrainingSet,
@@ -19,7 +19,7 @@ from models.training.data import (
     training_batch,
     whole_batch,
 )
-from models.training.drawn_inputs import drawn_masks, resized
+from models.training.drawn_inputs import WholeDrawings, drawn_masks, resized
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.storage.packed_arrays import packed_area, read_set
 from tests.models.conftest import BLUE, LOAD_PX, LOWER_HALF, plain_mask
@@ -142,18 +142,11 @@ def test_a_face_without_landmarks_is_its_own_bare_face_without_an_area(pack, dom
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_a_bare_face_differs_from_its_photo_at_the_mask_only(pack, domain):
     faces = to_faces(training_batch(drawing_set(pack, domain), 0, range(14), 32))
-    photos = faces.images if domain == "masked" else replaced_by_drawings(faces)
+    photos = faces.images if domain == "masked" else faces.pair
     area, differs = faces.bare[:, 3] > 0, (2 * faces.bare[:, :3] - 1 - photos).abs().amax(dim=1) > 0.02
     far = torch.nn.functional.max_pool2d(area.float()[:, None], 7, stride=1, padding=3)[:, 0] == 0
     assert not (differs & far).any()
     assert ((differs & area).sum(dim=(1, 2)) / area.sum(dim=(1, 2))).min() > 0.9
-
-
-def replaced_by_drawings(faces):
-    """The pairs, with the drawn mask on each fourth face, as G will correct it."""
-    drawn = put_on(faces.images, faces.drawing)
-    corrected = torch.tensor([is_corrected(position) for position in range(len(drawn))])
-    return torch.where(corrected[:, None, None, None], drawn, faces.pair)
 
 
 def test_a_masked_face_gets_a_bare_face_where_its_mask_is_packed(pack):
@@ -167,15 +160,21 @@ def nothing_drawn(monkeypatch):
     monkeypatch.setattr(drawn_inputs, "draw_bare", lambda image, _, area: np.dstack([image, 255 * area.astype("u1")]))
 
 
-def test_every_fourth_bare_face_is_that_of_the_drawn_mask_and_the_others_are_those_of_the_pairs(pack, nothing_drawn):
+def test_bare_faces_are_those_of_the_pairs_and_every_fourth_pair_has_the_drawn_mask_for_g(pack, nothing_drawn):
     faces = to_faces(training_batch(drawing_set(pack, "unmasked"), 0, range(20), 32))
-    photos = 2 * faces.bare[:, :3] - 1
-    of_pair, of_drawing = (
-        (photos - expected).abs().flatten(1).amax(dim=1) < 0.01
-        for expected in (faces.pair, put_on(faces.images, faces.drawing))
+    drawn = put_on(faces.images, faces.drawing)
+    in_bare, with_drawing = (
+        (faces.pair - photos).abs().flatten(1).amax(dim=1) < 0.01 for photos in (2 * faces.bare[:, :3] - 1, drawn)
     )
-    assert of_drawing.tolist() == [True, False, False, False] * 5
-    assert of_pair.tolist() == [False, True, True, True] * 5
+    assert in_bare.all()
+    assert with_drawing.tolist() == [True, False, False, False] * 5
+
+
+def test_no_second_mask_is_drawn_where_gs_output_takes_the_pairs_place(pack, monkeypatch):
+    drawn, draw = [], drawn_inputs.draw_varied
+    monkeypatch.setattr(drawn_inputs, "draw_varied", lambda *given: drawn.append(given) or draw(*given))
+    training_batch(drawing_set(pack, "unmasked"), 0, range(20), 32)
+    assert len(drawn) == 15
 
 
 def test_without_drawings_for_g_the_bare_faces_are_those_of_the_pairs(pack, nothing_drawn):
@@ -221,11 +220,22 @@ def test_the_mask_area_of_a_twin_is_that_of_the_masked_photo(pack):
 
 
 def test_a_test_face_gets_a_bare_face_at_its_own_mask_or_at_the_drawn_one(pack):
-    masks = [plain_mask(RED)]
-    masked = whole_batch(read_set(pack, "masked", "train"), "masked", [0, 1], LOAD_PX, masks)
+    drawn = WholeDrawings([plain_mask(RED)])
+    masked = whole_batch(read_set(pack, "masked", "train"), "masked", [0, 1], LOAD_PX, drawn)
     assert torch.equal(masked.bare[:, 3] > 0, torch.from_numpy(np.stack([LOWER_HALF] * 2)))
-    unmasked = whole_batch(read_set(pack, "unmasked", "train"), "unmasked", [0, 1], LOAD_PX, masks)
+    unmasked = whole_batch(read_set(pack, "unmasked", "train"), "unmasked", [0, 1], LOAD_PX, drawn)
     assert torch.equal(unmasked.bare[:, 3] > 0, unmasked.drawing[:, 3] > 127 / 255)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_test_face_comes_with_what_its_directions_take_and_looks_the_same_with_fewer(pack, domain):
+    packed, masks = read_set(pack, domain, "train"), [plain_mask(RED), plain_mask(BLUE)]
+    both, mask, unmask = (
+        whole_batch(packed, domain, [0, 1], LOAD_PX, WholeDrawings(masks, directions))
+        for directions in (("mask", "unmask"), ("mask",), ("unmask",))
+    )
+    assert mask.bare is None and torch.equal(mask.drawing, both.drawing)
+    assert unmask.drawing is None and torch.equal(unmask.bare, both.bare)
 
 
 def drawn_share(drawing, channel):
@@ -256,15 +266,16 @@ def test_without_masks_of_the_training_set_any_kind_is_drawn(pack):
 
 def test_the_mask_of_a_test_face_depends_on_its_id_and_the_masks_only(pack):
     packed, masks = read_set(pack, "unmasked", "train"), [plain_mask((90, 120, 150)), plain_mask((20, 20, 20))]
-    together = whole_batch(packed, "unmasked", [0, 1, 2], 32, masks).drawing
-    assert torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, masks).drawing)
+    drawn, reverse = WholeDrawings(masks), WholeDrawings(masks[::-1])
+    together = whole_batch(packed, "unmasked", [0, 1, 2], 32, drawn).drawing
+    assert torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, drawn).drawing)
     renamed = replace(packed, image_ids=["other", *packed.image_ids[1:]])
-    assert torch.equal(together[2:], whole_batch(renamed, "unmasked", [2], 32, masks).drawing)
+    assert torch.equal(together[2:], whole_batch(renamed, "unmasked", [2], 32, drawn).drawing)
     others = [replace(packed, image_ids=[f"other {number}"] * 5) for number in range(8)]
     assert any(
-        not torch.equal(together[2:], whole_batch(other, "unmasked", [2], 32, masks).drawing) for other in others
+        not torch.equal(together[2:], whole_batch(other, "unmasked", [2], 32, drawn).drawing) for other in others
     )
-    assert not torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, masks[::-1]).drawing)
+    assert not torch.equal(together[2:], whole_batch(packed, "unmasked", [2], 32, reverse).drawing)
 
 
 @pytest.mark.parametrize("channels", [2, 3])

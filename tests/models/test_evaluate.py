@@ -9,6 +9,7 @@ import torch
 from models import registry
 from models.drawings import put_on
 from models.evaluation import evaluate as evaluate_module
+from models.evaluation import face_images, realism
 from models.evaluation.evaluate import FaceSet, evaluate, translate_and_reconstruct
 from models.evaluation.evaluate_promoted import evaluate_promoted
 from models.evaluation.metrics import mean_over_mask, psnr
@@ -18,6 +19,7 @@ from models.params import EvaluateParams
 from models.registry import Registry
 from models.training import checkpoint, drawn_inputs
 from models.training.data import to_pixels
+from models.training.drawn_inputs import WholeDrawings
 from models.training.loop import train
 from pipeline.errors import FacemaskError
 from pipeline.paths import Paths
@@ -67,7 +69,7 @@ def test_evaluation_opens_test_images_only(trained, pack, monkeypatch):
         opened.append(packed.set_name(domain, split))
         return packed.read_set(folder, domain, split)
 
-    monkeypatch.setattr(evaluate_module, "read_set", read_set)
+    monkeypatch.setattr(face_images, "read_set", read_set)
     for name in ("unmasked_train", "masked_train", "unmasked_val", "masked_val"):
         for path in packed.array_paths(pack, name):
             path.unlink()
@@ -126,8 +128,8 @@ def test_evaluating_twice_gives_the_same_report(trained, pack):
 def test_an_untrained_guided_model_is_evaluated_as_what_is_drawn(pack, domain, direction):
     folder = write_checkpoint(Path("untrained"), colour=GREY)
     generators, _ = checkpoint.load_generators(folder)
-    masks = [plain_mask(BLUE)]
-    faces = FaceSet(packed.read_set(pack, domain, "test"), domain, [0, 1], 32, 2, masks)
+    drawn = WholeDrawings([plain_mask(BLUE)])
+    faces = FaceSet(packed.read_set(pack, domain, "test"), domain, [0, 1], 32, 2, drawn)
     found = translate_and_reconstruct(direction, generators, faces)
     (batch,) = faces.batches()
     mask, bare = put_on(batch.images, batch.drawing), 2 * batch.bare[:, :3] - 1
@@ -140,7 +142,7 @@ def test_an_untrained_guided_model_is_evaluated_as_what_is_drawn(pack, domain, d
 def test_photos_are_the_test_faces_and_nothing_is_drawn_for_them(pack, monkeypatch):
     monkeypatch.setattr(drawn_inputs, "draw_bare", lambda *_: pytest.fail("drawn"))
     test_set = packed.read_set(pack, "masked", "test")
-    photos = FaceSet(test_set, "masked", [1, 0], LOAD_PX, 2, [plain_mask(BLUE)]).photos()
+    photos = FaceSet(test_set, "masked", [1, 0], LOAD_PX, 2, WholeDrawings([plain_mask(BLUE)])).photos()
     assert np.array_equal(photos.images, test_set.images[[1, 0]])
 
 
@@ -202,7 +204,7 @@ def test_fakes_are_compared_with_real_faces_of_the_other_domain(pack, trained, m
         compared.append(reals)
         return 0.25
 
-    monkeypatch.setattr(evaluate_module, "kid", kid)
+    monkeypatch.setattr(realism, "kid", kid)
     report = evaluated()
     assert (report["mask"]["kid"], report["unmask"]["kid"]) == (0.25, 0.25)
     for domain, reals in zip(("masked", "unmasked"), compared, strict=True):
@@ -210,7 +212,7 @@ def test_fakes_are_compared_with_real_faces_of_the_other_domain(pack, trained, m
 
 
 def test_without_the_extra_evaluation_there_is_no_kid(pack, trained, monkeypatch, capsys):
-    monkeypatch.setattr(evaluate_module, "kid", lambda _fakes, _reals: None)
+    monkeypatch.setattr(realism, "kid", lambda _fakes, _reals: None)
     assert "kid" not in evaluated()["mask"]
     assert "no KID" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from flows.cli import main
 from models.differentiable_augmentation import DRAWS, augmented
-from models.evaluation import new_faces
+from models.evaluation import new_faces, realism
 from models.evaluation.evaluate import evaluate
 from models.evaluation_report import read
 from models.face_networks import FaceDiscriminator, FaceGenerator, latent_vectors
@@ -312,7 +312,7 @@ def pack_landmarks():
 
 def test_evaluation_measures_the_new_faces_of_both_classes(evaluated, monkeypatch):
     passed = []
-    monkeypatch.setattr(new_faces, "kid", lambda fakes, reals: passed.append((fakes.shape, reals.shape)) or 0.25)
+    monkeypatch.setattr(realism, "kid", lambda fakes, reals: passed.append((fakes.shape, reals.shape)) or 0.25)
     values = evaluated()
     assert "mask" not in values and "unmask" not in values
     assert passed == [((3, 32, 32, 3), (3, 32, 32, 3)), ((3, 32, 32, 3), (2, 32, 32, 3))]

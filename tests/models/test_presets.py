@@ -1,5 +1,6 @@
 """Presets: files of experiments/, which replace values of the block `train`."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ def project():
         return train_params()
 
     return use
+
+
+def test_params_yaml_names_all_presets():
+    comments = (ROOT / "params.yaml").read_text().partition("  preset:")[2].partition("  method:")[0]
+    named = set(re.findall(r"[a-z0-9-]+", comments))
+    assert {preset.stem for preset in (ROOT / "experiments").glob("*.yaml")} <= named
 
 
 def test_preset_none_changes_nothing(project):

@@ -9,6 +9,7 @@ from models.methods.method import load_method
 from models.training.data import to_pixels, whole_batch
 from models.training.device import training_device
 from models.training.distributed import ProcessGroup
+from models.training.drawn_inputs import WholeDrawings
 from models.training.optimisers import fresh_state
 from models.training.sample_strip import write_row
 from models.training.step import TrainingContext
@@ -33,9 +34,9 @@ def row_of(pack, images_seen):
 
 @pytest.fixture
 def test_faces(pack):
-    masks = read_masks(pack / MASKS)
+    drawn = WholeDrawings(read_masks(pack / MASKS))
     return [
-        whole_batch(read_set(pack, domain, "test"), domain, list(range(count)), SIDE, masks)
+        whole_batch(read_set(pack, domain, "test"), domain, list(range(count)), SIDE, drawn)
         for domain, count in (("unmasked", 3), ("masked", 2))
     ]
 

@@ -10,12 +10,13 @@ from safetensors.torch import load_file
 
 from flows.cli import main
 from models.evaluation import evaluate as evaluate_module
+from models.evaluation import realism
 from models.evaluation.evaluate import evaluate
 from models.inference.apply import make_task
 from models.methods import simgan
 from models.methods.method import Batch, TrainedHalves
 from models.params import EvaluateParams
-from models.training import checkpoint
+from models.training import checkpoint, drawn_inputs
 from models.training.loop import train
 from models.training.state_files import STATE_FILES, UNMASK_FILES, is_whole_state
 from pipeline.errors import FacemaskError
@@ -128,7 +129,7 @@ def test_evaluation_measures_the_direction_that_the_model_has(pack, monkeypatch,
     train(PARAMS, Paths())
     monkeypatch.setattr(evaluate_module, "acceptance_rate", lambda *_: 0.5)
     passed = []
-    monkeypatch.setattr(evaluate_module, "kid", lambda fakes, reals: passed.append((len(fakes), len(reals))) or 0.25)
+    monkeypatch.setattr(realism, "kid", lambda fakes, reals: passed.append((len(fakes), len(reals))) or 0.25)
     evaluate(EvaluateParams(images=10, batch_size=2, grid_faces=2), None, None, Paths())
     values = json.loads(Paths().evaluation.read_text())
     assert values["unmask"] == {}
@@ -136,6 +137,15 @@ def test_evaluation_measures_the_direction_that_the_model_has(pack, monkeypatch,
     assert "psnr_cycle_db" not in values["mask"]
     assert passed == [(3, 2)]  # real masked test faces, although the model translates none
     assert "unmask: not measured, the model has no such generator" in capsys.readouterr().out
+
+
+def test_evaluation_draws_no_bare_faces_which_no_generator_would_correct(pack, monkeypatch):
+    write_checkpoint(MODEL, PARAMS)
+    monkeypatch.setattr(evaluate_module, "acceptance_rate", lambda *_: 0.5)
+    monkeypatch.setattr(drawn_inputs, "draw_bare", lambda *_: pytest.fail("drawn"))
+    params = EvaluateParams(images=10, batch_size=2, grid_faces=2)
+    evaluation, _ = evaluate_module.evaluate_checkpoint(MODEL, params, None, None, pack)
+    assert evaluation.mask.images == 3
 
 
 def test_a_model_that_only_puts_masks_on_has_one_generator():

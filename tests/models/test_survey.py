@@ -24,6 +24,7 @@ from models.evaluation.survey_pictures import (
 from models.params import EvaluateParams
 from models.registry import DRAWING
 from models.training import checkpoint
+from models.training.drawn_inputs import WholeDrawings
 from pipeline.errors import FacemaskError
 from pipeline.faces.conditioning import conditioning_maps
 from pipeline.paths import Paths
@@ -64,8 +65,8 @@ def read_tests():
 def whole(domain, folder, px=TINY.image_px):
     """All test faces of a domain, as stage `evaluate` reads them for the checkpoint in `folder`."""
     generators, info = checkpoint.load_generators(folder)
-    masks = checkpoint.load_masks(folder, info) if info.generator == "guided" else None
-    return generators, FaceSet(read_tests()[domain], domain, list(range(FACES)), px, 4, masks)
+    drawn = WholeDrawings(checkpoint.load_masks(folder, info)) if info.generator == "guided" else None
+    return generators, FaceSet(read_tests()[domain], domain, list(range(FACES)), px, 4, drawn)
 
 
 def set_people(domain, ffhq_ids):

@@ -7,7 +7,8 @@ from models.evaluation import two_sample as module
 from models.evaluation.bootstrap import interval_of_mean, persons_of
 from models.evaluation.face_images import FaceImages, lower_face_crops
 from models.evaluation.features import feature_network
-from models.evaluation.two_sample import FEATURES, MIN_PERSONS, compare_faces, fit_logistic_regression, two_sample_test
+from models.evaluation.logistic_regression import fit_logistic_regression
+from models.evaluation.two_sample import FEATURES, MIN_PERSONS, compare_faces, two_sample_test
 
 needs_features = pytest.mark.skipif(feature_network(FEATURES) is None, reason="the extra `evaluation` is not installed")
 
@@ -49,9 +50,9 @@ def test_pictures_of_one_person_are_never_learned_from_and_scored(monkeypatch):
     persons = np.tile(np.arange(60), 2)  # every person both real and fake
     fitted, values[:, 0] = [], persons
 
-    def fit(values, is_real):
+    def fit(values, is_real, penalty):
         fitted.append(len(values))
-        return fit_logistic_regression(values, is_real)
+        return fit_logistic_regression(values, is_real, penalty)
 
     monkeypatch.setattr(module, "fit_logistic_regression", fit)
     for fold in np.unique(folds := module._fold_of(is_real, persons, np.random.default_rng(0))):
@@ -71,8 +72,8 @@ def test_a_person_known_by_hair_and_background_does_not_make_the_auc_fall_below_
 
 def test_both_classes_weigh_the_same_in_the_regression():
     values = np.array([[-1.0], [1.0]])
-    even = fit_logistic_regression(values, np.array([False, True]))
-    uneven = fit_logistic_regression(np.repeat(values, [9, 1], axis=0), np.array([False] * 9 + [True]))
+    even = fit_logistic_regression(values, np.array([False, True]), 0.01)
+    uneven = fit_logistic_regression(np.repeat(values, [9, 1], axis=0), np.array([False] * 9 + [True]), 0.01)
     assert uneven == pytest.approx(even, abs=1e-4)
 
 

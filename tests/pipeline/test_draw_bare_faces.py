@@ -17,18 +17,13 @@ from pipeline.tools.draw_bare_faces import bare_task, draw_bare
 from pipeline.tools.draw_masks import MaskChoice, draw_photo, drawable_faces, masked_faces
 from pipeline.tools.provenance import SOURCE_TYPE, read_provenance, read_source_type
 from pipeline.unmasking.photo_faces import is_in_profile
-from tests.conftest import ROOT
-
-BOXES = ((60, 200, 256), (620, 60, 180))  # left, top and side of the faces of `group`
+from tests.conftest import GROUP_BOXES, ROOT
 
 
 @pytest.fixture(scope="module")
-def bare_group(portraits):
+def bare_group(group_photo):
     """A photo with two bare faces."""
-    photo = Image.new("RGB", (900, 600), (96, 112, 128))
-    for portrait, (left, top, side) in zip(portraits[1:3], BOXES, strict=True):
-        photo.paste(portrait.resize((side, side)), (left, top))
-    return np.asarray(photo)
+    return np.asarray(group_photo)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +33,7 @@ def group(bare_group):
 
 
 @pytest.fixture
-def photos(group, bare_group, portraits, tmp_path, monkeypatch):
+def photos(group, bare_group, tmp_path, monkeypatch):
     """photos/group.png with two masked faces, bare.png with two bare ones, none.png with none; no project is here."""
     monkeypatch.chdir(tmp_path)
     Path("photos").mkdir()
@@ -139,7 +134,7 @@ def test_the_largest_face_is_drawn_last(group, monkeypatch):
 
 def test_a_face_at_the_photo_s_edge_is_drawn(group):
     """Its frame is partly outside."""
-    cut = np.ascontiguousarray(group[: BOXES[0][1] + 230, 50:])
+    cut = np.ascontiguousarray(group[: GROUP_BOXES[0][1] + 230, 50:])
     drawn = draw_bare(cut)
     assert drawn.faces == 2 and changed(cut, drawn.pixels)[-20:].any()
 

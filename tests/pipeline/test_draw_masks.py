@@ -22,19 +22,15 @@ from pipeline.masks.named_designs import draw_kind
 from pipeline.tools import draw_masks
 from pipeline.tools.draw_masks import MaskChoice, draw_photo, draw_task, make_choice
 from pipeline.tools.provenance import read_provenance
-from tests.conftest import ROOT, inside
+from tests.conftest import GROUP_BOXES, ROOT, inside
 
 BLUE = (31, 111, 235)
-BOXES = ((60, 200, 256), (620, 60, 180))  # left, top and side of the faces of `group`
 
 
 @pytest.fixture(scope="module")
-def group(portraits):
+def group(group_photo):
     """A photo with two faces."""
-    photo = Image.new("RGB", (900, 600), (96, 112, 128))
-    for portrait, (left, top, side) in zip(portraits[1:3], BOXES, strict=True):
-        photo.paste(portrait.resize((side, side)), (left, top))
-    return np.asarray(photo)
+    return np.asarray(group_photo)
 
 
 @pytest.fixture
@@ -69,7 +65,7 @@ def test_every_face_gets_a_mask_and_pixels_away_from_the_masks_stay_the_same(gro
     assert (drawn.faces, drawn.left) == (2, 0)
     different = changed(group, drawn.pixels)
     away = np.ones_like(different)
-    for left, top, side in BOXES:
+    for left, top, side in GROUP_BOXES:
         assert 0.08 < different[top : top + side, left : left + side].mean() < 0.5
         away[top + round(0.35 * side) : top + side + 20, left - 10 : left + side + 10] = False
     assert not different[away].any()
@@ -161,7 +157,7 @@ def test_a_colour_changes_nothing_but_the_fabric():
 
 def test_a_colour_is_seen_on_the_face(group):
     drawn = draw_photo(group, MaskChoice("kn95", BLUE)).pixels
-    for box in BOXES:
+    for box in GROUP_BOXES:
         red, green, blue = middle(drawn, box)
         assert blue > green > red and blue > 2 * red
 
@@ -285,7 +281,7 @@ def test_many_photos_are_drawn_on_by_several_processes_as_by_one(photos, portrai
 def test_a_texture_of_the_command_is_on_the_mask(photos):
     Image.new("RGB", (50, 50), (230, 20, 200)).save("print.png")
     run(photos / "group.png", "--out", "out", "--kind", "cloth", "--texture", "print.png")
-    red, green, blue = middle(np.asarray(Image.open("out/group.png")), BOXES[0])
+    red, green, blue = middle(np.asarray(Image.open("out/group.png")), GROUP_BOXES[0])
     assert red > 3 * green and blue > 3 * green
 
 
@@ -319,7 +315,7 @@ def test_wrong_arguments_are_a_one_line_error(photos, arguments, message):
 def masked(portraits):
     """masked.png: a face with a blue mask, beside a smaller one with a red mask."""
     photo = Image.new("RGB", (900, 600), (96, 112, 128))
-    for portrait, colour, (left, top, side) in zip(portraits[1:3], (BLUE, (220, 30, 30)), BOXES, strict=True):
+    for portrait, colour, (left, top, side) in zip(portraits[1:3], (BLUE, (220, 30, 30)), GROUP_BOXES, strict=True):
         drawn = draw_photo(np.asarray(portrait), MaskChoice("kn95", colour)).pixels
         photo.paste(Image.fromarray(drawn).resize((side, side)), (left, top))
     photo.save("masked.png")

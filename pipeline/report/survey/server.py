@@ -4,7 +4,6 @@ pipeline/report/local_page.py controls access. What a picture is stays here: a b
 and the answers only when the person has voted on all pictures. From then on that person's votes cannot be changed.
 """
 
-import contextlib
 import json
 import threading
 from collections import defaultdict
@@ -20,7 +19,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from pipeline.report.error_responses import add_error_handlers
-from pipeline.report.local_page import PageSettings, listening, serving, stop_signals
+from pipeline.report.local_page import PageSettings, print_at_end, serve_until_stopped
 from pipeline.report.survey.deck import SurveyPicture, order_for
 from pipeline.report.survey.result import attention, is_excluded, result_lines, write_result
 from pipeline.report.survey.votes import MAX_VOTER, Choice, Vote, append_vote, read_votes, standing_votes, voter_name
@@ -74,16 +73,9 @@ class PageVote(PageVoter):
 def serve_survey(survey: Survey, port: int) -> None:
     """Serve the page until Ctrl-C, SIGTERM or SIGHUP, then write and print the result of all votes."""
     write_result(survey.votes, survey.result)  # a damaged file is refused before anybody votes
-    with (
-        stop_signals() as stopped,
-        listening(port) as listener,
-        serving(survey_app(survey), listener, SETTINGS) as address,
-    ):
-        print(f"facemask: open {address} ; votes are saved in {survey.votes}; Ctrl-C ends it", flush=True)
-        stopped.wait()
+    serve_until_stopped(survey_app(survey), port, SETTINGS, f"votes are saved in {survey.votes}")
     result = write_result(survey.votes, survey.result)
-    with contextlib.suppress(OSError):  # the terminal may be closed, which is one of the ways to end
-        print("\n" + "\n".join(f"facemask: {line}" for line in result_lines(result)), flush=True)
+    print_at_end("\n".join(f"facemask: {line}" for line in result_lines(result)))
 
 
 def survey_app(survey: Survey) -> FastAPI:
