@@ -20,7 +20,7 @@ _TAGS = ("facemask", "face-mask", "onnx")
 _PURPOSE = {
     "mask": "puts a face mask on a face",
     "unmask": "takes the face mask off a face",
-    "faces": "makes faces that nobody has, each with and without a face mask",
+    "faces": "makes faces of people who do not exist, each with and without a face mask",
 }
 _METHODS = {
     "guided": ("A CycleGAN generator", "cyclegan"),
