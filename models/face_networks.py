@@ -29,7 +29,7 @@ _SIDES = 16, 8  # px: of the discriminator's feature maps that are decoded (sect
 
 
 class MadeFaces(NamedTuple):
-    """Faces that nobody has, with and without a mask."""
+    """New faces, with and without a mask."""
 
     unmasked: Tensor  # (B, 3, S, S) in [-1, 1]
     masked: Tensor  # (B, 3, S, S) in [-1, 1]

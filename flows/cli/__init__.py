@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of the whole command line. Each command sets `command`, a function of the options."""
     top = _Parser(
         prog="facemask",
-        description="From raw faces to a model that puts a mask on any face, and takes it off again.",
+        description="Train a model that puts a mask on any face, and takes it off again.",
     )
     top.add_argument("--version", action="version", version=f"facemask {VERSION}", help="print the version")
     commands = Commands(top.add_subparsers(title="commands", metavar="COMMAND", parser_class=argparse.ArgumentParser))

@@ -32,9 +32,10 @@ def add_port(parser: argparse.ArgumentParser, default: int) -> None:
     parser.add_argument("--port", type=_port, default=default, help="port of the page (default: %(default)s)")
 
 
-def add_checkpoint(parser: argparse.ArgumentParser) -> None:
-    """Add the argument CHECKPOINT."""
-    help_ = "a model, as v1 or promoted, or a folder with checkpoint.json (default: the promoted model)"
+def add_checkpoint(parser: argparse.ArgumentParser, last: str = "") -> None:
+    """Add the argument CHECKPOINT; `last`: what else it may be, and the default, for the help."""
+    folder = f"a folder with checkpoint.json, or {last}" if last else "or a folder with checkpoint.json"
+    help_ = f"a model, such as v1 or promoted, {folder}{'' if last else ' (default: the promoted model)'}"
     parser.add_argument("checkpoint", nargs="?", type=Path, metavar="CHECKPOINT", help=help_)
 
 

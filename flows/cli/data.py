@@ -10,34 +10,34 @@ from pipeline.paths import Paths
 
 def add_commands(commands: Commands) -> None:
     """Add these commands."""
-    summary = "Bring the sources of params.yaml here; what is there already is not fetched again."
+    summary = "Fetch the sources of params.yaml; complete files are not fetched again."
     fetch = commands.add("fetch", _fetch, summary, "facemask fetch ffhq")
     fetch.add_argument("sources", nargs="*", metavar="SOURCE", help="only these sources (default: all)")
-    fetch.add_argument("--verify", action="store_true", help="fetch nothing: check every image that is there")
+    fetch.add_argument("--verify", action="store_true", help="fetch nothing, but check every image that was fetched")
 
-    summary = "Curate any folder of face images, without DVC: which are kept, which are dropped and why."
+    summary = "Curate any folder of face images, without DVC: decide which are kept, and why others are dropped."
     example = "facemask curate ~/faces --out ~/curated --domain unmasked"
     curate = commands.add("curate", _curate, summary, example)
     curate.add_argument("folder", type=Path, metavar="FOLDER", help="the images; subfolders are searched")
-    out_help = "where manifest.parquet and index.html go"
+    out_help = "folder for manifest.parquet and index.html"
     curate.add_argument("--out", type=Path, required=True, metavar="DIR", help=out_help)
     curate.add_argument(
         "--domain",
         choices=("masked", "unmasked"),
-        help="what the faces should be, where the folder has neither FFHQ's nor MaskedFace-Net's layout",
+        help="what the faces should be; needed if the folder has neither FFHQ's nor MaskedFace-Net's layout",
     )
-    params_help = "a params.yaml with other limits (default: the one that comes with facemask)"
+    params_help = "a params.yaml with other limits (default: facemask's own)"
     curate.add_argument("--params", type=Path, metavar="FILE", help=params_help)
 
-    summary = "Serve the page of what was kept on 127.0.0.1: choices to keep or drop go straight into review.csv."
+    summary = "Serve the page of all images on 127.0.0.1; reviews (keep or drop) are saved in review.csv."
     review = commands.add("review", _review, summary, "facemask review\n  facemask review ~/curated")
-    folder_help = "of facemask curate --out DIR (default: this project)"
+    folder_help = "output folder of facemask curate (default: this project)"
     review.add_argument("folder", nargs="?", type=Path, metavar="DIR", help=folder_help)
     against_help = "another run to compare with: a folder that has index.html and index.data"
     review.add_argument("--against", type=Path, metavar="DIR", help=against_help)
     add_port(review, 4280)
 
-    summary = "Write the accepted images as others' training code reads them."
+    summary = "Write the accepted images in the formats of other training code."
     data = commands.add("export-data", _export_data, summary, "facemask export-data --format webdataset --out shards")
     data.add_argument(
         "--format",

@@ -15,8 +15,8 @@ _DRAWING = ("kind", "colour", "texture", "like", "seed")  # options that a drawi
 def add_commands(commands: Commands) -> None:
     """Add these commands."""
     summary = (
-        "Put a mask on every face of photos, of any size and number, or take it off; all else stays the same pixels. "
-        "Without a model they are drawn, masks also on clips; with one, its generators paint."
+        "Put a mask on every face of photos, or take masks off; all other pixels stay the same. Without a model, masks "
+        "and lower faces are drawn; with a model, its generators make them. Masks can be drawn on clips too."
     )
     example = (
         "facemask apply ~/photos --out ~/masked --kind kn95 --colour '#1f6feb'\n"
@@ -28,30 +28,32 @@ def add_commands(commands: Commands) -> None:
     )
     apply = commands.add("apply", _apply, summary, example)
     paths_help = (
-        "photos, folders of photos, and clips; before photos, for what a generator paints, a model of the registry "
-        "(v1, promoted) or a folder with checkpoint.json; drawing: no model, even if one is promoted"
+        "photos, folders of photos, and clips. MODEL is a model of the registry (v1, promoted), a folder with "
+        "checkpoint.json, or drawing: no model, even if one is promoted"
     )
     apply.add_argument("paths", nargs="*", type=Path, metavar="[MODEL] IMAGE|FOLDER", help=paths_help)
     apply.add_argument(
-        "--out", type=Path, metavar="DIR", help="where the PNG and MP4 files go; needed, except with --check"
+        "--out", type=Path, metavar="DIR", help="folder for the PNG and MP4 files; required without --check"
     )
-    unmask_help = "take masks off instead: by the promoted model, and where there is none a likely lower face is drawn"
+    unmask_help = "take masks off: by the promoted model; without one, a likely lower face is drawn"
     apply.add_argument("--unmask", action="store_true", help=unmask_help)
-    apply.add_argument("--side-by-side", action="store_true", help="write each photo beside its result, in one picture")
-    check_help = "only print whether these pictures and clips are marked as synthetic, and how"
+    apply.add_argument(
+        "--side-by-side", action="store_true", help="write photo and result side by side, in one picture"
+    )
+    check_help = "only print whether these pictures and clips are marked as synthetic, and what made them"
     apply.add_argument("--check", nargs="+", type=Path, metavar="PICTURE", help=check_help)
     kinds = "\n".join(f"  {name:<10} {kind.description}" for name, kind in KINDS.items())
     drawn = apply.add_argument_group("drawn masks", f"Options for drawing, without a model. KIND is one of:\n{kinds}")
     drawn.add_argument("--kind", metavar="KIND", help="default: a different one for each face")
-    drawn.add_argument("--colour", "--color", metavar="COLOUR", help="as '#1f6feb' or a CSS name; default: the kind's")
+    drawn.add_argument("--colour", "--color", metavar="COLOUR", help="'#1f6feb' or a CSS name; default: the kind's")
     drawn.add_argument("--texture", type=Path, metavar="IMAGE", help="an image as the fabric, instead of a colour")
-    like_help = "a photo of somebody whose mask is copied, instead of kind, colour and texture"
+    like_help = "a photo of a person whose mask is copied, instead of kind, colour and texture"
     drawn.add_argument("--like", type=Path, metavar="IMAGE", help=like_help)
-    drawn.add_argument("--seed", type=int, metavar="N", help="the same seed, the same masks; default: from the photo")
+    drawn.add_argument("--seed", type=int, metavar="N", help="same seed, same masks; default: from the photo")
 
-    summary = "Serve a page on 127.0.0.1 where a photo is dropped and seen masked, or with its mask taken off."
+    summary = "Serve a page on 127.0.0.1 that puts masks on the photos that are dropped on it, or takes them off."
     app = commands.add("app", _app, summary, "facemask app")
-    add_checkpoint(app)
+    add_checkpoint(app, "drawing, which needs no model (default: the promoted model, else drawing)")
     add_port(app, 4281)
 
 

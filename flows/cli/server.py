@@ -11,14 +11,14 @@ def add_commands(commands: Commands) -> None:
     summary = "Start Prefect on 127.0.0.1 and serve this folder's deployments, until Ctrl-C."
     add_port(commands.add("up", _up, summary, "facemask up"), 4200)  # pyproject.toml names it too
     summary = (
-        "Show what runs in this folder, its last runs, its schedule, and what to do next. Exit status 1: it is not up."
+        "Show what runs in this folder, the last runs, the schedule, and what to do next. Exit status 1: nothing is up."
     )
     commands.add("status", _status, summary, "facemask status")
-    commands.add("down", _down, "Stop this folder's 'facemask up' and all that runs under it.", "facemask down")
-    summary = "Run the flow curate-and-train in this folder, here and now, without a running server."
+    commands.add("down", _down, "Stop this folder's 'facemask up' and all of its runs.", "facemask down")
+    summary = "Run the flow curate-and-train in this folder now, without a server."
     run = commands.add("run", _run, summary, "facemask run curate pack")
     run.add_argument(
-        "stages", nargs="*", metavar="STAGE", help="only these stages of dvc.yaml, as train or measure@ffhq"
+        "stages", nargs="*", metavar="STAGE", help="only these stages of dvc.yaml, such as train or measure@ffhq"
     )
 
 

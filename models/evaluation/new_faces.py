@@ -1,4 +1,4 @@
-"""The figures of a model that makes new faces: how near they are to real test faces, and how many are copies."""
+"""Metrics of a model that makes new faces: how close they are to real test faces, and how many are copies."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The metrics of a direction that see what an eye sees, as rows of the evaluation's record."""
+"""Metrics of realism for a direction's record: two-sample test, sharpness, and distance to the true faces."""
 
 from dataclasses import replace
 from statistics import median
@@ -33,7 +33,7 @@ def with_fidelity(metrics: DirectionMetrics, fakes: NDArray[np.uint8], reals: ND
 
 
 def with_realism(metrics: DirectionMetrics, fakes: FaceImages, reals: FaceImages) -> DirectionMetrics:
-    """Add how well fakes are told from real test faces of the domain that they should resemble, and their sharpness."""
+    """Add how well fakes are separated from real test faces of their target domain, and their sharpness."""
     ratio = sharpness_ratio(fakes, reals)
     metrics = replace(metrics, sharpness_ratio=None if ratio is None else round(ratio, _DIGITS))
     if (found := compare_faces(fakes, reals)) is None:
@@ -49,7 +49,7 @@ def with_realism(metrics: DirectionMetrics, fakes: FaceImages, reals: FaceImages
 def with_truth(
     metrics: DirectionMetrics, fakes: FaceImages, photos: FaceImages, truths: FaceImages
 ) -> DirectionMetrics:
-    """Add how near fakes of masked photos are to the true faces; all three of the same faces, in the same order."""
+    """Add how close fakes of masked photos are to the true faces. All three have the same faces in the same order."""
     if (found := true_face_metrics(fakes, photos, truths)) is None:
         return metrics
     identity = found.identity_distance

@@ -1,4 +1,4 @@
-"""`facemask survey`: people say of test faces, real and changed by methods, which are real."""
+"""`facemask survey`: people vote which test faces are real and which are fakes of a method."""
 
 import sys
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ def survey(folders: Sequence[Path | None], count: int, seed: int, port: int) -> 
 
 
 def print_result() -> None:
-    """Print the result of all votes, and write it to data/survey.json, as after votes of others were merged."""
+    """Print the result of all votes, and write it to data/survey.json; used after merging votes of others."""
     result = write_result(Paths().survey, Paths().survey_result)
     print("\n".join(f"facemask: {line}" for line in result_lines(result)), flush=True)
 

@@ -1,4 +1,4 @@
-"""Which test faces a survey shows, and as what. No person is shown twice: one picture would give the other away."""
+"""Selects the test faces of a survey. No person is shown twice: a second picture would reveal the fake."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass

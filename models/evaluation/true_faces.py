@@ -1,4 +1,4 @@
-"""Fakes against the truth, on masked test faces of which the unmasked photo is among the test faces too."""
+"""Compares fakes with the true faces: masked test faces whose unmasked photo is a test face too."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

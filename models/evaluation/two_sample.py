@@ -1,4 +1,4 @@
-"""Classifier two-sample test: how well a classifier that never saw a face tells real pictures from fakes.
+"""Classifier two-sample test: how well a classifier separates real pictures from fakes of unseen persons.
 
 Lopez-Paz and Oquab 2017, "Revisiting Classifier Two-Sample Tests" (arXiv 1610.06545), with the area under the ROC curve
 in place of the accuracy, since the sets differ in size. The classifier is a logistic regression on features of a

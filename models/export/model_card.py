@@ -20,7 +20,7 @@ _TAGS = ("facemask", "face-mask", "onnx")
 _PURPOSE = {
     "mask": "puts a face mask on a face",
     "unmask": "takes the face mask off a face",
-    "faces": "makes faces that nobody has, each with and without a face mask",
+    "faces": "makes faces of people who do not exist, each with and without a face mask",
 }
 _METHODS = {
     "guided": ("A CycleGAN generator", "cyclegan"),
@@ -56,8 +56,8 @@ Not intended for recognising people, nor for making anyone believe that a person
 _LIMITS = """Trained on faces that look ahead, up to the head rotation that `curate` in params.yaml allows, and on the masks of the
 data above. Results are worse for other poses and masks, for hands or hair in front of the face, and for strong
 shadows."""  # noqa: E501
-_LIMITS_OF_FACES = """A face that nobody has may resemble a training photo, the more the fewer these are. `copies`
-counts the faces that curation takes for a training photo; it finds no mere likeness."""
+_LIMITS_OF_FACES = """A new face may resemble a training photo, especially if there are few of these. `copies`
+counts the faces that curation takes for copies of a training photo; it does not find faces that only look alike."""
 _MEANINGS = {
     "images": "test faces, none of which was used in training; or new faces",
     "accepted": "share of the outputs that curation accepts as correctly masked faces",

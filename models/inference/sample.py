@@ -1,4 +1,4 @@
-"""`facemask sample CHECKPOINT`: faces that nobody has, each without and with a mask, from a model that makes them."""
+"""`facemask sample CHECKPOINT`: faces of people who do not exist, each without and with a mask."""
 
 from pathlib import Path
 

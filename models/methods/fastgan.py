@@ -1,4 +1,4 @@
-"""Method `fastgan`: faces that nobody has, with and without a mask (Liu et al. 2021, FastGAN, arXiv 2101.04775).
+"""Method `fastgan`: new faces, with and without a mask (Liu et al. 2021, FastGAN, arXiv 2101.04775).
 
     code                     paper
     latents                  z
@@ -7,7 +7,7 @@
     discriminator_faces      D, here of two classes, unmasked and masked, with the decoders of section 3.2
 
 It translates no photo: its checkpoint has no generator_mask and no generator_unmask. D sees all images through
-differentiable augmentation (Zhao et al. 2020, arXiv 2006.10738). The loss is the hinge loss, whatever train.loss says.
+differentiable augmentation (Zhao et al. 2020, arXiv 2006.10738). The loss is the hinge loss, for any train.loss.
 """
 
 from typing import NamedTuple
@@ -74,7 +74,7 @@ class GeneratorObjective(nn.Module):
     def forward(self, inputs: GeneratorInputs) -> GeneratorResult:
         """GeneratorInputs -> GeneratorResult.
 
-        The matte costs where real masked faces have no mask. So the matte is that of a mask, and not of another face.
+        A loss on the matte where real masked faces have no mask keeps it from covering the rest of the face.
         """
         latents, draws, beside = inputs
         made: MadeFaces = self.faces(latents)

@@ -8,8 +8,8 @@
     refined                  R(x)
 
 The refiner is the bounded correction of a drawing (models.drawings) in place of the paper's residual network, which
-blurred the masks' edges (docs/models.md). The pool holds the history of refined images (section 2.3): on average half
-of the fakes that the discriminator sees are earlier ones.
+blurred the masks' edges (docs/experiments.md). The pool is the history of refined images (section 2.3): on average
+half of the fakes that the discriminator sees are earlier ones.
 """
 
 import numpy as np
@@ -25,7 +25,7 @@ from models.networks import PatchDiscriminator, initialised, make_generator
 from models.params import TrainParams
 from pipeline.storage.packed_arrays import PackedSet
 
-_PATCH_DEPTH = 1  # of the discriminator: patches of 16 px. Larger ones made spots and bands on masks (docs/models.md)
+_PATCH_DEPTH = 1  # of the discriminator: patches of 16 px; larger ones made spots and bands (docs/experiments.md)
 
 
 def make_networks(params: TrainParams) -> dict[str, nn.Module]:

@@ -6,8 +6,8 @@ from pipeline.curation.groups import KINDS, SKIN_TONE, acceptance_by_group, disa
 from pipeline.report.facts import GroupRow, GroupTable
 
 _MEANINGS = {
-    SKIN_TONE.name: "The individual typology angle of the skin above a mask: high for light skin. It is rough, as it "
-    "follows the photo's light. Where no face is found it is that of the unmasked photo, if that is here too.",
+    SKIN_TONE.name: "The individual typology angle of the skin above a mask: high for light skin. It is only a rough "
+    "estimate, because the photo's light changes it. An image without a face has the value of its unmasked photo.",
     "mask lightness": "Mean lightness of the mask in CIELAB: 0 is black, 100 is white.",
     "head turned by": "To either side.",
     "line of glasses": "The strongest line across the bridge of the nose, often the frame of glasses from 0.1 on.",

@@ -18,7 +18,7 @@ _CAPTIONS = {
     "Left: a mask is put on. Right: a mask is removed.",
 }
 _NEW_FACES_CAPTIONS = {
-    "new_faces": "Faces that nobody has, made by the model, each without and with its mask.",
+    "new_faces": "New faces, made by the model, each without and with its mask.",
     "progress": "The same faces during training, a row for each checkpoint. Left: without a mask. Right: with it.",
 }
 _FEATURES = "fid_features"

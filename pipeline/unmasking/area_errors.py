@@ -1,4 +1,4 @@
-"""Errors of a mask's area, as those of one that was found in a photo: for training with drawn masks."""
+"""Errors of a mask's area, like those of areas found in photos: for training with drawn masks."""
 
 import cv2
 import numpy as np

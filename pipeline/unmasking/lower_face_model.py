@@ -4,8 +4,8 @@ An appearance model without shape modes (Cootes, Edwards, Taylor 2001, Active Ap
 warped to the mean landmarks, and the principal components of their colours are kept. For a masked face the components
 are estimated from the part that is seen, with their Gaussian prior (Blanz, Mehl, Vetter, Seidel 2004, A statistical
 method for robust 3D surface reconstruction from sparse data, eq. 13). Pixels that no face explains, such as glasses and
-hair, are weighed down (iteratively reweighted least squares, Cauchy weights). Where to draw say the landmarks, which
-MediaPipe guesses under a mask.
+hair, get low weights (iteratively reweighted least squares, Cauchy weights). The landmarks give the position; MediaPipe
+guesses those under a mask.
 
 Colours are logarithms, relative to the skin's: exposure and white balance are additive there.
 """

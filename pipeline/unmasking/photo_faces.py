@@ -36,7 +36,7 @@ class CutFace:
 def is_in_profile(points: NDArray[np.float32]) -> bool:
     """Whether a face, landmarks (478, 2) in px, is turned so far that its nose is beyond its side.
 
-    The model has seen no such faces. Of 291 masked faces of other photos 9 are: what was drawn on 7 was no face.
+    The model has seen no such faces. Of 291 masked faces in photos 9 are; the drawing on 7 did not look like a face.
     """
     return min(visible_shares(points.astype(np.float64))) < -_MOST_TURNED
 

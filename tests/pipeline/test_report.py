@@ -125,7 +125,7 @@ def test_new_faces_are_shown_by_class_with_captions_of_their_own(tmp_path):
         path.parent.mkdir(parents=True)
         path.write_bytes(b"a picture")
     captions = [picture["caption"] for picture in read_training(paths)["pictures"]]
-    assert captions[0].startswith("Faces that nobody has") and captions[1].startswith("The same faces during training")
+    assert captions[0].startswith("New faces") and captions[1].startswith("The same faces during training")
     assert not any("photos" in caption for caption in captions)
 
 

@@ -232,7 +232,7 @@ def test_in_the_browser_a_run_named_by_against_is_compared_at_once(workspace, br
         tab = browser.new_page()
         tab.set_default_timeout(15_000)
         tab.goto(page.address)
-        tab.locator("#compared", has_text="No image changed sides.").wait_for()
+        tab.locator("#compared", has_text="No verdict changed.").wait_for()
         tab.close()
 
 

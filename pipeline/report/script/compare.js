@@ -19,7 +19,7 @@ export function verdictInOtherRun(index) {
 // The run in the text of a run.js, which is data: it is parsed, not executed.
 function parseRun(text) {
   const found = /^facemask\.run\((.*)\)\s*$/s.exec(text);
-  if (!found) throw new Error("this is no run.js of a facemask page: choose index.data/run.js beside the other page");
+  if (!found) throw new Error("this is not the run.js of a facemask page: choose index.data/run.js beside the other page");
   return decodeRun(JSON.parse(found[1]));
 }
 
@@ -80,10 +80,10 @@ export async function compareWith(text) {
   byId("compared").replaceChildren(
     createElement("p", {}, `The other run, of ${run.made}, has ${formatCount(run.ids.length)} images` +
       `${gone ? `; ${formatCount(gone)} of them are not here` : ""}.`),
-    rows.length ? createElement("table", {}, ...rows) : createElement("p", {}, "No image changed sides."),
+    rows.length ? createElement("table", {}, ...rows) : createElement("p", {}, "No verdict changed."),
     createElement("h3", {}, "Parameters that differ, other run → this run"),
     limits.length ? createElement("ul", {}, ...limits)
-      : createElement("p", {}, "None: what changed comes from measurements, reviews, or other images."));
+      : createElement("p", {}, "None. Verdicts changed because of measurements, reviews, or other images."));
 }
 
 export function createComparison() {
