@@ -2,10 +2,13 @@
 
 Speed: variants of the step, each with its share of the card's bfloat16 peak, and where the time goes. Feeding: images/s
 of the loader, alone and with the step. Resume: is a resumed training equal to an uninterrupted one? Large: 512 px.
-Needs torch, torchvision, numpy, SciPy, OpenCV, safetensors, pydantic and PyYAML; no data, no network, no DVC. --smoke
-runs everything tiny, on whatever device there is. Prints JSON last; --out also keeps it, after every part, in gpu.json.
+Training: some minutes of the guided method on real faces, evaluated there (benchmarks/gpu_faces.py). Needs torch,
+torchvision, numpy, SciPy, OpenCV, safetensors, pydantic and PyYAML; no network, no DVC, no MediaPipe, and data only for
+`training`. --smoke runs everything tiny, on whatever device there is. Prints JSON last; --out also keeps it, after
+every part, in gpu.json.
 
-The parts that compile take two minutes each and run only where --only names them; the others take a minute together.
+The parts that compile take two minutes each and run only where --only names them; the others but `training` take a
+minute together.
 """
 
 import argparse
@@ -19,7 +22,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import gpu_speed, gpu_training
+from benchmarks import gpu_faces, gpu_speed, gpu_training
 from benchmarks.gpu_speed import Bench
 from benchmarks.train import paper_params
 from models.training.device import training_device
@@ -35,6 +38,7 @@ PARTS: dict[str, Callable[[Bench], object]] = {
     "feeding": gpu_training.feeding,
     "resume": gpu_training.resume,
     "large": gpu_training.large,
+    "training": gpu_faces.training,
     "ours": gpu_speed.ours,
     "guided": gpu_speed.guided_compiled,
 }
@@ -45,14 +49,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure training on a GPU.")
     parser.add_argument("--smoke", action="store_true", help="tiny, on any device: only to see that it runs")
     parser.add_argument("--only", type=_parts, help=f"parts, separated by commas, of: {', '.join(PARTS)}")
-    parser.add_argument("--pack", type=Path, help="packed faces for part feeding: without, nothing is drawn")
-    parser.add_argument("--out", type=Path, help="folder for gpu.json")
+    parser.add_argument(
+        "--pack", type=Path, help="packed faces, as JPEG or not: training needs them; feeding draws on them"
+    )
+    parser.add_argument("--minutes", type=float, default=5.0, help="of part training (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="folder for gpu.json and training/")
     options = parser.parse_args()
     # Deterministic cuBLAS (part resume) needs this before CUDA starts; it costs 8 MiB a stream.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     names = options.only or [name for name in PARTS if name not in COMPILED or options.smoke]
     with tempfile.TemporaryDirectory() as scratch:
-        bench = _bench(options.smoke, Path(scratch), options.pack)
+        pack = gpu_faces.read_small_pack(options.pack, Path(scratch) / "unpacked") if options.pack else None
+        bench = replace(_bench(options.smoke, Path(scratch)), pack=pack, minutes=options.minutes, out=options.out)
         found: dict[str, object] = {"device": bench.device.description, "torch": torch.__version__}
         found |= {"image_px": bench.params.image_px, "batch": bench.params.batch_size, "cores": os.cpu_count()}
         for name in names:
@@ -72,12 +80,12 @@ def _parts(text: str) -> list[str]:
     return [name for name in PARTS if name in names]
 
 
-def _bench(smoke: bool, scratch: Path, pack: Path | None) -> Bench:
+def _bench(smoke: bool, scratch: Path) -> Bench:
     px, batch, rounds = (32, 2, 1) if smoke else (256, 16, 10)
     params = paper_params(px, batch, "auto", False if smoke else "auto")
     if smoke:
         params = replace(params, width=8, blocks=1, discriminator_width=8)
-    return Bench(params, training_device(params), rounds, scratch, pack, smoke)
+    return Bench(params, training_device(params), rounds, scratch, smoke)
 
 
 def _keep(found: dict[str, object], out: Path | None) -> None:

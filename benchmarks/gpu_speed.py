@@ -39,8 +39,10 @@ class Bench:
     device: TrainingDevice
     rounds: int  # timings, of which the median counts
     scratch: Path  # an empty folder
-    pack: Path | None  # packed faces, else random pictures
     smoke: bool
+    pack: Path | None = None  # packed faces, else random pictures
+    minutes: float = 5.0  # of part training
+    out: Path | None = None  # where its checkpoint is kept
     found: dict[str, object] = field(default_factory=dict)  # results of earlier parts
 
     @property

@@ -17,9 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from models.drawings import put_on
-from models.evaluation.evaluate import FaceSet
 from models.evaluation.face_images import SPLIT
 from models.evaluation.survey_faces import Dealt, Task, deal_faces
+from models.evaluation.translation import FaceSet
 from models.face_regions import lower_face_region
 from models.methods.method import Faces
 from models.params import Direction, EvaluateParams

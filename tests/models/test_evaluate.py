@@ -8,11 +8,12 @@ import torch
 
 from models import registry
 from models.drawings import put_on
+from models.evaluation import direction_metrics, face_images, realism, translation
 from models.evaluation import evaluate as evaluate_module
-from models.evaluation import face_images, realism
-from models.evaluation.evaluate import FaceSet, evaluate, translate_and_reconstruct
+from models.evaluation.evaluate import evaluate
 from models.evaluation.evaluate_promoted import evaluate_promoted
 from models.evaluation.metrics import mean_over_mask, psnr
+from models.evaluation.translation import FaceSet, translate_and_reconstruct
 from models.face_regions import dilated_region
 from models.image_grids import MAX_BYTES, image_grid, with_heads, write_png
 from models.params import EvaluateParams
@@ -192,7 +193,7 @@ def test_heads_are_written_in_the_middle_of_their_columns_above_the_grid():
 
 def test_the_sample_grid_has_heads_for_what_the_model_makes(pack, trained, monkeypatch):
     heads = []
-    monkeypatch.setattr(evaluate_module, "with_heads", lambda grid, names: heads.extend(names) or grid)
+    monkeypatch.setattr(translation, "with_heads", lambda grid, names: heads.extend(names) or grid)
     evaluated()
     assert heads == ["photo", "mask on", "and off again", "masked photo", "mask off", "and on again"]
 
@@ -224,7 +225,7 @@ def test_identity_distance_is_the_median_over_photos_and_their_translations(pack
         passed.append((before, after))
         return [0.5, 0.25, 0.75][: len(before)]
 
-    monkeypatch.setattr(evaluate_module, "identity_distances", distances)
+    monkeypatch.setattr(direction_metrics, "identity_distances", distances)
     report = evaluated()
     assert report["mask"]["identity_distance"] == 0.5
     assert report["unmask"]["identity_distance_back"] == 0.375
@@ -233,7 +234,7 @@ def test_identity_distance_is_the_median_over_photos_and_their_translations(pack
 
 
 def test_without_a_face_recogniser_there_is_no_identity_distance(pack, trained, monkeypatch):
-    monkeypatch.setattr(evaluate_module, "identity_distances", lambda _before, _after: None)
+    monkeypatch.setattr(direction_metrics, "identity_distances", lambda _before, _after: None)
     assert "identity_distance" not in evaluated()["mask"]
 
 
@@ -258,7 +259,7 @@ def test_masked_faces_are_compared_with_their_unmasked_photos_among_all_test_fac
     report = evaluated()
     assert report["unmask"]["true_pairs"] == 1
     assert "true_pairs" not in report["mask"]
-    monkeypatch.setattr(evaluate_module, "with_truth", with_truth)
+    monkeypatch.setattr(direction_metrics, "with_truth", with_truth)
     evaluate(
         EvaluateParams(images=2, batch_size=2, grid_faces=2), LIMITS, SETTINGS, PATHS
     )  # not the third unmasked one
@@ -278,6 +279,6 @@ def test_fakes_of_a_direction_are_held_beside_real_faces_of_the_other_domain(pac
         assert len(fakes.ffhq_ids) == len(fakes.regions) == len(fakes)
         return metrics
 
-    monkeypatch.setattr(evaluate_module, "with_realism", with_realism)
+    monkeypatch.setattr(direction_metrics, "with_realism", with_realism)
     evaluated()
     assert passed == [(3, 2), (2, 3)]

@@ -13,7 +13,6 @@ from PIL import Image
 
 from flows.cli import main
 from models.evaluation import survey as survey_module
-from models.evaluation.evaluate import FaceSet, translate_and_reconstruct
 from models.evaluation.survey_faces import Task, deal_faces
 from models.evaluation.survey_pictures import (
     drawing_method,
@@ -21,6 +20,7 @@ from models.evaluation.survey_pictures import (
     refuse_same_names,
     survey_pictures,
 )
+from models.evaluation.translation import FaceSet, translate_and_reconstruct
 from models.params import EvaluateParams
 from models.registry import DRAWING
 from models.training import checkpoint
