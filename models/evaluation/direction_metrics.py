@@ -6,7 +6,6 @@ They run on a machine that has neither MediaPipe nor the manifest's reader.
 from dataclasses import replace
 from statistics import mean, median
 
-from models.evaluation.face_images import FaceImages
 from models.evaluation.fid import INCEPTION, STUDY_FID
 from models.evaluation.identity import identity_distances
 from models.evaluation.realism import rounded, with_fidelity, with_realism, with_truth
@@ -22,27 +21,24 @@ def direction_metrics(found: Translations) -> tuple[DirectionMetrics, DirectionM
     Fakes are compared with the real test faces of the domain that they should resemble.
     """
     bare_faces = found.masking.faces(found.unmasked.ffhq_ids())
-    if found.unmasking is None:
-        masked_faces = found.masked.photos()
-        return _masking_metrics(found.masking, bare_faces, masked_faces), DirectionMetrics()
-    masked_faces = found.unmasking.faces(found.masked.ffhq_ids())
-    fake_bare = replace(masked_faces, images=found.unmasking.fakes)
-    unmask = with_realism(_metrics("unmask", found.unmasking, bare_faces.images), fake_bare, bare_faces)
+    unmasking = found.unmasking
+    masked_faces = unmasking.faces(found.masked.ffhq_ids()) if unmasking else found.masked.photos()
+    mask = _metrics("mask", found.masking, masked_faces.images)
+    mask = with_realism(mask, replace(bare_faces, images=found.masking.fakes), masked_faces)
+    if unmasking is None:
+        return mask, DirectionMetrics()
+    fake_bare = replace(masked_faces, images=unmasking.fakes)
+    unmask = with_realism(_metrics("unmask", unmasking, bare_faces.images), fake_bare, bare_faces)
     places, truths = true_faces(found)
     if places:
         unmask = with_truth(unmask, fake_bare.at(places), masked_faces.at(places), truths.photos())
-    return _masking_metrics(found.masking, bare_faces, masked_faces), unmask
+    return mask, unmask
 
 
 def true_faces(found: Translations) -> tuple[list[int], FaceSet]:
     """Which of the masked faces have an unmasked photo among all test faces, and these photos, in the same order."""
     pairs = twin_places(found.masked.ffhq_ids(), found.unmasked.packed.ffhq_ids)
     return [place for place, _ in pairs], replace(found.unmasked, indices=[index for _, index in pairs])
-
-
-def _masking_metrics(masking: DirectionResult, bare_faces: FaceImages, masked_faces: FaceImages) -> DirectionMetrics:
-    metrics = _metrics("mask", masking, masked_faces.images)
-    return with_realism(metrics, replace(bare_faces, images=masking.fakes), masked_faces)
 
 
 def _metrics(direction: Direction, result: DirectionResult, reals: Images) -> DirectionMetrics:
