@@ -20,7 +20,7 @@ from pipeline.masks.records import ByteImage, FloatImage, Points, UnmaskedFace
 _OUTLINES = ((54, 21, 162, 127, 234, 93, 132, 58, 172, 136), (284, 251, 389, 356, 454, 323, 361, 288, 397, 365))
 """The landmarks of the face's outline on each side, from the temple to the jaw, in the order of SIDES."""
 
-# A strip: outwards from the outline, and down from the landmark before the ear, in widths of the face.
+# A strip: outwards from the outline, and down from the landmark before the ear, in shares of the face's width.
 _OUT, _DOWN = (-0.20, 0.20), (-0.25, 0.50)
 _TOP = -0.40  # where head bands end above it
 _COLUMNS, _ROWS = 80, 150
@@ -45,10 +45,12 @@ _AROUND_EAR: Block = (0.0, 0.06, -0.15, 0.25)
 _SCALE = np.array([1 / 40, 1 / 9, 1 / 10])  # of log-lightness, a, b: about one between skin and hair
 _SKIN_SPREAD = np.array([22.0, 6.0, 7.0])
 
-_MEAN = np.array([0.426, 1.396, 1.587, 1.808, 1.532, 2.488, -0.660, -0.851, -0.758, 0.719])
-_SPREAD = np.array([0.272, 1.114, 1.047, 1.157, 1.103, 1.138, 0.890, 1.333, 0.481, 0.667])
-_WEIGHTS = np.array([-1.044, -1.193, 0.856, -0.582, 0.937, -0.164, 0.451, -0.690, -0.308, -1.355])
-_BIAS, _SURE = -0.834, 0.85
+# A logistic regression over the measures of _measures, in their order, standardised; and the probability from which on
+# an ear counts as covered. Fitted to 741 sides of faces, labelled by eye (docs/drawing.md).
+_MEAN = np.array([0.430, 1.416, 1.606, 1.829, 1.512, 2.493, -0.653, -0.840, -0.768, 0.729])
+_SPREAD = np.array([0.272, 1.119, 1.047, 1.164, 1.102, 1.136, 0.886, 1.333, 0.475, 0.675])
+_WEIGHTS = np.array([-1.031, -1.314, 0.935, -0.679, 1.158, 0.066, 0.551, -0.947, -0.474, -1.606])
+_BIAS, _OTHER_SIDE, _SURE = -1.167, 0.15, 0.9
 
 # GrabCut's start: what is surely the cheek, what is surely before the ear, and where the outline is.
 _SURE_CHEEK: Block = (-0.20, -0.13, -0.25, 0.50)
@@ -84,11 +86,12 @@ def hair_before(face: UnmaskedFace) -> FloatImage:
     zoom = min(1.0, _WORK_PX / unit)
     size = (max(2, round(zoom * width)), max(2, round(zoom * height)))
     small = np.asarray(cv2.resize(face.image, size, interpolation=cv2.INTER_AREA), np.uint8)
-    for number, visible in enumerate(visible_shares(points)):
-        if visible < _LEAST_VISIBLE:
-            continue
-        strip = sample_side(small, face.landmarks, number)
-        if strip is not None and is_covered(strip):
+    strips = [
+        _strip(small, face.landmarks, number) if visible >= _LEAST_VISIBLE else None
+        for number, visible in enumerate(visible_shares(points))
+    ]
+    for number, (strip, covered) in enumerate(zip(strips, _covered_sides(strips), strict=True)):
+        if strip is not None and covered:
             _place(out, _hair_in_strip(strip), _side(points, number))
     return out
 
@@ -105,7 +108,7 @@ def behind(layers: MaskLayers, front: FloatImage) -> MaskLayers:
     )
 
 
-def sample_side(image: ByteImage, landmarks: NDArray[np.float32], number: int) -> ByteImage | None:
+def _strip(image: ByteImage, landmarks: NDArray[np.float32], number: int) -> ByteImage | None:
     """The strip (_ROWS, _COLUMNS, 3) of one side, 0 or 1 as in SIDES; None where the photo ends before the ear."""
     height, width = image.shape[:2]
     side = _side(landmarks.astype(np.float64) * (width, height) - 0.5, number)
@@ -117,13 +120,20 @@ def sample_side(image: ByteImage, landmarks: NDArray[np.float32], number: int) -
     return np.asarray(cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.uint8)
 
 
-def is_covered(strip: ByteImage) -> bool:
-    """Whether hair or cloth hangs before the ear in a strip."""
-    logit = float((measure_side(strip) - _MEAN) / _SPREAD @ _WEIGHTS) + _BIAS
-    return logit > math.log(_SURE / (1 - _SURE))
+def _covered_sides(strips: list[ByteImage | None]) -> list[bool]:
+    """Whether hair or cloth hangs before the ear in the strips of both sides: likelier if it does on the other side."""
+    logits = [0.0 if strip is None else _logit(strip) for strip in strips]
+    likely = [own + _OTHER_SIDE * float(np.clip(other, -4, 4)) for own, other in zip(logits, logits[::-1], strict=True)]
+    least = math.log(_SURE / (1 - _SURE))
+    return [strip is not None and logit > least for strip, logit in zip(strips, likely, strict=True)]
 
 
-def measure_side(strip: ByteImage) -> NDArray[np.float64]:
+def _logit(strip: ByteImage) -> float:
+    """The logit of the ear in a strip being covered, of that strip alone."""
+    return float((_measures(strip) - _MEAN) / _SPREAD @ _WEIGHTS) + _BIAS
+
+
+def _measures(strip: ByteImage) -> NDArray[np.float64]:
     """Ten measures of a strip: how its parts differ in colour, and its texture at the ear."""
     half = cv2.resize(strip, (_COLUMNS // 2, _ROWS // 2), interpolation=cv2.INTER_AREA)
     colour = np.asarray(cv2.cvtColor(half.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float64)
@@ -141,7 +151,7 @@ def measure_side(strip: ByteImage) -> NDArray[np.float64]:
     lightness = np.asarray(colour[..., 0], np.float32)
     across, along = (_part(np.abs(cv2.Sobel(lightness, -1, x, 1 - x)), _TEXTURE).mean() for x in (1, 0))
     measures = (
-        np.quantile(_part(skin, _EAR_ROWS).mean(axis=1), 0.85),
+        np.quantile(_part(skin, _EAR_ROWS).mean(axis=1), 0.85),  # an ear is at some height, and not as high as a strip
         apart(temple, back),
         apart(temple, below),
         apart(ear, below),
