@@ -26,6 +26,7 @@ from pipeline.masks.compositing import compose
 from pipeline.masks.fit import face_width
 from pipeline.masks.lifted import MaskReference, draw_reference, lift_mask
 from pipeline.masks.records import ByteImage, cut_face
+from pipeline.masks.side_hair import behind, hair_before
 from pipeline.masks.worn import draw_worn, mask_colour, use_one_thread
 from pipeline.storage.code_digest import closure_digest
 from pipeline.storage.files import read_image_file
@@ -166,7 +167,7 @@ def _draw_face(drawn: ByteImage, points: NDArray[np.float32], choice: MaskChoice
     left, top, right, bottom = box = crop_box(points, drawn)
     face = cut_face(drawn, points, box)
     layers = draw_reference(face, rng, choice.like) if choice.like else draw_worn(face, rng, choice.kind, choice.fabric)
-    drawn[top:bottom, left:right] = compose(face.image, layers)
+    drawn[top:bottom, left:right] = compose(face.image, behind(layers, hair_before(face)))
 
 
 def crop_box(points: NDArray[np.float32], pixels: ByteImage) -> tuple[int, int, int, int]:
