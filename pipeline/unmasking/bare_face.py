@@ -7,41 +7,50 @@ from numpy.typing import NDArray
 from pipeline.faces.regions import EYES, FACE_OVAL, polygon_mask
 from pipeline.masks.fit import SIDES
 from pipeline.masks.records import ByteImage, FloatImage, UnmaskedFace
-from pipeline.unmasking.lower_face_model import LowerFaceModel, draw_lower_face, to_colours, to_logarithms
+from pipeline.unmasking.continuation import continued
+from pipeline.unmasking.light import Surroundings, in_light_of, no_skin
+from pipeline.unmasking.lower_face_model import LowerFaceModel, draw_lower_face
 
 # Lengths are shares of the picture's side, which is FFHQ's frame.
 _BEYOND = 1 / 128  # by which more than the mask is replaced: its edge is mixed with skin
 _EDGE, _OUTLINE = 1 / 200, 1 / 100  # softness of the mask's edge, and of the face's outline
 _RING = 1 / 20  # width of the skin around the mask whose colours are continued
 _NEAR_EYES = 1 / 40  # skin as near as that to an eye does not count: lashes, shadows
-_MOST = 0.5  # by how much a logarithm is changed at most: hair and glasses are no skin
+_HAIR = 1 / 10  # by how much farther in the face's outline is where the ring is hair
 _NOSE_TIP, _LOWER_LIP, _CHIN = 1, 17, 152  # landmarks
 _CHIN_WIDTH = 0.08  # of the face's width, to each side
 _HANGS, _STRETCH = 0.15, (1.0, 1.3)  # how far a mask ends below the chin, as a share of the chin's height; its bounds
 _GREY = 0.015  # mean chroma, 0-1, below which a photo is black and white
+_GREY_STEP = 4  # px: of so many rows and columns one tells whether a photo is
+
+
+_Part = tuple[slice, slice]  # rows and columns
 
 
 def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel) -> ByteImage:
     """The picture (H, W, 3) with a likely lower face in place of the mask; `area` (H, W) says where the mask is.
 
-    No pixel in the area is read. Beside the face's outline, where a mask stands off or hangs down, the colours around
-    are continued. Pixels that are farther than 2 % of the side from the area keep their values.
+    No pixel in the area is read, nor at its edge. Beside the face's outline, where a mask stands off or hangs down, and
+    where hair falls over the cheek, the colours around are continued. Pixels that are farther than 2 % of the side from
+    the area keep their values.
     """
-    height, width = area.shape
-    side = max(height, width)
-    replaced = cv2.dilate(np.asarray(area, np.uint8), _disc(_BEYOND * side)) > 0
-    face = _without_mask(with_chin_at_edge(face, area), area, replaced)
-    oval = polygon_mask(face.landmarks, FACE_OVAL, height, width) > 0
-    drawn = draw_lower_face(face, model)
-    if _is_grey(face.image[~replaced]):
+    out = face.image.copy()
+    if not area.any():
+        return out
+    side = max(area.shape)
+    replaced = _distance(area) <= max(1, round(_BEYOND * side)) + 0.3
+    part = _box(replaced, round(_RING * side) + 1)
+    face = _without_mask(with_chin_at_edge(face, area), replaced, part)
+    around = _surroundings(face, replaced, part)
+    drawn = draw_lower_face(face, model)[part]
+    if _is_grey(face.image):
         drawn = np.repeat(drawn.mean(axis=2, keepdims=True), 3, axis=2)
-    drawn = in_light_of(face, drawn, replaced, oval)
-    around = continued(face.image.astype(np.float32), np.asarray(~(replaced | oval), np.float32))
-    inside = _blurred(oval, _OUTLINE * side)
-    replacement = drawn * inside + around * (1 - inside)
-    alpha = _blurred(replaced, _EDGE * side)
+    drawn = in_light_of(around, drawn)
+    replacement = _with_outline(around, drawn, side)
+    alpha = _blurred(around.replaced, _EDGE * side)
     alpha[alpha < 1 / 255] = 0
-    return (alpha * replacement + (1 - alpha) * face.image).round().clip(0, 255).astype(np.uint8)
+    out[part] = (alpha * replacement + (1 - alpha) * around.image).round().clip(0, 255).astype(np.uint8)
+    return out
 
 
 def with_chin_at_edge(face: UnmaskedFace, area: NDArray[np.bool_]) -> UnmaskedFace:
@@ -66,65 +75,54 @@ def with_chin_at_edge(face: UnmaskedFace, area: NDArray[np.bool_]) -> UnmaskedFa
     return UnmaskedFace(face.image, ((points + 0.5) / size).astype(np.float32))
 
 
-def _without_mask(face: UnmaskedFace, area: NDArray[np.bool_], replaced: NDArray[np.bool_]) -> UnmaskedFace:
-    """The face with the colours around `replaced` continued into the area, so that none of the mask's is read."""
-    smooth = continued(face.image.astype(np.float32), np.asarray(~replaced, np.float32)).round().clip(0, 255)
-    return UnmaskedFace(np.where(area[..., None], smooth.astype(np.uint8), face.image), face.landmarks)
+def _without_mask(face: UnmaskedFace, replaced: NDArray[np.bool_], part: _Part) -> UnmaskedFace:
+    """The face with the colours around `replaced` continued into it, so that none of the mask's is read."""
+    image = face.image.copy()
+    smooth = continued(image[part].astype(np.float32), np.asarray(~replaced[part], np.float32))
+    image[part] = np.where(replaced[part][..., None], smooth.round().clip(0, 255).astype(np.uint8), image[part])
+    return UnmaskedFace(image, face.landmarks)
 
 
-def in_light_of(
-    face: UnmaskedFace, drawn: FloatImage, replaced: NDArray[np.bool_], oval: NDArray[np.bool_]
-) -> FloatImage:
-    """The drawn face (H, W, 3), 0-255, with its colours changed so that they continue those of the skin around.
-
-    The logarithm of the quotient of both is continued from the ring of skin into the area (a membrane, as in Perez,
-    Gangnet, Blake 2003, Poisson image editing, section 2).
-    """
+def _surroundings(face: UnmaskedFace, replaced: NDArray[np.bool_], part: _Part) -> Surroundings:
+    """What is around the mask, in this part of the picture."""
     height, width = replaced.shape
     side = max(height, width)
-    ring = oval & ~replaced & (cv2.dilate(np.asarray(replaced, np.uint8), _disc(_RING * side)) > 0)
-    for eye in EYES:
-        ring &= cv2.dilate(polygon_mask(face.landmarks, eye, height, width), _disc(_NEAR_EYES * side)) == 0
-    if not ring.any():
-        return drawn
-    logarithms = to_logarithms(drawn)
-    change = (to_logarithms(face.image) - logarithms).clip(-_MOST, _MOST)
-    return to_colours(logarithms + continued(change, np.asarray(ring, np.float32)))
+    oval = polygon_mask(face.landmarks, FACE_OVAL, height, width)[part] > 0
+    eyes = np.maximum(*(polygon_mask(face.landmarks, eye, height, width)[part] for eye in EYES)) > 0
+    replaced = replaced[part]
+    ring = oval & ~replaced & (_distance(replaced) <= _RING * side) & (_distance(eyes) > _NEAR_EYES * side)
+    return Surroundings(face.image[part].astype(np.float32), replaced, oval, ring)
 
 
-def continued(values: FloatImage, known: FloatImage) -> FloatImage:
-    """Values (H, W, 3), with those where `known` (H, W) is 0 replaced by a smooth continuation of the others.
-
-    Pull and push (Gortler et al. 1996, The lumigraph, section 3.3): averages of the known values at ever coarser scales
-    fill what is unknown at the finer ones. Where nothing is known the result is 0.
-    """
-    levels, total, weight = [], values * known[..., None], known
-    while True:
-        levels.append((total, weight))
-        if min(weight.shape) <= 2:
-            break
-        pulled = cv2.pyrDown(np.dstack([total, weight]))
-        full = np.minimum(1, 2 * pulled[..., 3])
-        total = pulled[..., :3] * (full / np.maximum(pulled[..., 3], 1e-6))[..., None]
-        weight = full
-    total, weight = levels.pop()
-    out = total / np.maximum(weight, 1e-6)[..., None]
-    for total, weight in reversed(levels):
-        pushed = cv2.pyrUp(out, dstsize=weight.shape[::-1])
-        out = total + (1 - weight[..., None]) * pushed
-    return np.asarray(out, np.float32)
+def _with_outline(around: Surroundings, drawn: FloatImage, side: int) -> FloatImage:
+    """The drawn face (H, W, 3) within its outline; beside it, and where hair falls over it, the colours around."""
+    hair = no_skin(around, drawn)
+    inwards = (_distance(~around.oval) - _distance(around.oval)) / side - _HAIR * hair
+    inside = (1 / (1 + np.exp((-1.7 / _OUTLINE * inwards).clip(-30, 30))))[..., None]
+    known = ~around.replaced & (~around.oval | (hair > 0.5))
+    beside = continued(around.image, np.asarray(known, np.float32))
+    return np.asarray(drawn * inside + beside * (1 - inside), np.float32)
 
 
-def _is_grey(pixels: ByteImage) -> bool:
-    """Whether pixels (N, 3) are those of a black and white photo."""
-    return not pixels.size or float(np.ptp(pixels.astype(np.float32), axis=1).mean()) < _GREY * 255
+def _box(where: NDArray[np.bool_], margin: int) -> _Part:
+    """The rows and columns of a picture that hold what is true, and a margin, px."""
+    return tuple(  # type: ignore[return-value]
+        slice(max(0, int(places[0]) - margin), int(places[-1]) + margin + 1)
+        for places in (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
+    )
+
+
+def _distance(area: NDArray[np.bool_]) -> FloatImage:
+    """The distance of each pixel (H, W) from an area, px; the picture's side and more where it is empty."""
+    return np.asarray(cv2.distanceTransform(np.asarray(~area, np.uint8), cv2.DIST_L2, 5), np.float32)
+
+
+def _is_grey(image: ByteImage) -> bool:
+    """Whether a picture is black and white."""
+    few = image[::_GREY_STEP, ::_GREY_STEP].astype(np.float32)
+    return float((few.max(axis=2) - few.min(axis=2)).mean()) < _GREY * 255
 
 
 def _blurred(area: NDArray[np.bool_], sigma: float) -> FloatImage:
     """An area (H, W) as weights (H, W, 1), 0-1, with a soft edge."""
     return np.asarray(cv2.GaussianBlur(np.asarray(area, np.float32), (0, 0), max(0.5, sigma)), np.float32)[..., None]
-
-
-def _disc(radius: float) -> NDArray[np.uint8]:
-    side = 2 * max(1, round(radius)) + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)), np.uint8)

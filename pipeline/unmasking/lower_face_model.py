@@ -31,6 +31,7 @@ SEEN_SIDE = 64  # px of the same frame in which the seen part is compared
 _MODES = 24
 _PRIOR = 1.0  # weight of the components' prior relative to the seen pixels, per thousand
 _ROUNDS = 4  # of reweighting
+_LONGEST = 2.5  # length of the components in standard deviations, at most: farther off faces look old and stained
 _APART = 0.022  # least distance of the landmarks that warps go through, as a share of the frame
 _LANDMARKS = 468  # without the irises
 _SHADED = 0.4  # the darkest share of the seen skin, which is left out of its colour: hair, glasses, shadows
@@ -101,7 +102,8 @@ def estimate_components(seen: NDArray[np.float32], model: LowerFaceModel) -> NDA
         components = np.linalg.solve(weighted @ modes.T + prior, weighted @ seen)
         errors = np.abs(seen - components @ modes)
         weights = 1 / (1 + (errors / (3 * np.median(errors) + 1e-3)) ** 2)
-    return np.asarray(components, np.float32)
+    length = float(np.linalg.norm(components / np.sqrt(model.variances)))
+    return np.asarray(components * min(1, _LONGEST / max(length, 1e-6)), np.float32)
 
 
 def fit_model(faces: list[UnmaskedFace]) -> LowerFaceModel:

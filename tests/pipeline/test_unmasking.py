@@ -11,7 +11,8 @@ from pipeline.masks.compositing import compose
 from pipeline.masks.fit import SIDES
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.worn import draw_worn
-from pipeline.unmasking.bare_face import bare_face, continued
+from pipeline.unmasking.bare_face import bare_face
+from pipeline.unmasking.continuation import continued
 from pipeline.unmasking.lower_face_model import draw_lower_face, fit_model, packaged_model, read_model, write_model
 from pipeline.unmasking.mask_area import _loops, find_mask_area
 
