@@ -8,15 +8,14 @@ from pipeline.faces.regions import EYES, FACE_OVAL, polygon_mask
 from pipeline.masks.fit import SIDES
 from pipeline.masks.records import ByteImage, FloatImage, UnmaskedFace
 from pipeline.unmasking.continuation import continued
-from pipeline.unmasking.light import Surroundings, in_light_of, no_skin
-from pipeline.unmasking.lower_face_model import LowerFaceModel, draw_lower_face
+from pipeline.unmasking.light import Surroundings, in_light_of
+from pipeline.unmasking.lower_face_model import LowerFaceModel, draw_lower_face, texture_of, to_logarithms
 
 # Lengths are shares of the picture's side, which is FFHQ's frame.
 _BEYOND = 1 / 128  # by which more than the mask is replaced: its edge is mixed with skin
 _EDGE, _OUTLINE = 1 / 200, 1 / 100  # softness of the mask's edge, and of the face's outline
-_RING = 1 / 20  # width of the skin around the mask whose colours are continued
+_RING = 1 / 10  # width of the skin around the mask whose colours are continued
 _NEAR_EYES = 1 / 40  # skin as near as that to an eye does not count: lashes, shadows
-_HAIR = 1 / 10  # by how much farther in the face's outline is where the ring is hair
 _NOSE_TIP, _LOWER_LIP, _CHIN = 1, 17, 152  # landmarks
 _CHIN_WIDTH = 0.08  # of the face's width, to each side
 _HANGS, _STRETCH = 0.15, (1.0, 1.3)  # how far a mask ends below the chin, as a share of the chin's height; its bounds
@@ -30,9 +29,8 @@ _Part = tuple[slice, slice]  # rows and columns
 def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel) -> ByteImage:
     """The picture (H, W, 3) with a likely lower face in place of the mask; `area` (H, W) says where the mask is.
 
-    No pixel in the area is read, nor at its edge. Beside the face's outline, where a mask stands off or hangs down, and
-    where hair falls over the cheek, the colours around are continued. Pixels that are farther than 2 % of the side from
-    the area keep their values.
+    No pixel in the area is read, nor at its edge. Beside the face's outline, where a mask stands off or hangs down, the
+    colours around are continued. Pixels that are farther than 2 % of the side from the area keep their values.
     """
     out = face.image.copy()
     if not area.any():
@@ -42,11 +40,14 @@ def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel
     part = _box(replaced, round(_RING * side) + 1)
     face = _without_mask(with_chin_at_edge(face, area), replaced, part)
     around = _surroundings(face, replaced, part)
-    drawn = draw_lower_face(face, model)[part]
+    texture = texture_of(to_logarithms(around.image), around.ring, side)
+    drawn = draw_lower_face(face, model, texture)[part]
     if _is_grey(face.image):
         drawn = np.repeat(drawn.mean(axis=2, keepdims=True), 3, axis=2)
     drawn = in_light_of(around, drawn)
-    replacement = _with_outline(around, drawn, side)
+    beside = continued(around.image, np.asarray(~(around.replaced | around.oval), np.float32))
+    inside = _blurred(around.oval, _OUTLINE * side)
+    replacement = drawn * inside + beside * (1 - inside)
     alpha = _blurred(around.replaced, _EDGE * side)
     alpha[alpha < 1 / 255] = 0
     out[part] = (alpha * replacement + (1 - alpha) * around.image).round().clip(0, 255).astype(np.uint8)
@@ -92,16 +93,6 @@ def _surroundings(face: UnmaskedFace, replaced: NDArray[np.bool_], part: _Part) 
     replaced = replaced[part]
     ring = oval & ~replaced & (_distance(replaced) <= _RING * side) & (_distance(eyes) > _NEAR_EYES * side)
     return Surroundings(face.image[part].astype(np.float32), replaced, oval, ring)
-
-
-def _with_outline(around: Surroundings, drawn: FloatImage, side: int) -> FloatImage:
-    """The drawn face (H, W, 3) within its outline; beside it, and where hair falls over it, the colours around."""
-    hair = no_skin(around, drawn)
-    inwards = (_distance(~around.oval) - _distance(around.oval)) / side - _HAIR * hair
-    inside = (1 / (1 + np.exp((-1.7 / _OUTLINE * inwards).clip(-30, 30))))[..., None]
-    known = ~around.replaced & (~around.oval | (hair > 0.5))
-    beside = continued(around.image, np.asarray(known, np.float32))
-    return np.asarray(drawn * inside + beside * (1 - inside), np.float32)
 
 
 def _box(where: NDArray[np.bool_], margin: int) -> _Part:
