@@ -9,7 +9,7 @@ from pipeline.masks.fit import SIDES
 from pipeline.masks.records import ByteImage, FloatImage, UnmaskedFace
 from pipeline.unmasking.continuation import continued
 from pipeline.unmasking.light import Surroundings, in_light_of
-from pipeline.unmasking.lower_face_model import LowerFaceModel, draw_lower_face, texture_of, to_logarithms
+from pipeline.unmasking.lower_face_model import LowerFaceModel, draw_lower_face, may_be_skin, texture_of, to_logarithms
 
 # Lengths are shares of the picture's side, which is FFHQ's frame.
 _BEYOND = 1 / 128  # by which more than the mask is replaced: its edge is mixed with skin
@@ -92,7 +92,10 @@ def _surroundings(face: UnmaskedFace, replaced: NDArray[np.bool_], part: _Part) 
     eyes = np.maximum(*(polygon_mask(face.landmarks, eye, height, width)[part] for eye in EYES)) > 0
     replaced = replaced[part]
     ring = oval & ~replaced & (_distance(replaced) <= _RING * side) & (_distance(eyes) > _NEAR_EYES * side)
-    return Surroundings(face.image[part].astype(np.float32), replaced, oval, ring)
+    image = face.image[part].astype(np.float32)
+    if ring.any():
+        ring[ring] = may_be_skin(to_logarithms(image[ring]))
+    return Surroundings(image, replaced, oval, ring)
 
 
 def _box(where: NDArray[np.bool_], margin: int) -> _Part:

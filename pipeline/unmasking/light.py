@@ -24,7 +24,7 @@ class Surroundings:
     image: FloatImage  # (H, W, 3) RGB 0-255; where `replaced`, the colours around, continued
     replaced: NDArray[np.bool_]  # (H, W): the mask, and its edge
     oval: NDArray[np.bool_]  # (H, W): the face
-    ring: NDArray[np.bool_]  # (H, W): what is near the mask and in the oval, but not near the eyes
+    ring: NDArray[np.bool_]  # (H, W): what may be skin near the mask, in the oval, but not near the eyes
 
 
 def in_light_of(around: Surroundings, drawn: FloatImage) -> FloatImage:

@@ -215,14 +215,17 @@ def to_colours(logarithms: FloatImage) -> FloatImage:
 def skin_colour(pixels: FloatImage) -> NDArray[np.float32]:
     """The colour (3,) of skin of which the pixels (N, 3) are seen, as logarithms, among hair, hats and glasses.
 
-    Skin is redder than them, and lighter: where a tenth of the pixels or more are redder than green, the others do not
-    count, and of the rest the darkest do not.
+    Skin is redder than them, and lighter: of what may be skin the darkest pixels do not count.
     """
-    red = pixels[:, 0] > pixels[:, 1] + _REDDER
-    if red.mean() >= _ENOUGH:
-        pixels = pixels[red]
+    pixels = pixels[may_be_skin(pixels)]
     lit = pixels[np.argsort(pixels.sum(axis=1), kind="stable")][int(_SHADED * len(pixels)) :]
     return np.asarray(np.median(lit, axis=0), np.float32)
+
+
+def may_be_skin(pixels: FloatImage) -> NDArray[np.bool_]:
+    """Which pixels (N, 3), as logarithms, are redder than green; all where less than a tenth is: a grey photo."""
+    red = np.asarray(pixels[:, 0] > pixels[:, 1] + _REDDER, np.bool_)
+    return red if red.mean() >= _ENOUGH else np.ones_like(red)
 
 
 def _warped_seen(face: UnmaskedFace, shape: Points, controls: NDArray[np.int64]) -> FloatImage:
