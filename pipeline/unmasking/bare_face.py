@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pipeline.faces.regions import EYES, FACE_OVAL, polygon_mask
 from pipeline.masks.fit import SIDES
 from pipeline.masks.records import ByteImage, FloatImage, UnmaskedFace
-from pipeline.unmasking.continuation import continued
+from pipeline.unmasking.continuation import continued, distance_from
 from pipeline.unmasking.light import Surroundings, in_light_of
 from pipeline.unmasking.lower_face_model import LowerFaceModel, draw_lower_face, may_be_skin, texture_of, to_logarithms
 
@@ -36,11 +36,11 @@ def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel
     if not area.any():
         return out
     side = max(area.shape)
-    replaced = _distance(area) <= max(1, round(_BEYOND * side)) + 0.3
+    replaced = distance_from(area) <= max(1, round(_BEYOND * side)) + 0.3
     part = _box(replaced, round(_RING * side) + 1)
     face = _without_mask(with_chin_at_edge(face, area), replaced, part)
     around = _surroundings(face, replaced, part)
-    texture = texture_of(to_logarithms(around.image), around.ring, side)
+    texture = texture_of(to_logarithms(around.image), around.skin, side)
     drawn = draw_lower_face(face, model, texture)[part]
     if _is_grey(face.image):
         drawn = np.repeat(drawn.mean(axis=2, keepdims=True), 3, axis=2)
@@ -91,11 +91,10 @@ def _surroundings(face: UnmaskedFace, replaced: NDArray[np.bool_], part: _Part) 
     oval = polygon_mask(face.landmarks, FACE_OVAL, height, width)[part] > 0
     eyes = np.maximum(*(polygon_mask(face.landmarks, eye, height, width)[part] for eye in EYES)) > 0
     replaced = replaced[part]
-    ring = oval & ~replaced & (_distance(replaced) <= _RING * side) & (_distance(eyes) > _NEAR_EYES * side)
-    image = face.image[part].astype(np.float32)
-    if ring.any():
-        ring[ring] = may_be_skin(to_logarithms(image[ring]))
-    return Surroundings(image, replaced, oval, ring)
+    ring = oval & ~replaced & (distance_from(replaced) <= _RING * side) & (distance_from(eyes) > _NEAR_EYES * side)
+    image, skin = face.image[part].astype(np.float32), ring.copy()
+    skin[ring] = may_be_skin(to_logarithms(image[ring]))
+    return Surroundings(image, replaced, oval, ring, skin, side)
 
 
 def _box(where: NDArray[np.bool_], margin: int) -> _Part:
@@ -104,11 +103,6 @@ def _box(where: NDArray[np.bool_], margin: int) -> _Part:
         slice(max(0, int(places[0]) - margin), int(places[-1]) + margin + 1)
         for places in (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
     )
-
-
-def _distance(area: NDArray[np.bool_]) -> FloatImage:
-    """The distance of each pixel (H, W) from an area, px; the picture's side and more where it is empty."""
-    return np.asarray(cv2.distanceTransform(np.asarray(~area, np.uint8), cv2.DIST_L2, 5), np.float32)
 
 
 def _is_grey(image: ByteImage) -> bool:

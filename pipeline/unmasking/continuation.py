@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.masks.records import FloatImage
 
@@ -34,3 +35,8 @@ def _halved(values: FloatImage) -> tuple[int, int]:
     """The size of a picture's next coarser scale: half, rounded up."""
     height, width = values.shape
     return (height + 1) // 2, (width + 1) // 2
+
+
+def distance_from(area: NDArray[np.bool_]) -> FloatImage:
+    """The distance of each pixel (H, W) from an area, px; very large where the area is empty."""
+    return np.asarray(cv2.distanceTransform(np.asarray(~area, np.uint8), cv2.DIST_L2, 5), np.float32)

@@ -225,7 +225,7 @@ def skin_colour(pixels: FloatImage) -> NDArray[np.float32]:
 def may_be_skin(pixels: FloatImage) -> NDArray[np.bool_]:
     """Which pixels (N, 3), as logarithms, are redder than green; all where less than a tenth is: a grey photo."""
     red = np.asarray(pixels[:, 0] > pixels[:, 1] + _REDDER, np.bool_)
-    return red if red.mean() >= _ENOUGH else np.ones_like(red)
+    return red if red.sum() >= _ENOUGH * len(red) else np.ones_like(red)
 
 
 def _warped_seen(face: UnmaskedFace, shape: Points, controls: NDArray[np.int64]) -> FloatImage:
