@@ -16,7 +16,7 @@ _BRIGHTNESS, _COLOUR = 0.4, 0.12  # distances from the common change at which a 
 _MOST = 0.5  # by how much more or less than the common change it changes at most
 _LOCAL_COLOUR = 0.3  # share of the differences in colour that are continued; of those in brightness all are
 _AT_EDGE = 0.7  # the most at the mask's edge
-_FADING = 1 / 40  # how far from the edge, as a share of the picture's side, that falls to a third
+_FADING = 1 / 25  # how far from the edge, as a share of the picture's side, that falls to a third
 
 
 @dataclass(frozen=True)
