@@ -19,6 +19,10 @@ _NEAR_EYES = 1 / 40  # skin as near as that to an eye does not count: lashes, sh
 _NOSE_TIP, _LOWER_LIP, _CHIN = 1, 17, 152  # landmarks
 _CHIN_WIDTH = 0.08  # of the face's width, to each side
 _HANGS, _STRETCH = 0.15, (1.0, 1.3)  # how far a mask ends below the chin, as a share of the chin's height; its bounds
+_THIN = 1 / 32  # ear loops are thinner: they are not the side of a mask
+_STANDS_OFF, _WIDENED = 0.03, 0.06  # of the face's width: how far a mask is beyond the cheek; the most a side is moved
+_INNER = 0.4  # share of the way to the side from which on it is moved
+_LEVELS, _COMPARED = 8, 128  # between nose and lip, at which the sides are compared; px of the side at which they are
 _GREY = 0.015  # mean chroma, 0-1, below which a photo is black and white
 _GREY_STEP = 4  # px: of so many rows and columns one tells whether a photo is
 
@@ -38,7 +42,7 @@ def bare_face(face: UnmaskedFace, area: NDArray[np.bool_], model: LowerFaceModel
     side = max(area.shape)
     replaced = distance_from(area) <= max(1, round(_BEYOND * side)) + 0.3
     part = _box(replaced, round(_RING * side) + 1)
-    face = _without_mask(with_chin_at_edge(face, area), replaced, part)
+    face = _without_mask(with_sides_at_edge(with_chin_at_edge(face, area), area), replaced, part)
     around = _surroundings(face, replaced, part)
     texture = texture_of(to_logarithms(around.image), around.skin, side)
     drawn = draw_lower_face(face, model, texture)[part]
@@ -74,6 +78,40 @@ def with_chin_at_edge(face: UnmaskedFace, area: NDArray[np.bool_]) -> UnmaskedFa
     stretch = float(np.clip((end - nose) / (expected - nose), *_STRETCH))
     points += ((stretch - 1) * np.maximum(points @ down - nose, 0))[:, None] * down
     return UnmaskedFace(face.image, ((points + 0.5) / size).astype(np.float32))
+
+
+def with_sides_at_edge(face: UnmaskedFace, area: NDArray[np.bool_]) -> UnmaskedFace:
+    """The face with its sides moved outwards to near the mask's, where the mask is wider than the face's outline.
+
+    Else what is beside the face would have to be guessed there, and a blurred strip be seen.
+    """
+    size, side = np.array(area.shape[::-1], np.float64), max(area.shape)
+    points = face.landmarks.astype(np.float64) * size - 0.5
+    across = points[SIDES[1]] - points[SIDES[0]]
+    width = max(float(np.hypot(*across)), 1e-6)
+    across, down = across / width, np.array([-across[1], across[0]]) / width
+    nose, lip = points[_NOSE_TIP] @ down, points[_LOWER_LIP] @ down
+    middle = (points[_NOSE_TIP] + points[_LOWER_LIP]) @ across / 2
+    step = max(1, side // _COMPARED)
+    thick = np.ones((max(1, round(_THIN * side / step)),) * 2)
+    cloth = cv2.morphologyEx(np.asarray(area[::step, ::step], np.uint8), cv2.MORPH_OPEN, thick)
+    oval = polygon_mask(face.landmarks, FACE_OVAL, *area.shape)[::step, ::step]
+    places = [np.argwhere(part)[:, ::-1].astype(np.float64) * step for part in (cloth, oval)]
+    level = ((points @ down - nose) / max(lip - nose, 1e-6) + 1).clip(0, 1)  # from as far above the nose on
+    for sign in (-1, 1):
+        mask, cheek = (_reach(where @ down, sign * (where @ across - middle), (nose, lip)) for where in places)
+        beyond = float(np.clip((mask - cheek) / width - _STANDS_OFF, 0, _WIDENED)) if cheek > 0 else 0.0
+        out = ((sign * (points @ across - middle) / max(cheek, 1e-6) - _INNER) / (1 - _INNER)).clip(0, 1)
+        points += (sign * beyond * width * out * level)[:, None] * across
+    return UnmaskedFace(face.image, ((points + 0.5) / size).astype(np.float32))
+
+
+def _reach(heights: NDArray[np.float64], distances: NDArray[np.float64], between: tuple[float, float]) -> float:
+    """How far pixels (N,) reach from the face's middle, px: the median over levels between two heights; 0 of none."""
+    edges = np.linspace(*between, _LEVELS + 1)
+    levels = np.digitize(heights, edges)
+    reached = [distances[levels == level].max() for level in range(1, _LEVELS + 1) if (levels == level).any()]
+    return float(np.median(reached)) if reached else 0.0
 
 
 def _without_mask(face: UnmaskedFace, replaced: NDArray[np.bool_], part: _Part) -> UnmaskedFace:

@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.faces.regions import EYES, lower_face_mask, polygon_mask
+from pipeline.faces.regions import EYES, FACE_OVAL, lower_face_mask, polygon_mask
 from pipeline.masks.compositing import compose
 from pipeline.masks.fit import SIDES
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.worn import draw_worn
-from pipeline.unmasking.bare_face import bare_face
+from pipeline.unmasking.bare_face import bare_face, with_sides_at_edge
 from pipeline.unmasking.continuation import continued
 from pipeline.unmasking.lower_face_model import (
     draw_lower_face,
@@ -207,6 +207,34 @@ def test_the_drawn_face_goes_over_into_a_dark_thing_beside_the_mask(faces):
         drawn[rows, 97:107].mean() / plain[rows, 97:107].mean() for rows in (slice(150, 153), slice(170, 180))
     )
     assert at_edge < 0.75 and farther > 0.9
+
+
+LIPS, CHEEKBONES = [0, 17], list(SIDES)  # the middle of the lips
+
+
+def widened(face, area):
+    """By how much the sides of the face are farther from each other, px, and how far the middle of the lips moves, px."""
+    before, after = (one.landmarks * PX for one in (face, with_sides_at_edge(face, area)))
+    jaw = [np.ptp(points[[58, 288], 0]) for points in (before, after)]
+    return jaw[1] - jaw[0], np.abs(after - before)[LIPS].max()
+
+
+def test_a_face_under_a_mask_that_is_wider_is_drawn_nearly_as_wide(faces):
+    for face in faces:
+        oval = polygon_mask(face.landmarks, FACE_OVAL, PX, PX) > 0
+        width = np.ptp(face.landmarks[CHEEKBONES, 0]) * PX
+        wider, narrower = grown(oval, round(0.07 * width)), lower_half()
+        assert 0.04 < widened(face, wider)[0] / width < 0.125
+        assert widened(face, wider)[1] < 1
+        assert widened(face, narrower)[0] == 0
+
+
+def test_ear_loops_do_not_widen_a_face(faces):
+    """They go from the mask to the ear at all heights between nose and lip."""
+    area = lower_half().astype(np.uint8)
+    for column, ear in ((90, 20), (170, 236)):
+        cv2.line(area, (column, 210), (ear, 120), 1, 3)
+    assert widened(faces[0], area > 0)[0] == 0
 
 
 def test_pixels_far_from_the_mask_keep_their_values(faces):
