@@ -26,7 +26,6 @@ _LEVELS, _COMPARED = 8, 128  # between nose and lip, at which the sides are comp
 _GREY = 0.015  # mean chroma, 0-1, below which a photo is black and white
 _GREY_STEP = 4  # px: of so many rows and columns one tells whether a photo is
 
-
 _Part = tuple[slice, slice]  # rows and columns
 
 
@@ -93,7 +92,7 @@ def with_sides_at_edge(face: UnmaskedFace, area: NDArray[np.bool_]) -> UnmaskedF
     nose, lip = points[_NOSE_TIP] @ down, points[_LOWER_LIP] @ down
     middle = (points[_NOSE_TIP] + points[_LOWER_LIP]) @ across / 2
     step = max(1, side // _COMPARED)
-    thick = np.ones((max(1, round(_THIN * side / step)),) * 2)
+    thick = np.ones((max(1, round(_THIN * side / step)),) * 2, np.uint8)
     cloth = cv2.morphologyEx(np.asarray(area[::step, ::step], np.uint8), cv2.MORPH_OPEN, thick)
     oval = polygon_mask(face.landmarks, FACE_OVAL, *area.shape)[::step, ::step]
     places = [np.argwhere(part)[:, ::-1].astype(np.float64) * step for part in (cloth, oval)]
@@ -137,9 +136,10 @@ def _surroundings(face: UnmaskedFace, replaced: NDArray[np.bool_], part: _Part) 
 
 def _box(where: NDArray[np.bool_], margin: int) -> _Part:
     """The rows and columns of a picture that hold what is true, and a margin, px."""
-    return tuple(  # type: ignore[return-value]
-        slice(max(0, int(places[0]) - margin), int(places[-1]) + margin + 1)
-        for places in (np.flatnonzero(where.any(axis=axis)) for axis in (1, 0))
+    rows, columns = np.flatnonzero(where.any(axis=1)), np.flatnonzero(where.any(axis=0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
     )
 
 
