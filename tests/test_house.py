@@ -45,7 +45,10 @@ OPEN_TO_TRAINING = {
     *(f"pipeline/storage/{name}.py" for name in ("manifest", "packed_arrays", "files", "code_digest")),
     *(f"pipeline/faces/{name}.py" for name in ("regions", "conditioning")),
     *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("pipeline/masks/*.py")),
-    *(f"pipeline/unmasking/{name}.py" for name in ("bare_face", "lower_face_model", "area_errors")),
+    *(
+        f"pipeline/unmasking/{name}.py"
+        for name in ("bare_face", "continuation", "light", "lower_face_model", "area_errors")
+    ),
 }
 TRAINING_CODE = closure("models.training.loop", *METHODS.values())
 MAX_LINES, MAX_PARAMETERS = 60, 5  # of a function

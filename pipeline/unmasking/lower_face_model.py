@@ -31,10 +31,13 @@ SEEN_SIDE = 64  # px of the same frame in which the seen part is compared
 _MODES = 24
 _PRIOR = 1.0  # weight of the components' prior relative to the seen pixels, per thousand
 _ROUNDS = 4  # of reweighting
+_LONGEST = 2.5  # of the components, in standard deviations: farther from the mean faces look old and stained
 _APART = 0.022  # least distance of the landmarks that warps go through, as a share of the frame
 _LANDMARKS = 468  # without the irises
 _SHADED = 0.4  # the darkest share of the seen skin, which is left out of its colour: hair, glasses, shadows
-_SHARPENED, _SHARPENED_OVER = 0.75, 0.9  # what is added of the finest detail; px: the mean of many faces is smooth
+_SHARPENED, _SHARPENED_OVER = 1.0, 0.9  # what is added of the finest detail; px: the mean of many faces is smooth
+_FINE = 3.0  # px of SIDE: what is finer is skin's texture, such as wrinkles and stubble
+_TEXTURE, _LEAST_TEXTURE = 0.8, 0.2  # of the skin's texture that a face gets at most; of its own, at least
 _REDDER, _ENOUGH = 0.05, 0.1  # logarithm of red over green; share of the pixels
 _BROWS = (66, 296, 105, 334)  # below them a face is compared: fringes and hats come down to the brows
 _MARGIN = 0.05  # of the stored part around the lower face, as a share of the frame
@@ -74,16 +77,18 @@ class LowerFaceModel:
         return _seen_part(self.shape)[1]
 
 
-def draw_lower_face(face: UnmaskedFace, model: LowerFaceModel) -> FloatImage:
+def draw_lower_face(face: UnmaskedFace, model: LowerFaceModel, texture: float = np.inf) -> FloatImage:
     """The likely lower face (H, W, 3) RGB 0-255 for a picture of a masked face, in its place.
 
-    Only the part between the brows and a mask's upper edge is read. Far from the lower face the values mean nothing.
+    Only the part between the brows and a mask's upper edge is read. `texture` is that of the skin around (texture_of):
+    the drawn face's is weakened where it is stronger. Far from the lower face the values mean nothing.
     """
     height, width = face.image.shape[:2]
     seen = _warped_seen(face, model.shape, model.controls)
     skin = skin_colour(seen[model.skin])
     components = estimate_components((seen[model.seen] - skin).ravel() - model.seen_mean, model)
-    drawn = np.asarray(model.mean + np.tensordot(components, model.modes, 1) + skin, np.float32)
+    own = np.asarray(np.tensordot(components, model.modes, 1), np.float32)
+    drawn = np.asarray(model.mean + _with_texture(own, texture) + skin, np.float32)
     drawn += _SHARPENED * (drawn - cv2.GaussianBlur(drawn, (0, 0), _SHARPENED_OVER))
     landmarks = face.landmarks[model.controls].astype(np.float64) * (width, height) - 0.5
     shape = model.shape[model.controls] * SIDE - 0.5 - model.corner[::-1]
@@ -91,8 +96,30 @@ def draw_lower_face(face: UnmaskedFace, model: LowerFaceModel) -> FloatImage:
     return to_colours(resample(drawn, positions, cv2.BORDER_REPLICATE))
 
 
+def texture_of(logarithms: FloatImage, skin: NDArray[np.bool_], side: int) -> float:
+    """How strong the texture of the pixels `skin` (H, W) is, in logarithms of brightness; 0 of none.
+
+    `logarithms` (H, W, 3) are of a part of a picture of `side` px.
+    """
+    brightness = logarithms.mean(axis=2)
+    fine = brightness - cv2.GaussianBlur(brightness, (0, 0), _FINE / SIDE * side)
+    return float(np.median(np.abs(fine[skin]))) if skin.any() else 0.0
+
+
+def _with_texture(own: FloatImage, texture: float) -> FloatImage:
+    """What a face adds to the mean one (H, W, 3), SIDE px, with its texture weakened to that of the skin around."""
+    strength = texture_of(own, np.ones(own.shape[:2], np.bool_), SIDE)
+    kept = float(np.clip(_TEXTURE * texture / max(strength, 1e-6), _LEAST_TEXTURE, 1))
+    smooth = np.asarray(cv2.GaussianBlur(own, (0, 0), _FINE), np.float32)
+    return smooth + kept * (own - smooth)
+
+
 def estimate_components(seen: NDArray[np.float32], model: LowerFaceModel) -> NDArray[np.float32]:
-    """The components (K,) of a face of which the pixels `seen` (S,), relative to their mean, are known."""
+    """The components (K,) of a face of which the pixels `seen` (S,), relative to their mean, are known.
+
+    Faces that are farther from the mean than _LONGEST are moved towards it: washed out photos, and faces that are
+    turned away, are explained by what few faces have.
+    """
     modes, weights = model.seen_modes, np.ones_like(seen)
     prior = np.diag(1e-3 * _PRIOR * len(seen) / model.variances)
     components = np.zeros(len(modes), np.float32)
@@ -101,7 +128,8 @@ def estimate_components(seen: NDArray[np.float32], model: LowerFaceModel) -> NDA
         components = np.linalg.solve(weighted @ modes.T + prior, weighted @ seen)
         errors = np.abs(seen - components @ modes)
         weights = 1 / (1 + (errors / (3 * np.median(errors) + 1e-3)) ** 2)
-    return np.asarray(components, np.float32)
+    length = float(np.linalg.norm(components / np.sqrt(model.variances)))
+    return np.asarray(components * min(1, _LONGEST / max(length, 1e-6)), np.float32)
 
 
 def fit_model(faces: list[UnmaskedFace]) -> LowerFaceModel:
@@ -187,14 +215,17 @@ def to_colours(logarithms: FloatImage) -> FloatImage:
 def skin_colour(pixels: FloatImage) -> NDArray[np.float32]:
     """The colour (3,) of skin of which the pixels (N, 3) are seen, as logarithms, among hair, hats and glasses.
 
-    Skin is redder than them, and lighter: where a tenth of the pixels or more are redder than green, the others do not
-    count, and of the rest the darkest do not.
+    Skin is redder than them, and lighter: of what may be skin the darkest pixels do not count.
     """
-    red = pixels[:, 0] > pixels[:, 1] + _REDDER
-    if red.mean() >= _ENOUGH:
-        pixels = pixels[red]
+    pixels = pixels[may_be_skin(pixels)]
     lit = pixels[np.argsort(pixels.sum(axis=1), kind="stable")][int(_SHADED * len(pixels)) :]
     return np.asarray(np.median(lit, axis=0), np.float32)
+
+
+def may_be_skin(pixels: FloatImage) -> NDArray[np.bool_]:
+    """Which pixels (N, 3), as logarithms, are redder than green; all where less than a tenth is: a grey photo."""
+    red = np.asarray(pixels[:, 0] > pixels[:, 1] + _REDDER, np.bool_)
+    return red if red.sum() >= _ENOUGH * len(red) else np.ones_like(red)
 
 
 def _warped_seen(face: UnmaskedFace, shape: Points, controls: NDArray[np.int64]) -> FloatImage:

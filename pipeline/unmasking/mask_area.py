@@ -17,7 +17,7 @@ from pipeline.masks.records import ByteImage, FloatImage, Points, UnmaskedFace
 from pipeline.masks.warp import resample
 
 _SURE, _LIKELY, _UNLIKELY = 0.7, 0.5, 0.3  # of the coarse map
-_INWARDS, _OUTWARDS, _SMOOTH = 0.6, 1.2, 0.3  # px of the coarse map: of what is sure, of what may be, of the result
+_INWARDS, _OUTWARDS, _SMOOTH = 0.6, 2.5, 0.3  # px of the coarse map: of what is sure, of what may be, of the result
 _ROUNDS = 3  # of GrabCut
 _WORK_PX = 256  # the larger side at which colours are separated; with 192 the drawn faces are .2 dB worse
 # Ear loops: lengths are shares of the face's width.

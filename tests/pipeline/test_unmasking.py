@@ -6,13 +6,24 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.faces.regions import EYES, lower_face_mask, polygon_mask
+from pipeline.faces.regions import EYES, FACE_OVAL, lower_face_mask, polygon_mask
 from pipeline.masks.compositing import compose
 from pipeline.masks.fit import SIDES
 from pipeline.masks.records import UnmaskedFace
 from pipeline.masks.worn import draw_worn
-from pipeline.unmasking.bare_face import bare_face, continued
-from pipeline.unmasking.lower_face_model import draw_lower_face, fit_model, packaged_model, read_model, write_model
+from pipeline.unmasking.bare_face import bare_face, with_sides_at_edge
+from pipeline.unmasking.continuation import continued
+from pipeline.unmasking.lower_face_model import (
+    draw_lower_face,
+    estimate_components,
+    fit_model,
+    may_be_skin,
+    packaged_model,
+    read_model,
+    texture_of,
+    to_logarithms,
+    write_model,
+)
 from pipeline.unmasking.mask_area import _loops, find_mask_area
 
 PX = 256
@@ -89,6 +100,31 @@ def test_a_dark_eye_changes_the_drawn_face_little(faces):
         assert np.abs(seen - unseen)[region].mean() < 10
 
 
+def test_a_strange_face_is_drawn_no_farther_from_the_mean_than_faces_are():
+    """A washed out or half hidden face is explained by components that hardly any face has."""
+    model = packaged_model()
+    usual, strange = model.seen_modes[0] * np.sqrt(model.variances[0]), 9 * model.seen_modes[0]
+    lengths = [np.linalg.norm(estimate_components(seen, model) / np.sqrt(model.variances)) for seen in (usual, strange)]
+    assert 0.5 < lengths[0] < 1.1 and 2.4 < lengths[1] < 2.51
+
+
+def test_a_face_with_smooth_skin_gets_no_wrinkles(faces):
+    everywhere = np.ones((PX, PX), bool)
+    for face in faces:
+        strengths = [
+            texture_of(to_logarithms(draw_lower_face(face, packaged_model(), texture)), everywhere, PX)
+            for texture in (1.0, 0.0)
+        ]
+        assert strengths[1] < 0.75 * strengths[0]
+
+
+def test_glasses_and_sky_may_not_be_skin_but_all_of_a_grey_photo_may():
+    skin, sky = np.log([[200, 150, 120]]) - np.log(255), np.log([[90, 120, 160]]) - np.log(255)
+    grey = np.zeros((1, 3))
+    assert may_be_skin(np.concatenate([skin, sky, sky, sky]).astype(np.float32)).tolist() == [True] + 3 * [False]
+    assert may_be_skin(np.concatenate([grey] * 3).astype(np.float32)).all()
+
+
 def test_known_values_are_not_changed_by_a_continuation():
     rng = np.random.default_rng(0)
     values, known = rng.uniform(0, 255, (40, 56, 3)).astype(np.float32), rng.random((40, 56)) < 0.5
@@ -120,6 +156,85 @@ def test_no_pixel_of_the_mask_is_read(faces):
     other[area] = np.random.default_rng(0).integers(0, 256, (int(area.sum()), 3))
     drawn = [bare_face(UnmaskedFace(image, face.landmarks), area, packaged_model()) for image in (face.image, other)]
     assert np.array_equal(drawn[0][area], drawn[1][area])
+
+
+def grown(area, px):
+    return cv2.dilate(area.astype(np.uint8), np.ones((2 * px + 1, 2 * px + 1), np.uint8)) > 0
+
+
+def test_the_colour_of_the_masks_edge_is_not_mixed_in(faces):
+    """A dark seam, or the cloth's colour in the pixels that the edge shares with skin, left a line over the nose."""
+    area = lower_half()
+    edge = cv2.dilate(area.astype(np.uint8), np.ones((3, 3), np.uint8), borderValue=0) > area
+    edged = faces[0].image.copy()
+    edged[edge] = (0, 0, 60)
+    plain, drawn = (
+        bare_face(UnmaskedFace(image, faces[0].landmarks), area, packaged_model()) for image in (faces[0].image, edged)
+    )
+    assert np.array_equal(plain, drawn)
+
+
+@pytest.mark.parametrize(("colour", "end"), [((25, 20, 20), 120), ((110, 140, 190), 160)])
+def test_hair_or_glasses_beside_the_mask_do_not_change_the_colour_of_the_face(faces, colour, end):
+    """What is drawn in the middle of the face is skin in the light of the other skin."""
+    area, hidden = lower_half(), faces[0].image.copy()
+    hidden[grown(area, 12) & ~area & (np.arange(PX) < end)] = colour
+    plain, drawn = (
+        bare_face(UnmaskedFace(image, faces[0].landmarks), area, packaged_model()).astype(float)
+        for image in (faces[0].image, hidden)
+    )
+    assert np.abs(plain - drawn)[175:205, 118:150].mean() < 12
+
+
+def test_on_a_smooth_photo_a_smooth_face_is_drawn(faces):
+    area = lower_half()
+    smooth = UnmaskedFace(cv2.GaussianBlur(faces[0].image, (0, 0), 4), faces[0].landmarks)
+    sharp_face, smooth_face = (
+        texture_of(to_logarithms(bare_face(face, area, packaged_model())), area, PX) for face in (faces[0], smooth)
+    )
+    assert smooth_face < 0.9 * sharp_face
+
+
+def test_the_drawn_face_goes_over_into_a_dark_thing_beside_the_mask(faces):
+    """It has little weight for the light, and without a transition its end would be seen as a line."""
+    area, hidden = lower_half(), faces[0].image.copy()
+    hidden[120:153, 92:112] = 0.3 * hidden[120:153, 92:112]
+    plain, drawn = (
+        bare_face(UnmaskedFace(image, faces[0].landmarks), area, packaged_model()).astype(float)
+        for image in (faces[0].image, hidden)
+    )
+    at_edge, farther = (
+        drawn[rows, 97:107].mean() / plain[rows, 97:107].mean() for rows in (slice(150, 153), slice(170, 180))
+    )
+    assert at_edge < 0.75 and farther > 0.9
+
+
+MOUTH_CORNERS, CHEEKBONES = [61, 291], list(SIDES)
+
+
+def widened(face, area):
+    """How much wider the jaw becomes, px, and how far a corner of the mouth moves at most."""
+    before, after = (one.landmarks * PX for one in (face, with_sides_at_edge(face, area)))
+    jaw = [np.ptp(points[[58, 288], 0]) for points in (before, after)]
+    return jaw[1] - jaw[0], np.abs(after - before)[MOUTH_CORNERS].max()
+
+
+def test_a_face_under_a_mask_that_is_wider_is_drawn_nearly_as_wide(faces):
+    for face in faces:
+        oval = polygon_mask(face.landmarks, FACE_OVAL, PX, PX) > 0
+        width = np.ptp(face.landmarks[CHEEKBONES, 0]) * PX
+        wider, narrower = grown(oval, round(0.07 * width)), lower_half()
+        jaw, mouth = widened(face, wider)
+        assert 0.04 < jaw / width < 0.125 and mouth < 0.6 * jaw / 2
+        assert widened(face, narrower)[0] == 0
+
+
+def test_ear_loops_do_not_widen_a_face(faces):
+    """They go from the mask to the ear at all heights between nose and lip."""
+    area = lower_half().astype(np.uint8)
+    for column, ear in ((90, 20), (170, 236)):
+        cv2.line(area, (column, 210), (ear, 120), 1, 3)
+    assert widened(faces[0], area > 0)[0] == 0
 
 
 def test_pixels_far_from_the_mask_keep_their_values(faces):
@@ -163,6 +278,20 @@ def test_the_area_of_a_drawn_mask_is_found(faces, kind, least):
         beside_straps = cv2.dilate(straps, np.ones((7, 7), np.uint8)) == 0
         found, truth = find_mask_area(photo) & beside_straps, (cloth > 0.5) & beside_straps
         assert (found & truth).sum() / (found | truth).sum() > least
+
+
+def test_a_mask_that_hangs_lower_than_the_network_expects_is_found(faces):
+    """Its map ends there, but the cloth's colour goes on; likewise at a mask's pointed corners."""
+    for face in faces:
+        photo, cloth, _ = masked(face)
+        rows, columns = np.nonzero(cloth > 0.5)
+        bottom, middle = int(rows.max()), int(columns[rows > rows.max() - 3].mean())
+        hanging = np.zeros((PX, PX), bool)
+        hanging[bottom - 3 : bottom + 24, middle - 20 : middle + 20] = True
+        hanging &= cloth < 0.5
+        image = photo.image.copy()
+        image[hanging] = np.median(photo.image[cloth > 0.9], axis=0)
+        assert find_mask_area(UnmaskedFace(image, photo.landmarks))[hanging].mean() > 0.97
 
 
 def test_the_area_is_found_in_a_picture_of_another_size(faces):
