@@ -13,17 +13,15 @@ from torch.nn import functional
 
 
 class ReflectConv2d(nn.Conv2d):
-    """A convolution with reflection padding."""
+    """A convolution with an odd kernel, and as much reflection padding as keeps the size."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel: int, *, padding: int, dilation: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, dilation: int = 1) -> None:
         super().__init__(in_channels, out_channels, kernel, dilation=dilation)
-        self.reach = padding  # px on each side
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, D, H + 2 reach - ..., W + 2 reach - ...), as nn.Conv2d with padding_mode "reflect"."""
-        return functional.conv2d(
-            reflected(features, self.reach), self.weight, self.bias, self.stride, 0, self.dilation, self.groups
-        )
+        """(B, C, H, W) -> (B, D, H, W), as nn.Conv2d with padding_mode "reflect"."""
+        reach = self.dilation[0] * (self.kernel_size[0] // 2)
+        return functional.conv2d(reflected(features, reach), self.weight, self.bias, dilation=self.dilation)
 
 
 class AdaptiveAveragePool(nn.Module):

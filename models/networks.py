@@ -36,10 +36,10 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, dilation: int = 1) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            ReflectConv2d(channels, channels, 3, padding=dilation, dilation=dilation),
+            ReflectConv2d(channels, channels, 3, dilation),
             nn.InstanceNorm2d(channels),
             nn.ReLU(inplace=True),
-            ReflectConv2d(channels, channels, 3, padding=1),
+            ReflectConv2d(channels, channels, 3),
             nn.InstanceNorm2d(channels),
         )
 
@@ -56,7 +56,7 @@ def _normed(convolution: nn.Module, channels: int) -> list[nn.Module]:
 def _encoder(in_channels: int, width: int, blocks: int, dilations: tuple[int, ...] = (1,)) -> list[nn.Module]:
     """c7s1-64, d128, d256, R256 x blocks (for width 64): (B, in, H, W) -> (B, 4 width, H/4, W/4)."""
     return [
-        *_normed(ReflectConv2d(in_channels, width, 7, padding=3), width),
+        *_normed(ReflectConv2d(in_channels, width, 7), width),
         *_normed(nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), 2 * width),
         *_normed(nn.Conv2d(2 * width, 4 * width, 3, stride=2, padding=1), 4 * width),
         *(ResidualBlock(4 * width, dilations[block % len(dilations)]) for block in range(blocks)),
@@ -72,7 +72,7 @@ class ResnetGenerator(nn.Module):
             *_encoder(3, width, blocks),
             *_normed(_fractional(4 * width, 2 * width), 2 * width),
             *_normed(_fractional(2 * width, width), width),
-            ReflectConv2d(width, 3, 7, padding=3),
+            ReflectConv2d(width, 3, 7),
             nn.Tanh(),
         )
 
@@ -93,10 +93,10 @@ def _painting_layers(in_channels: int, width: int, blocks: int, out_channels: in
     return nn.Sequential(
         *_encoder(in_channels, width, blocks, dilations=_DILATIONS),
         UpsampleBy2(),
-        *_normed(ReflectConv2d(4 * width, 2 * width, 3, padding=1), 2 * width),
+        *_normed(ReflectConv2d(4 * width, 2 * width, 3), 2 * width),
         UpsampleBy2(),
-        *_normed(ReflectConv2d(2 * width, width, 3, padding=1), width),
-        ReflectConv2d(width, out_channels, 7, padding=3),
+        *_normed(ReflectConv2d(2 * width, width, 3), width),
+        ReflectConv2d(width, out_channels, 7),
     )
 
 

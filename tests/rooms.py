@@ -22,6 +22,8 @@ LAYERS: dict[str, tuple[tuple[str, ...], ...]] = {
             "params",
             "losses",
             "drawings",
+            "deterministic",
+            "weight_average",
             "face_regions",
             "mask_appearance",
             "networks",
