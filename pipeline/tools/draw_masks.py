@@ -20,6 +20,7 @@ from pipeline.faces.face_crops import crop_frame, framed_points
 from pipeline.faces.landmarker import get_landmarker
 from pipeline.faces.mask_coverage import coverage_from_maps, segment_crops
 from pipeline.faces.regions import LOWER_FACE, polygon_mask
+from pipeline.faces.settled_landmarks import settled
 from pipeline.faces.tiled_detection import find_all_faces
 from pipeline.masks.catalogue import KINDS, Colour
 from pipeline.masks.compositing import compose
@@ -131,7 +132,8 @@ def bare_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[NDAr
 
 
 def masked_faces(pixels: ByteImage, faces: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-    """The faces, landmarks (478, 2) in px, that wear a mask, and surely are faces."""
+    """The faces, landmarks (478, 2) in px, that wear a mask, and surely are faces; turned landmarks are settled."""
+    faces = [settled(pixels, points) for points in faces]
     found = []
     for points, (covered, _) in zip(faces, _covered_and_bare(pixels, faces), strict=True):
         large = np.ptp(points[:, 1]) >= _LARGE * min(pixels.shape[:2])
