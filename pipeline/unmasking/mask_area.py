@@ -74,12 +74,14 @@ class _Line:
     start: NDArray[np.float64]  # (2,) px
     end: NDArray[np.float64]
     leads_away: bool  # from the mask; else it runs beside the mask's edge, as a sliver of skin does
+    contrast: float  # grey levels to what is beside
 
 
 def _loops(image: ByteImage, area: NDArray[np.uint8], landmarks: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """The ear loops (H, W), 0 or 1: thin straight lines, lighter or darker than both sides, from the mask to an ear.
+    """The ear loops (H, W), 0 or 1: thin straight lines from the mask to an ear, all lighter or all darker than beside.
 
-    Lines that run beside the mask count only where another one leads away from it.
+    Of lighter and darker lines those with more contrast in all are taken: an ear before a bright wall is dark and thin
+    too. Lines that run beside the mask count only where another one leads away from it.
     """
     height, width = area.shape
     ears = landmarks[list(SIDES)].astype(np.float64) * (width, height) - 0.5
@@ -87,7 +89,7 @@ def _loops(image: ByteImage, area: NDArray[np.uint8], landmarks: NDArray[np.floa
     unit = max(float(np.hypot(*across)), 1.0)
     down = np.array([-across[1], across[0]]) / unit
     away = np.asarray(cv2.distanceTransform(1 - area, cv2.DIST_L2, 3), np.float32)
-    found = np.zeros_like(area)
+    found: list[tuple[float, NDArray[np.uint8]]] = [(0.0, np.zeros_like(area))]
     for kind in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
         contrast = np.asarray(cv2.morphologyEx(image, kind, _disc(_LOOP * unit)).max(axis=2) * (area == 0), np.float32)
         lines = []
@@ -99,9 +101,9 @@ def _loops(image: ByteImage, area: NDArray[np.uint8], landmarks: NDArray[np.floa
                 if (line := _best_line(contrast, away, half, ends, _SHORTEST * unit)) is not None:
                     lines.append(line)
         if any(line.leads_away for line in lines):
-            for line in lines:
-                found |= _drawn_line(contrast, line)
-    return found
+            drawn = np.maximum.reduce([_drawn_line(contrast, line) for line in lines])
+            found.append((sum(line.contrast for line in lines), drawn))
+    return max(found, key=lambda one: one[0])[1]
 
 
 def _side_edge(area: NDArray[np.uint8], outwards: NDArray[np.float64], down: NDArray[np.float64]) -> Points:
@@ -135,7 +137,7 @@ def _best_line(contrast: FloatImage, away: FloatImage, starts: Points, ends: Poi
     if clear[best] < _CLEAR:
         return None
     leads = float(np.median(_sampled(away, along[best]))) > _LEADING * lengths[best]
-    return _Line(first[best], last[best], leads)
+    return _Line(first[best], last[best], leads, float(clear[best]))
 
 
 def _sampled(values: FloatImage, places: NDArray[np.float64]) -> FloatImage:

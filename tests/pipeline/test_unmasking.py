@@ -344,6 +344,18 @@ def test_ear_loops_are_found_lighter_or_darker_than_what_is_beside_them(flat, co
     assert not found[~cv2.dilate(loops.astype(np.uint8), np.ones((7, 7), np.uint8)).astype(bool)].any()
 
 
+def test_a_dark_ear_before_a_bright_wall_is_no_loop_of_a_mask_with_light_loops(flat):
+    image, area, landmarks = flat
+    ear, columns = landmarks[SIDES[1]] * PX, np.nonzero(area)[1]
+    start = int(columns.max()) - 3, round(float(np.nonzero(area[:, columns.max() - 3])[0].mean()))
+    cv2.line(image, start, (round(float(ear[0])) + 18, round(float(ear[1])) - 10), (60, 40, 30), 2)
+    image[area > 0] = CLOTH
+    dark = (image == (60, 40, 30)).all(axis=2)
+    assert _loops(image, area, landmarks)[dark].mean() > 0.9  # alone it could be a loop
+    with_loops(image, area, landmarks, (250, 250, 250))
+    assert _loops(image, area, landmarks)[dark].mean() < 0.3
+
+
 def test_a_bright_sliver_along_the_edge_of_a_mask_is_no_loop(flat):
     image, area, landmarks = flat
     image[(cv2.dilate(area, np.ones((5, 5), np.uint8)) > 0) & (area == 0)] = 250
